@@ -1,0 +1,2 @@
+//! The `oceanid` command line.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The ledger: executes blocks on the store, before and after finality.

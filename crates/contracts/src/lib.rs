@@ -1,0 +1,1 @@
+//! Bindings and artifacts of the Solidity contracts, and the deployment plan.

@@ -1,0 +1,1 @@
+//! Batch codec and data availability modes.

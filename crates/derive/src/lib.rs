@@ -1,0 +1,1 @@
+//! Rebuilds the chain from L1 alone.

@@ -1,0 +1,1 @@
+//! Embedded L1 and the one-command development network.

@@ -1,0 +1,1 @@
+//! Composition of a node: typed config, builder, shutdown.

@@ -1,0 +1,87 @@
+//! Addresses that exist on every Oceanid chain from genesis, and the storage slots the node reads in them.
+//!
+//! Where the OP Stack has a predeploy of the same job, its address is used, so that existing tools find it.
+
+use alloy_primitives::{Address, B256, U256, address, keccak256};
+
+/// L2 to L1 messages (OP Stack). Its storage root is every header's `withdrawalsRoot`.
+pub const MESSAGE_PASSER: Address = address!("4200000000000000000000000000000000000016");
+/// L1 block number, time, fees and hash of the present L1 origin (OP Stack address, own layout).
+pub const L1_BLOCK_INFO: Address = address!("4200000000000000000000000000000000000015");
+/// Receives base fee, priority fee and L1 data fee; the beneficiary of every block (OP Stack address).
+pub const FEE_VAULT: Address = address!("4200000000000000000000000000000000000011");
+/// Bridge of ETH and ERC-20 tokens (OP Stack address of the standard bridge).
+pub const L2_BRIDGE: Address = address!("4200000000000000000000000000000000000010");
+/// Committees fixed on L1.
+pub const COMMITTEE_REGISTRY: Address = address!("420000000000000000000000000000000000c001");
+/// The native coin's ERC-20 face (the address the Metis network uses).
+pub const NATIVE_TOKEN: Address = address!("DeadDeAddeAddEAddeadDEaDDEAdDeaDDeAD0000");
+/// Precompile that moves native balance; callable by [`NATIVE_TOKEN`] only. Input: `abi.encode(from, to, amount)`.
+pub const NATIVE_TRANSFER: Address = address!("00000000000000000000000000000000000000fd");
+/// Sender of system deposits (OP Stack "L1 attributes depositor").
+pub const SYSTEM_DEPOSITOR: Address = address!("DeaDDEaDDeAdDeAdDEAdDEaddeAddEAdDEAd0001");
+/// EIP-2935 history storage.
+pub const HISTORY_STORAGE: Address = address!("0000F90827F1C53a10cb7A02335B175320002935");
+
+/// Slots of [`L1_BLOCK_INFO`]: one value each.
+pub mod l1_block_info {
+    /// L1 origin number.
+    pub const NUMBER: u64 = 0;
+    /// L1 origin timestamp, seconds.
+    pub const TIMESTAMP: u64 = 1;
+    /// L1 base fee, wei of ETH per gas.
+    pub const BASE_FEE: u64 = 2;
+    /// L1 blob base fee, wei of ETH per blob gas.
+    pub const BLOB_BASE_FEE: u64 = 3;
+    /// L1 origin hash.
+    pub const HASH: u64 = 4;
+    /// Wei of the gas token per 10^18 wei of ETH.
+    pub const GAS_TOKEN_RATIO: u64 = 5;
+    /// Aliased address of the L1 price oracle.
+    pub const ORACLE: u64 = 6;
+}
+
+/// Slots of [`COMMITTEE_REGISTRY`].
+pub mod committee_registry {
+    use super::*;
+
+    /// Aliased address of the L1 pool.
+    pub const POOL: u64 = 0;
+    /// Newest committee id.
+    pub const LATEST: u64 = 1;
+    /// `mapping(uint64 => bytes32)`: seed of a committee.
+    pub const SEEDS: u64 = 2;
+    /// `mapping(uint64 => address)`: account whose code is `0x00 ++ packed members`.
+    pub const POINTERS: u64 = 3;
+
+    /// Slot of `mapping[key]` for a mapping at `slot` (Solidity storage layout).
+    pub fn mapping_slot(key: u64, slot: u64) -> U256 {
+        let mut preimage = [0u8; 64];
+        preimage[24..32].copy_from_slice(&key.to_be_bytes());
+        preimage[56..].copy_from_slice(&slot.to_be_bytes());
+        U256::from_be_bytes(keccak256(preimage).0)
+    }
+}
+
+/// Storage key of a small slot number.
+pub const fn slot(number: u64) -> U256 {
+    U256::from_limbs([number, 0, 0, 0])
+}
+
+/// `address + 0x1111…1111`: how a contract on L1 appears as a sender on L2 (OP Stack address aliasing).
+pub fn alias(l1_contract: Address) -> Address {
+    let offset = U256::from_be_slice(address!("1111000000000000000000000000000000001111").as_slice());
+    let sum: U256 = U256::from_be_slice(l1_contract.as_slice()).wrapping_add(offset);
+    Address::from_word(B256::from(sum))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alias_wraps_at_twenty_bytes() {
+        assert_eq!(alias(Address::ZERO), address!("1111000000000000000000000000000000001111"));
+        assert_eq!(alias(Address::repeat_byte(0xff)), address!("1111000000000000000000000000000000001110"));
+    }
+}

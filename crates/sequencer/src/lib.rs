@@ -1,0 +1,1 @@
+//! The committee: consensus, epochs, building and checking, catch-up.

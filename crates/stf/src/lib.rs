@@ -1,0 +1,2 @@
+//! The state transition function.
+#![cfg_attr(not(feature = "std"), no_std)]

@@ -1,0 +1,1 @@
+//! Durable state: write-ahead log, flat state, trie nodes, history.

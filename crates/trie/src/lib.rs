@@ -1,0 +1,1 @@
+//! Incremental Merkle-Patricia trie.
