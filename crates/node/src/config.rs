@@ -1,0 +1,224 @@
+//! A node's configuration: one TOML file, checked whole before anything starts.
+//!
+//! Unknown keys are refused by name. Relative paths are taken from the folder of the file.
+
+use oceanid_primitives::DaMode;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Everything a node is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Chain specification (JSON).
+    pub spec: PathBuf,
+    /// Where the node keeps its state. One node a directory.
+    pub data_dir: PathBuf,
+    /// L1 endpoints.
+    pub l1: L1Config,
+    /// JSON-RPC server.
+    #[serde(default)]
+    pub rpc: RpcListen,
+    /// Present: this node is a sequencer. Absent: it follows L1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequencer: Option<SequencerSection>,
+    /// Blocks of history kept for `eth_call` and `eth_getProof` at older blocks.
+    #[serde(default = "default_history")]
+    pub history: u64,
+}
+
+/// L1 endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct L1Config {
+    /// Execution JSON-RPC, `http://` or `https://`.
+    pub http: String,
+    /// Beacon API, for blobs. Without it only `calldata` batches can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beacon: Option<String>,
+    /// Milliseconds between two looks at L1.
+    #[serde(default = "default_poll_ms")]
+    pub poll_ms: u64,
+}
+
+/// JSON-RPC server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RpcListen {
+    /// Address of http and ws; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+impl Default for RpcListen {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9545)) }
+    }
+}
+
+/// What makes a node a sequencer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SequencerSection {
+    /// File (or FIFO) with the node's keys; see [`crate::keys`]. A regular file must not be readable by others.
+    pub key_file: PathBuf,
+    /// Address of the peer-to-peer port.
+    pub listen: SocketAddr,
+    /// Address of each committee member, by identity key (0x-hex), this node's own included.
+    pub peers: BTreeMap<alloy_primitives::B256, SocketAddr>,
+    /// Where batches go.
+    #[serde(default = "default_da")]
+    pub da: DaMode,
+    /// Oldest unposted block that forces a batch, seconds.
+    #[serde(default = "default_batch_age")]
+    pub batch_age_seconds: u64,
+}
+
+const fn default_history() -> u64 {
+    1_024
+}
+
+const fn default_poll_ms() -> u64 {
+    1_000
+}
+
+const fn default_da() -> DaMode {
+    DaMode::Blob
+}
+
+const fn default_batch_age() -> u64 {
+    60
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Not TOML of this shape; the text names the key.
+    #[error("{path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Parser's message with line and key.
+        message: String,
+    },
+    /// A number out of range.
+    #[error("config: `{field}` is {value}, must be {limit}")]
+    Range {
+        /// Key.
+        field: &'static str,
+        /// Given.
+        value: u64,
+        /// Allowed.
+        limit: &'static str,
+    },
+    /// An endpoint that is not an http URL.
+    #[error("config: `{field}` is `{value}`, must begin with http:// or https://")]
+    Url {
+        /// Key.
+        field: &'static str,
+        /// Given.
+        value: String,
+    },
+}
+
+impl NodeConfig {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_path_buf(), message: error.to_string() })?;
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        for file in [&mut config.spec, &mut config.data_dir]
+            .into_iter()
+            .chain(config.sequencer.as_mut().map(|sequencer| &mut sequencer.key_file))
+        {
+            if file.is_relative() {
+                *file = folder.join(&*file);
+            }
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Writes the file.
+    pub fn save(&self, path: &Path) -> std::io::Result<()> {
+        std::fs::write(path, toml::to_string_pretty(self).expect("a config has only TOML's types"))
+    }
+
+    /// Checks limits that types cannot say.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let range = |field, value, low, high, limit| {
+            if (low..=high).contains(&value) { Ok(()) } else { Err(ConfigError::Range { field, value, limit }) }
+        };
+        range("history", self.history, 1, 1_000_000, "1 to 1000000 blocks")?;
+        range("l1.poll-ms", self.l1.poll_ms, 50, 60_000, "50 to 60000 milliseconds")?;
+        if let Some(sequencer) = &self.sequencer {
+            range("sequencer.batch-age-seconds", sequencer.batch_age_seconds, 1, 86_400, "1 to 86400 seconds")?;
+        }
+        for (field, url) in [("l1.http", Some(&self.l1.http)), ("l1.beacon", self.l1.beacon.as_ref())] {
+            if let Some(url) = url
+                && !url.starts_with("http://")
+                && !url.starts_with("https://")
+            {
+                return Err(ConfigError::Url { field, value: url.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<NodeConfig, ConfigError> {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("node.toml");
+        std::fs::write(&path, text).expect("written");
+        NodeConfig::load(&path)
+    }
+
+    const MINIMAL: &str = "spec = \"spec.json\"\ndata-dir = \"data\"\n[l1]\nhttp = \"http://127.0.0.1:8545\"\n";
+
+    #[test]
+    fn minimal_file_is_a_follower_with_defaults() {
+        let config = load(MINIMAL).expect("valid");
+        assert!(config.sequencer.is_none());
+        assert_eq!((config.history, config.l1.poll_ms), (1_024, 1_000));
+        assert!(config.spec.is_absolute(), "relative paths are taken from the file's folder");
+    }
+
+    #[test]
+    fn unknown_key_is_refused_by_name() {
+        let error = load(&format!("colour = 1\n{MINIMAL}")).expect_err("unknown key").to_string();
+        assert!(error.contains("colour"), "{error}");
+    }
+
+    #[test]
+    fn limits_name_the_field() {
+        let error = load(&format!("history = 0\n{MINIMAL}")).expect_err("range").to_string();
+        assert_eq!(error, "config: `history` is 0, must be 1 to 1000000 blocks");
+        let error = load(&MINIMAL.replace("http://", "ipc://")).expect_err("url").to_string();
+        assert!(error.contains("`l1.http` is `ipc://"), "{error}");
+    }
+
+    #[test]
+    fn saved_file_loads_the_same() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("node.toml");
+        std::fs::write(&path, MINIMAL).expect("written");
+        let config = NodeConfig::load(&path).expect("valid");
+        config.save(&path).expect("saved");
+        assert_eq!(NodeConfig::load(&path).expect("valid"), config);
+    }
+}
