@@ -1,2 +1,31 @@
-//! Chores of the repository.
-fn main() {}
+//! Chores of the repository, one subcommand each: `cargo xtask snapshots`, `cargo xtask crash`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the terminal")]
+
+mod client;
+mod crash;
+mod snapshots;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the Oceanid repository.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Compare the command line's help texts with the committed ones.
+    Snapshots(snapshots::Args),
+    /// Kill processes of a real network with SIGKILL under load, round after round, and check that nothing final is lost.
+    Crash(crash::Args),
+}
+
+#[tokio::main]
+async fn main() -> eyre::Result<()> {
+    match Cli::parse().chore {
+        Chore::Snapshots(args) => snapshots::run(&args),
+        Chore::Crash(args) => crash::run(args).await,
+    }
+}

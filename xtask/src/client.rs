@@ -1,0 +1,81 @@
+//! A minimal JSON-RPC client and a signer of transfers: what the chores need to put load on a node from outside.
+
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_signer_local::PrivateKeySigner;
+use eyre::{WrapErr, bail};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// One endpoint.
+#[derive(Clone)]
+pub(crate) struct Client {
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Client {
+    pub(crate) fn new(url: &str) -> Self {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client without TLS options");
+        Self { url: url.to_owned(), http }
+    }
+
+    /// Calls `method`; a JSON-RPC error is an error.
+    pub(crate) async fn call(&self, method: &str, params: Value) -> eyre::Result<Value> {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let mut answer: Value = self.http.post(&self.url).json(&request).send().await?.json().await?;
+        if let Some(error) = answer.get("error") {
+            bail!("{method}: {error}");
+        }
+        Ok(answer["result"].take())
+    }
+
+    pub(crate) async fn block_number(&self) -> eyre::Result<u64> {
+        quantity(&self.call("eth_blockNumber", json!([])).await?)
+    }
+
+    pub(crate) async fn chain_id(&self) -> eyre::Result<u64> {
+        quantity(&self.call("eth_chainId", json!([])).await?)
+    }
+
+    /// Hash of a block, if the node has it.
+    pub(crate) async fn block_hash(&self, number: u64) -> eyre::Result<Option<B256>> {
+        let block = self.call("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await?;
+        match block["hash"].as_str() {
+            Some(hash) => Ok(Some(hash.parse().wrap_err("block hash")?)),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn nonce(&self, account: Address) -> eyre::Result<u64> {
+        quantity(&self.call("eth_getTransactionCount", json!([account, "pending"])).await?)
+    }
+
+    pub(crate) async fn send_raw(&self, raw: &Bytes) -> eyre::Result<B256> {
+        let hash = self.call("eth_sendRawTransaction", json!([raw])).await?;
+        hash.as_str().unwrap_or_default().parse().wrap_err("transaction hash")
+    }
+}
+
+fn quantity(value: &Value) -> eyre::Result<u64> {
+    let text = value.as_str().unwrap_or_default();
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).wrap_err_with(|| format!("not a quantity: {value}"))
+}
+
+/// Signs a transfer of 1 wei.
+pub(crate) fn signed_transfer(signer: &PrivateKeySigner, chain_id: u64, nonce: u64, to: Address) -> eyre::Result<Bytes> {
+    use alloy_signer_local::alloy_signer_sync::SignerSync;
+    let transaction = TxEip1559 {
+        chain_id,
+        nonce,
+        gas_limit: 21_000,
+        max_fee_per_gas: 10_000_000_000,
+        max_priority_fee_per_gas: 1,
+        to: TxKind::Call(to),
+        value: U256::from(1),
+        ..TxEip1559::default()
+    };
+    let signature = signer.sign_hash_sync(&transaction.signature_hash())?;
+    Ok(TxEnvelope::from(transaction.into_signed(signature)).encoded_2718().into())
+}

@@ -1,0 +1,212 @@
+//! `cargo xtask crash`: a real network of processes under load, killed with SIGKILL again and again.
+//!
+//! Each round kills one, then two, then all sequencers (in turn) at a random moment. Afterwards every node must come back without
+//! help and go on; every block any node had called final must be in every node's chain with the same hash.
+
+use crate::client::{Client, signed_transfer};
+use alloy_primitives::{Address, B256};
+use alloy_signer_local::PrivateKeySigner;
+use eyre::{OptionExt, WrapErr, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longest wait for the network to be ready or to recover.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Blocks every node must make after a round before it counts as recovered.
+const PROGRESS: u64 = 3;
+
+/// Options.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The binary under test.
+    #[arg(long)]
+    oceanid: PathBuf,
+    /// Rounds.
+    #[arg(long, default_value_t = 20)]
+    rounds: u32,
+    /// Seed of victims and moments; printed, so that a failure can be repeated.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+struct Node {
+    name: String,
+    client: Client,
+    pid_file: PathBuf,
+    sequencer: bool,
+}
+
+/// The network's parent process; interrupted when the run ends, however it ends.
+struct Network(Child);
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        // The parent stops its children on SIGINT; a second way out is not needed in a chore.
+        let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGINT);
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) async fn run(args: Args) -> eyre::Result<()> {
+    let seed = args.seed.unwrap_or_else(rand::random);
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let folder = tempfile::tempdir()?;
+    let config_file = folder.path().join("network.json");
+    let network = Command::new(&args.oceanid)
+        .args(["dev", "--processes", "--port", "0", "--l1-port", "0", "--block-time", "200ms", "--heartbeat", "1s"])
+        .args(["--da", "calldata", "--state"])
+        .arg(folder.path().join("state"))
+        .arg("--config-out")
+        .arg(&config_file)
+        .stdout(Stdio::null())
+        .spawn()
+        .wrap_err_with(|| format!("cannot run {}", args.oceanid.display()))?;
+    let _network = Network(network);
+    let config = wait_for_config(&config_file).await?;
+    let nodes = nodes(&config)?;
+    let signer: PrivateKeySigner = config["accounts"][0]["privateKey"].as_str().ok_or_eyre("accounts[0].privateKey")?.parse()?;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let sent = Arc::new(AtomicU64::new(0));
+    let load = tokio::spawn(load(
+        nodes.iter().filter(|node| node.sequencer).map(|node| node.client.clone()).collect(),
+        signer,
+        Arc::clone(&stop),
+        Arc::clone(&sent),
+    ));
+
+    let mut finals: BTreeMap<u64, B256> = BTreeMap::new();
+    for round in 0..args.rounds {
+        tokio::time::sleep(Duration::from_millis(random.random_range(300..2_500))).await;
+        let before = observe(&nodes, &mut finals).await?;
+        let mut sequencers: Vec<&Node> = nodes.iter().filter(|node| node.sequencer).collect();
+        sequencers.shuffle(&mut random);
+        let victims = match round % 3 {
+            0 => 1,
+            1 => 2,
+            _ => sequencers.len(),
+        };
+        for victim in &sequencers[..victims] {
+            let pid: i32 = std::fs::read_to_string(&victim.pid_file)
+                .wrap_err_with(|| format!("{}: {}", victim.name, victim.pid_file.display()))?
+                .trim()
+                .parse()?;
+            kill(Pid::from_raw(pid), Signal::SIGKILL).wrap_err_with(|| format!("{}: kill {pid}", victim.name))?;
+        }
+        let started = Instant::now();
+        recovered(&nodes, before + PROGRESS).await.wrap_err_with(|| format!("round {round}, seed {seed}"))?;
+        agree(&nodes, &finals).await.wrap_err_with(|| format!("round {round}, seed {seed}"))?;
+        println!(
+            "round {:>2}: killed {victims}, recovered in {:.1} s, {} final blocks kept, {} transactions sent",
+            round + 1,
+            started.elapsed().as_secs_f64(),
+            finals.len(),
+            sent.load(Ordering::Relaxed)
+        );
+    }
+    stop.store(true, Ordering::Relaxed);
+    load.await??;
+    ensure!(sent.load(Ordering::Relaxed) > 0, "no transaction was accepted: the rounds ran without load");
+    println!("{} passed, 0 failed", args.rounds);
+    Ok(())
+}
+
+async fn wait_for_config(file: &Path) -> eyre::Result<Value> {
+    let started = Instant::now();
+    loop {
+        if let Ok(text) = std::fs::read(file)
+            && let Ok(config) = serde_json::from_slice(&text)
+        {
+            return Ok(config);
+        }
+        ensure!(started.elapsed() < PATIENCE, "the network was not ready after {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn nodes(config: &Value) -> eyre::Result<Vec<Node>> {
+    let list = config["nodes"].as_array().ok_or_eyre("`nodes` in the network file")?;
+    list.iter()
+        .map(|node| {
+            let text = |field: &str| node[field].as_str().ok_or_else(|| eyre::eyre!("nodes[].{field}"));
+            Ok(Node {
+                name: text("name")?.to_owned(),
+                client: Client::new(text("http")?),
+                pid_file: text("pidFile")?.into(),
+                sequencer: text("role")? == "sequencer",
+            })
+        })
+        .collect()
+}
+
+/// Adds what each node calls final (its latest block) to `finals`; returns the highest number. Two nodes that disagree end the run.
+async fn observe(nodes: &[Node], finals: &mut BTreeMap<u64, B256>) -> eyre::Result<u64> {
+    let mut highest = 0;
+    for node in nodes {
+        let Ok(number) = node.client.block_number().await else { continue };
+        let Some(hash) = node.client.block_hash(number).await? else { bail!("{}: no block {number}", node.name) };
+        if let Some(known) = finals.insert(number, hash) {
+            ensure!(known == hash, "{}: block {number} is {hash}, another node had {known}", node.name);
+        }
+        highest = highest.max(number);
+    }
+    Ok(highest)
+}
+
+async fn recovered(nodes: &[Node], target: u64) -> eyre::Result<()> {
+    let started = Instant::now();
+    for node in nodes {
+        while !node.client.block_number().await.is_ok_and(|number| number >= target) {
+            if started.elapsed() > PATIENCE {
+                let at = node.client.block_number().await;
+                bail!("{} did not reach block {target} in {PATIENCE:?}; it is at {at:?}", node.name);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    Ok(())
+}
+
+/// Every block that was final anywhere is in every node's chain.
+async fn agree(nodes: &[Node], finals: &BTreeMap<u64, B256>) -> eyre::Result<()> {
+    for node in nodes {
+        for (number, hash) in finals {
+            let found = node.client.block_hash(*number).await?;
+            ensure!(found == Some(*hash), "{}: block {number} was final as {hash}, now {found:?}", node.name);
+        }
+    }
+    Ok(())
+}
+
+/// Sends transfers to one sequencer after another until told to stop. Refusals while nodes are down are part of the exercise.
+async fn load(clients: Vec<Client>, signer: PrivateKeySigner, stop: Arc<AtomicBool>, sent: Arc<AtomicU64>) -> eyre::Result<()> {
+    let to = Address::repeat_byte(0x42);
+    let mut chain_id = None;
+    for client in clients.iter().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let attempt = async {
+            let chain_id = match chain_id {
+                Some(known) => known,
+                None => *chain_id.insert(client.chain_id().await?),
+            };
+            let nonce = client.nonce(signer.address()).await?;
+            client.send_raw(&signed_transfer(&signer, chain_id, nonce, to)?).await
+        };
+        if attempt.await.is_ok() {
+            sent.fetch_add(1, Ordering::Relaxed);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
