@@ -3,11 +3,12 @@
 use crate::TxType;
 use alloc::vec::Vec;
 use alloy_primitives::{Bloom, Log, logs_bloom};
-use alloy_rlp::{BufMut, Encodable, Header, RlpDecodable, RlpEncodable};
+use alloy_rlp::{BufMut, Decodable, Encodable, Header};
 
-/// Outcome of one transaction, as stored: `rlp([type, success, cumulativeGas, logs, depositNonce?])`.
-#[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
-#[rlp(trailing)]
+/// Outcome of one transaction, as stored: `rlp([type, success, cumulativeGas, logs, extra])`, where `extra` is the sender's
+/// nonce for a deposit and the L1 data fee for any other type. (An optional nonce as a trailing field could not tell nonce 0
+/// from none: both are the empty string in RLP.)
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// EIP-2718 type byte of the transaction.
     pub tx_type: u8,
@@ -19,6 +20,57 @@ pub struct Receipt {
     pub logs: Vec<Log>,
     /// Nonce of a deposit's sender before it ran (OP Stack, Regolith); none for other types.
     pub deposit_nonce: Option<u64>,
+    /// L1 data fee the sender paid, wei of the gas token; 0 for deposits and where the chain charges none. Not part of the
+    /// consensus encoding (the state commits to it through balances).
+    pub l1_fee: u128,
+}
+
+impl Receipt {
+    fn fields(&self) -> [&dyn Encodable; 5] {
+        let extra: &dyn Encodable = match &self.deposit_nonce {
+            Some(nonce) => nonce,
+            None => &self.l1_fee,
+        };
+        [&self.tx_type, &self.success, &self.cumulative_gas_used, &self.logs, extra]
+    }
+
+    fn payload_length(&self) -> usize {
+        self.fields().iter().map(|field| field.length()).sum()
+    }
+}
+
+impl Encodable for Receipt {
+    fn encode(&self, out: &mut dyn BufMut) {
+        Header { list: true, payload_length: self.payload_length() }.encode(out);
+        for field in self.fields() {
+            field.encode(out);
+        }
+    }
+
+    fn length(&self) -> usize {
+        let payload_length = self.payload_length();
+        alloy_rlp::length_of_length(payload_length) + payload_length
+    }
+}
+
+impl Decodable for Receipt {
+    fn decode(buf: &mut &[u8]) -> alloy_rlp::Result<Self> {
+        let mut list = Header::decode_bytes(buf, true)?;
+        let mut receipt = Self {
+            tx_type: Decodable::decode(&mut list)?,
+            success: Decodable::decode(&mut list)?,
+            cumulative_gas_used: Decodable::decode(&mut list)?,
+            logs: Decodable::decode(&mut list)?,
+            deposit_nonce: None,
+            l1_fee: 0,
+        };
+        if receipt.tx_type == TxType::Deposit as u8 {
+            receipt.deposit_nonce = Some(Decodable::decode(&mut list)?);
+        } else {
+            receipt.l1_fee = Decodable::decode(&mut list)?;
+        }
+        if list.is_empty() { Ok(receipt) } else { Err(alloy_rlp::Error::UnexpectedLength) }
+    }
 }
 
 /// Version of the deposit receipt encoding (OP Stack, Canyon).
@@ -67,6 +119,31 @@ impl ReceiptEnvelope<'_> {
         Header { list: true, payload_length }.encode(out);
         for field in fields {
             field.encode(out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_encoding_round_trips_and_keeps_nonce_zero() {
+        let transfer = Receipt {
+            tx_type: 2,
+            success: true,
+            cumulative_gas_used: 21_000,
+            logs: alloc::vec![Log::default()],
+            deposit_nonce: None,
+            l1_fee: 0,
+        };
+        let deposit = Receipt { tx_type: TxType::Deposit as u8, deposit_nonce: Some(0), ..transfer.clone() };
+        let paid = Receipt { l1_fee: u128::MAX, ..transfer.clone() };
+        for receipt in [transfer, deposit, paid] {
+            let bytes = alloy_rlp::encode(&receipt);
+            assert_eq!(bytes.len(), receipt.length());
+            assert_eq!(Receipt::decode(&mut bytes.as_slice()), Ok(receipt));
+            assert!(Receipt::decode(&mut &bytes[..bytes.len() - 1]).is_err());
         }
     }
 }
