@@ -1,0 +1,15 @@
+// IRollup: outputs and their finality, as the Portal sees them.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+/// @dev The shape viem/op-stack decodes (OP's `Types.OutputProposal`).
+struct OutputProposal {
+    bytes32 outputRoot;
+    uint128 timestamp;
+    uint128 l2BlockNumber;
+}
+
+interface IRollup {
+    function getL2Output(uint256 index) external view returns (OutputProposal memory);
+    function isFinal(uint256 index) external view returns (bool);
+}

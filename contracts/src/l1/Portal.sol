@@ -1,0 +1,262 @@
+// Portal: escrow of the gas token, queue of L1-to-L2 transactions, and payment of proven withdrawals.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {IPortal} from "../interfaces/IPortal.sol";
+import {IRollup} from "../interfaces/IRollup.sol";
+import {Aliasing} from "../lib/Aliasing.sol";
+import {MerklePatricia} from "../lib/MerklePatricia.sol";
+
+/// @notice A withdrawal as L2ToL1MessagePasser hashed it (OP's layout).
+struct WithdrawalTransaction {
+    uint256 nonce;
+    address sender;
+    address target;
+    uint256 value;
+    uint256 gasLimit;
+    bytes data;
+}
+
+/// @notice The preimage of an output root, version 0 (OP's layout).
+struct OutputRootProof {
+    bytes32 version;
+    bytes32 stateRoot;
+    bytes32 messagePasserStorageRoot;
+    bytes32 latestBlockhash;
+}
+
+/// @notice OP's OptimismPortal in form (`TransactionDeposited`, two-step withdrawals, L2OutputOracle generation), with an ERC-20 as the
+///         native coin of L2 and a certified rollup behind it. No owner, no pause, no upgrade.
+/// @dev Solvency: escrow = deposited mints - paid withdrawals, and L2 cannot withdraw more than it was credited.
+contract Portal is IPortal {
+    using SafeERC20 for IERC20;
+
+    error EtherNotAccepted(uint256 value);
+    error CreationWithTarget(address to);
+    error DepositDataTooLong(uint256 length, uint256 limit);
+    error DepositGasTooLow(uint64 gasLimit, uint64 minimum);
+    error DepositGasExhausted(uint64 gasLimit, uint64 remaining);
+    error MintTooLarge(uint256 mint, uint256 limit);
+    error EscrowMismatch(uint256 expected, uint256 received);
+    error BadTarget(address target);
+    error OutputRootMismatch(bytes32 expected, bytes32 given);
+    error AlreadyProven(bytes32 withdrawalHash, uint256 l2OutputIndex);
+    error WithdrawalValueInTrie(bytes value);
+    error NotProven(bytes32 withdrawalHash);
+    error OutputReplaced(uint256 l2OutputIndex, bytes32 proven, bytes32 current);
+    error OutputNotFinal(uint256 l2OutputIndex);
+    error AlreadyFinalized(bytes32 withdrawalHash);
+    error WithdrawalInProgress(address l2Sender);
+    error InsufficientGas(uint256 required, uint256 available);
+
+    /// @notice OP's deposit event. `opaqueData` = mint u256 | value u256 | gasLimit u64 | isCreation u8 | data.
+    event TransactionDeposited(address indexed from, address indexed to, uint256 indexed version, bytes opaqueData);
+    event WithdrawalProven(bytes32 indexed withdrawalHash, address indexed from, address indexed to);
+    event WithdrawalFinalized(bytes32 indexed withdrawalHash, bool success);
+
+    struct ProvenWithdrawal {
+        bytes32 outputRoot;
+        uint128 timestamp;
+        uint128 l2OutputIndex;
+    }
+
+    /// @notice Bytes of calldata in one deposit.
+    uint256 public constant MAX_DEPOSIT_DATA = 120_000;
+    /// @notice L2 gas that users' deposits may ask for in one L1 block.
+    uint64 public constant MAX_DEPOSIT_GAS_PER_BLOCK = 8_000_000;
+    uint256 private constant DEPOSIT_VERSION = 0;
+    /// @dev L2 gas of a transaction without data, and per byte of data (EIP-7623 floor price of a non-zero byte).
+    uint64 private constant BASE_GAS = 21_000;
+    uint64 private constant GAS_PER_BYTE = 40;
+    /// @dev `l2Sender` outside of a withdrawal (OP's value).
+    address private constant NO_SENDER = 0x000000000000000000000000000000000000dEaD;
+    /// @dev Gas kept back from a withdrawal's call for what follows it: the event, clearing `l2Sender`, and the call's own cost.
+    uint256 private constant CALL_RESERVE = 25_000;
+    /// @dev A withdrawal that exists is stored as `true`; its RLP is the byte 0x01.
+    bytes32 private constant TRUE_RLP_HASH = 0x5fe7f977e71dba2ea1a68e21057beebb9be2ac30c6410aa38d4f3fbe41dcffd2;
+
+    IERC20 public immutable TOKEN;
+    IRollup public immutable ROLLUP;
+    /// @notice Contracts whose deposits do not count against MAX_DEPOSIT_GAS_PER_BLOCK, so that users cannot crowd them out. Both limit
+    ///         their own rate.
+    address public immutable SEQUENCER_POOL;
+    address public immutable GAS_PRICE_ORACLE;
+
+    /// @notice Withdrawal hash to what it was proven against.
+    mapping(bytes32 withdrawalHash => ProvenWithdrawal) public provenWithdrawals;
+    /// @notice Withdrawals paid (and called), whether or not the call succeeded.
+    mapping(bytes32 withdrawalHash => bool) public finalizedWithdrawals;
+    /// @dev L1 block of the last user deposit, and gas asked for in it.
+    uint64 private _meterBlock;
+    uint64 private _meterGas;
+
+    address private transient _l2Sender;
+
+    /// @param token The gas token. Must move exactly the amounts it is asked to.
+    /// @param rollup Source of output roots and their finality (its address may be predicted).
+    /// @param sequencerPool See SEQUENCER_POOL.
+    /// @param gasPriceOracle See GAS_PRICE_ORACLE.
+    constructor(IERC20 token, IRollup rollup, address sequencerPool, address gasPriceOracle) {
+        TOKEN = token;
+        ROLLUP = rollup;
+        SEQUENCER_POOL = sequencerPool;
+        GAS_PRICE_ORACLE = gasPriceOracle;
+    }
+
+    /// @notice Version string of OP's last L2OutputOracle portal: viem and other tools choose their withdrawal path by its major number.
+    function version() external pure returns (string memory) {
+        return "2.8.1";
+    }
+
+    /// @notice The contract with `getL2Output`, under OP's name for it.
+    function l2Oracle() external view returns (address) {
+        return address(ROLLUP);
+    }
+
+    function l2Sender() public view returns (address) {
+        return _l2Sender == address(0) ? NO_SENDER : _l2Sender;
+    }
+
+    /// @notice L2 gas units still open to users' deposits in this L1 block.
+    function remainingDepositGas() public view returns (uint64) {
+        return _meterBlock == block.number ? MAX_DEPOSIT_GAS_PER_BLOCK - _meterGas : MAX_DEPOSIT_GAS_PER_BLOCK;
+    }
+
+    /// @notice Smallest `gasLimit` of a deposit with `byteCount` bytes of data.
+    function minimumGasLimit(uint64 byteCount) public pure returns (uint64) {
+        return BASE_GAS + GAS_PER_BYTE * byteCount;
+    }
+
+    // ---- L1 to L2 ----
+
+    /// @inheritdoc IPortal
+    /// @dev Payable for OP's signature only: the native coin of L2 is not ether, so any value is refused.
+    function depositTransaction(address to, uint256 value, uint64 gasLimit, bool isCreation, bytes calldata data) external payable {
+        if (msg.value != 0) revert EtherNotAccepted(msg.value);
+        _deposit(to, 0, value, gasLimit, isCreation, data);
+    }
+
+    /// @notice Escrows `mint` of the gas token and queues an L2 transaction that first credits it to the sender.
+    /// @param to L2 target; zero for a creation.
+    /// @param mint Wei of the gas token pulled from the caller, below 2^128.
+    /// @param value Wei of native coin sent along on L2, out of the sender's L2 balance after the mint.
+    /// @param gasLimit L2 gas; at least `minimumGasLimit(data.length)`.
+    /// @param isCreation Whether `data` is init code.
+    function depositERC20Transaction(
+        address to,
+        uint256 mint,
+        uint256 value,
+        uint64 gasLimit,
+        bool isCreation,
+        bytes calldata data
+    ) external {
+        if (mint > type(uint128).max) revert MintTooLarge(mint, type(uint128).max);
+        if (mint != 0) {
+            uint256 before = TOKEN.balanceOf(address(this));
+            TOKEN.safeTransferFrom(msg.sender, address(this), mint);
+            uint256 received = TOKEN.balanceOf(address(this)) - before;
+            if (received != mint) revert EscrowMismatch(mint, received);
+        }
+        _deposit(to, mint, value, gasLimit, isCreation, data);
+    }
+
+    function _deposit(address to, uint256 mint, uint256 value, uint64 gasLimit, bool isCreation, bytes calldata data) private {
+        if (isCreation && to != address(0)) revert CreationWithTarget(to);
+        if (data.length > MAX_DEPOSIT_DATA) revert DepositDataTooLong(data.length, MAX_DEPOSIT_DATA);
+        uint64 minimum = minimumGasLimit(uint64(data.length));
+        if (gasLimit < minimum) revert DepositGasTooLow(gasLimit, minimum);
+        if (msg.sender != SEQUENCER_POOL && msg.sender != GAS_PRICE_ORACLE) {
+            uint64 remaining = remainingDepositGas();
+            if (gasLimit > remaining) revert DepositGasExhausted(gasLimit, remaining);
+            (_meterBlock, _meterGas) = (uint64(block.number), MAX_DEPOSIT_GAS_PER_BLOCK - remaining + gasLimit);
+        }
+        // A contract, and an account whose code runs on another's behalf, is aliased; the transaction's own signer is not.
+        address from = msg.sender == tx.origin ? msg.sender : Aliasing.toL2(msg.sender);
+        emit TransactionDeposited(from, to, DEPOSIT_VERSION, abi.encodePacked(mint, value, gasLimit, isCreation, data));
+    }
+
+    // ---- L2 to L1 ----
+
+    /// @notice Step one: shows that `withdrawal` is in the message passer's storage under output `l2OutputIndex`. The output need not be
+    ///         final yet. Anyone may call.
+    /// @param withdrawalProof Trie nodes from the message passer's storage root to the slot of `sentMessages[hash]`.
+    function proveWithdrawalTransaction(
+        WithdrawalTransaction calldata withdrawal,
+        uint256 l2OutputIndex,
+        OutputRootProof calldata outputRootProof,
+        bytes[] calldata withdrawalProof
+    ) external {
+        _requireTarget(withdrawal.target);
+        bytes32 outputRoot = ROLLUP.getL2Output(l2OutputIndex).outputRoot;
+        bytes32 given = keccak256(abi.encode(outputRootProof));
+        if (outputRoot != given) revert OutputRootMismatch(outputRoot, given);
+
+        bytes32 withdrawalHash = hashWithdrawal(withdrawal);
+        // Proving again against a later output would push finality back, so it is refused while the first output stands.
+        ProvenWithdrawal storage proven = provenWithdrawals[withdrawalHash];
+        if (proven.timestamp != 0 && ROLLUP.getL2Output(proven.l2OutputIndex).outputRoot == proven.outputRoot) {
+            revert AlreadyProven(withdrawalHash, proven.l2OutputIndex);
+        }
+
+        // sentMessages is at slot 0 of the message passer.
+        bytes32 storageKey = keccak256(abi.encode(withdrawalHash, uint256(0)));
+        bytes calldata value = MerklePatricia.get(
+            outputRootProof.messagePasserStorageRoot, keccak256(abi.encode(storageKey)), withdrawalProof
+        );
+        if (keccak256(value) != TRUE_RLP_HASH) revert WithdrawalValueInTrie(value);
+
+        provenWithdrawals[withdrawalHash] = ProvenWithdrawal({
+            outputRoot: outputRoot,
+            timestamp: uint128(block.timestamp),
+            l2OutputIndex: uint128(l2OutputIndex)
+        });
+        emit WithdrawalProven(withdrawalHash, withdrawal.sender, withdrawal.target);
+    }
+
+    /// @notice Step two: once the output is final, pays `value` of the gas token to `target` and, where there is data, calls it with
+    ///         `gasLimit` gas. A call that fails does not bring the payment back and cannot be repeated (OP's rule). Anyone may call.
+    function finalizeWithdrawalTransaction(WithdrawalTransaction calldata withdrawal) external {
+        if (_l2Sender != address(0)) revert WithdrawalInProgress(_l2Sender);
+        _requireTarget(withdrawal.target);
+        bytes32 withdrawalHash = hashWithdrawal(withdrawal);
+        ProvenWithdrawal memory proven = provenWithdrawals[withdrawalHash];
+        if (proven.timestamp == 0) revert NotProven(withdrawalHash);
+        if (finalizedWithdrawals[withdrawalHash]) revert AlreadyFinalized(withdrawalHash);
+        bytes32 current = ROLLUP.getL2Output(proven.l2OutputIndex).outputRoot;
+        if (current != proven.outputRoot) revert OutputReplaced(proven.l2OutputIndex, proven.outputRoot, current);
+        if (!ROLLUP.isFinal(proven.l2OutputIndex)) revert OutputNotFinal(proven.l2OutputIndex);
+
+        finalizedWithdrawals[withdrawalHash] = true;
+        if (withdrawal.value != 0) TOKEN.safeTransfer(withdrawal.target, withdrawal.value);
+        bool success = true;
+        if (withdrawal.data.length != 0) {
+            _l2Sender = withdrawal.sender;
+            success = _call(withdrawal.target, withdrawal.gasLimit, withdrawal.data);
+            _l2Sender = address(0);
+        }
+        emit WithdrawalFinalized(withdrawalHash, success);
+    }
+
+    /// @notice OP's withdrawal hash: the key of `sentMessages` on L2.
+    function hashWithdrawal(WithdrawalTransaction calldata w) public pure returns (bytes32) {
+        return keccak256(abi.encode(w.nonce, w.sender, w.target, w.value, w.gasLimit, w.data));
+    }
+
+    /// @dev A withdrawal that could speak as the Portal to the token, or to the Portal itself, could move the escrow.
+    function _requireTarget(address target) private view {
+        if (target == address(TOKEN) || target == address(this)) revert BadTarget(target);
+    }
+
+    /// @dev Calls with exactly `gasLimit` gas and drops the return data. The caller of finalize cannot starve the call: it reverts first.
+    function _call(address target, uint256 gasLimit, bytes calldata data) private returns (bool success) {
+        bytes memory input = data;
+        // EIP-150: a call gets at most 63/64 of what is left. A limit no block can hold fails here as well.
+        uint256 required = gasLimit > type(uint128).max ? gasLimit : gasLimit * 64 / 63 + CALL_RESERVE;
+        if (gasleft() < required) revert InsufficientGas(required, gasleft());
+        assembly ("memory-safe") {
+            success := call(gasLimit, target, 0, add(input, 32), mload(input), 0, 0)
+        }
+    }
+}

@@ -1,0 +1,358 @@
+// Rollup: the L2 chain as L1 accepts it: certified headers, one output per batch, finality by window.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
+import {IRollup, OutputProposal} from "../interfaces/IRollup.sol";
+import {ISequencerPool} from "../interfaces/ISequencerPool.sol";
+import {CertificateVerifier} from "../lib/CertificateVerifier.sol";
+import {Header, HeaderReader} from "../lib/HeaderReader.sol";
+
+/// @notice A light client of the committee: a batch is accepted when its last header carries the finalization certificate of the committee
+///         that the accepted chain itself named. Anyone may submit. No owner, no pause, no upgrade.
+/// @dev A batch's data is bound to the header by execution, not by the certificate: followers take the first posting (`submitBatch` or
+///      `repostData`) whose data reproduces the certified header. A posting that does not is an empty batch for everyone.
+contract Rollup is IRollup {
+    error WrongChain(uint256 chainId, uint256 deployedOn);
+    error ParentNotLatest(uint256 parentIndex, uint256 latestIndex);
+    error GapInChain(uint64 firstBlock, uint64 expected);
+    error BatchReversed(uint64 firstBlock, uint64 lastBlock);
+    error ParentHashMismatch(bytes32 parentHash, bytes32 expected);
+    error BatchSpansEpochs(uint64 firstEpoch, uint64 lastEpoch);
+    error EpochMismatch(uint64 claimed, uint64 expected);
+    error WrongCommittee(uint64 committeeId, uint64 expected);
+    error UnknownNextCommittee(uint64 nextCommitteeId, uint64 latestCommittee);
+    error CommitteeWentBack(uint64 nextCommitteeId, uint64 committeeId);
+    error OriginWentBack(uint64 originNumber, uint64 parentOrigin);
+    error OriginInFuture(uint64 originNumber, uint256 l1Block);
+    error OriginStale(uint64 originNumber, uint256 oldest);
+    error OriginNotCanonical(uint64 originNumber, bytes32 originHash, bytes32 canonical);
+    error CertificateViewTooLow(uint64 certificateView, uint64 headerView);
+    error DaModeNotAvailable(uint8 daMode);
+    error DaModeUnknown(uint8 daMode);
+    error BatchDataMissing(uint8 daMode);
+    error BatchDataUnexpected(uint8 daMode, uint256 length);
+    error UnknownBatch(uint256 index, uint256 latestIndex);
+    error ConfigOutOfRange(string field, uint256 value);
+
+    /// @notice A batch was accepted. `daCommitment` is keccak256(data), or keccak256 of the blobs' versioned hashes.
+    event BatchSubmitted(
+        uint256 indexed index,
+        bytes32 indexed headerHash,
+        uint64 firstBlock,
+        uint64 lastBlock,
+        uint8 daMode,
+        bytes32 daCommitment,
+        bytes32 outputRoot
+    );
+    /// @notice Data for an accepted batch was posted again, in this transaction's calldata or blobs.
+    event BatchData(uint256 indexed index, uint8 daMode, bytes32 daCommitment);
+
+    struct Config {
+        ISequencerPool pool;
+        bytes32 genesisHash; // of the L2 genesis header
+        bytes32 genesisOutputRoot;
+        uint64 genesisTimestamp; // seconds, of the L2 genesis header
+        uint64 genesisOrigin; // L1 block number that the L2 genesis names
+        uint64 genesisCommittee; // committee of epoch 0 and, unless a header says otherwise, of epoch 1
+        uint64 l2ChainId;
+        uint64 epochLength; // L2 blocks
+        uint64 window; // seconds until an output is final
+        uint64 maxOriginLag; // L1 blocks
+        uint64 submissionInterval; // L2 blocks between batches, as an estimate for tools
+        uint64 l2BlockTime; // seconds, as an estimate for tools
+    }
+
+    struct Certificate {
+        uint64 view_; // of the finalization; later than the header's where a boundary block was proposed again
+        uint64 parentView;
+        uint256 signers; // bit i: member with the i-th smallest identity
+        bytes signature; // G1, EIP-2537 encoding, 128 bytes
+    }
+
+    struct Batch {
+        bytes32 outputRoot;
+        uint64 timestamp; // L1 time of acceptance
+        uint64 lastBlock;
+        uint64 epoch;
+        uint64 originNumber;
+    }
+
+    uint8 public constant DA_CALLDATA = 0;
+    uint8 public constant DA_BLOB = 1;
+    uint8 public constant DA_STORAGE = 2;
+    /// @dev varint(84) | "OCEANID" 7 | L1 chain id u64 | rollup 20 | L2 chain id u64 | genesis hash 32 | "_FINALIZE" 9.
+    uint256 private constant PREFIX_LENGTH = 85;
+    /// @dev EIP-2935 serves this many block hashes.
+    uint256 private constant HISTORY_WINDOW = 8191;
+
+    ISequencerPool public immutable POOL;
+    bytes32 public immutable GENESIS_HASH;
+    uint256 public immutable L1_CHAIN_ID;
+    uint64 public immutable L2_CHAIN_ID;
+    /// @notice L2 blocks of an epoch: block n is in epoch n / EPOCH_LENGTH.
+    uint64 public immutable EPOCH_LENGTH;
+    /// @notice L1 blocks by which the origin of a batch's last header may lag.
+    uint64 public immutable MAX_ORIGIN_LAG;
+    /// @notice Seconds after acceptance at which an output is final (OP's name).
+    uint256 public immutable FINALIZATION_PERIOD_SECONDS;
+    /// @notice Estimates for viem's `getTimeToNextL2Output`; nothing here depends on them.
+    uint256 public immutable SUBMISSION_INTERVAL;
+    uint256 public immutable L2_BLOCK_TIME;
+    /// @dev The constant head of every signed message, in three words.
+    bytes32 private immutable _PREFIX_0;
+    bytes32 private immutable _PREFIX_1;
+    bytes32 private immutable _PREFIX_2;
+
+    Batch[] private _batches;
+    /// @dev Hash of the last accepted header.
+    bytes32 private _headHash;
+    /// @dev The committee that certified it, the one it named for the next epoch (ids are sequential from 1: 48 bits are plenty), and the
+    ///      code store of the former, kept here so that a batch within an epoch makes no call to the pool.
+    uint48 private _committeeId;
+    uint48 private _nextCommitteeId;
+    address private _committeeCode;
+
+    constructor(Config memory config) {
+        if (config.epochLength < 2) revert ConfigOutOfRange("epochLength", config.epochLength);
+        if (config.maxOriginLag == 0 || config.maxOriginLag > HISTORY_WINDOW) revert ConfigOutOfRange("maxOriginLag", config.maxOriginLag);
+        POOL = config.pool;
+        GENESIS_HASH = config.genesisHash;
+        L1_CHAIN_ID = block.chainid;
+        L2_CHAIN_ID = config.l2ChainId;
+        EPOCH_LENGTH = config.epochLength;
+        MAX_ORIGIN_LAG = config.maxOriginLag;
+        FINALIZATION_PERIOD_SECONDS = config.window;
+        SUBMISSION_INTERVAL = config.submissionInterval;
+        L2_BLOCK_TIME = config.l2BlockTime;
+
+        bytes memory namespace_ =
+            abi.encodePacked("OCEANID", uint64(block.chainid), address(this), config.l2ChainId, config.genesisHash);
+        bytes memory prefix = abi.encodePacked(uint8(PREFIX_LENGTH - 1), namespace_, "_FINALIZE", bytes11(0));
+        (_PREFIX_0, _PREFIX_1, _PREFIX_2) = abi.decode(prefix, (bytes32, bytes32, bytes32));
+
+        _batches.push(
+            Batch({
+                outputRoot: config.genesisOutputRoot,
+                timestamp: config.genesisTimestamp,
+                lastBlock: 0,
+                epoch: 0,
+                originNumber: config.genesisOrigin
+            })
+        );
+        _headHash = config.genesisHash;
+        _committeeId = uint48(config.genesisCommittee);
+        _nextCommitteeId = uint48(config.genesisCommittee);
+        _committeeCode = config.pool.committeeCode(config.genesisCommittee);
+    }
+
+    // ---- batches ----
+
+    /// @notice Accepts the blocks `firstBlock` to the number of `lastHeaderRlp`, which must follow the latest batch within one epoch.
+    /// @param parentIndex Index of the latest batch; anything else is a gap or a replay.
+    /// @param lastHeaderRlp Ethereum RLP of the last header.
+    /// @param certificate Finalization of that header by the committee it names.
+    /// @param daMode DA_CALLDATA: `data` is the batch. DA_BLOB: this transaction's blobs are, and `data` is empty.
+    function submitBatch(
+        uint256 parentIndex,
+        uint64 firstBlock,
+        bytes calldata lastHeaderRlp,
+        Certificate calldata certificate,
+        uint8 daMode,
+        bytes calldata data
+    ) external {
+        if (block.chainid != L1_CHAIN_ID) revert WrongChain(block.chainid, L1_CHAIN_ID);
+        uint256 latest = _batches.length - 1;
+        if (parentIndex != latest) revert ParentNotLatest(parentIndex, latest);
+        Batch storage parent = _batches[latest];
+        Header memory header = HeaderReader.read(lastHeaderRlp);
+
+        _requireFollows(parent, header, firstBlock);
+        _requireOrigin(parent, header);
+        address committeeCode = _handOver(parent, header);
+        _requireCertificate(header, certificate, committeeCode);
+        bytes32 commitment = _daCommitment(daMode, data);
+
+        bytes32 outputRoot = keccak256(abi.encode(bytes32(0), header.stateRoot, header.messagePasserRoot, header.hash));
+        _headHash = header.hash;
+        _batches.push(
+            Batch({
+                outputRoot: outputRoot,
+                timestamp: uint64(block.timestamp),
+                lastBlock: header.number,
+                epoch: header.epoch,
+                originNumber: header.originNumber
+            })
+        );
+        emit BatchSubmitted(latest + 1, header.hash, firstBlock, header.number, daMode, commitment, outputRoot);
+    }
+
+    /// @notice Posts data for batch `index` again, where the first posting did not reproduce the certified header.
+    function repostData(uint256 index, uint8 daMode, bytes calldata data) external {
+        uint256 latest = _batches.length - 1;
+        if (index == 0 || index > latest) revert UnknownBatch(index, latest);
+        emit BatchData(index, daMode, _daCommitment(daMode, data));
+    }
+
+    /// @dev Number, parent and epoch.
+    function _requireFollows(Batch storage parent, Header memory header, uint64 firstBlock) private view {
+        if (firstBlock != parent.lastBlock + 1) revert GapInChain(firstBlock, parent.lastBlock + 1);
+        if (header.number < firstBlock) revert BatchReversed(firstBlock, header.number);
+        if (header.number == firstBlock && header.parentHash != _headHash) revert ParentHashMismatch(header.parentHash, _headHash);
+        uint64 epoch = header.number / EPOCH_LENGTH;
+        if (header.epoch != epoch) revert EpochMismatch(header.epoch, epoch);
+        // A batch in one epoch, right behind its parent, starts the next epoch only if the parent ends with the boundary block.
+        if (firstBlock / EPOCH_LENGTH != epoch) revert BatchSpansEpochs(firstBlock / EPOCH_LENGTH, epoch);
+    }
+
+    function _requireOrigin(Batch storage parent, Header memory header) private view {
+        uint64 origin = header.originNumber;
+        if (origin < parent.originNumber) revert OriginWentBack(origin, parent.originNumber);
+        if (origin >= block.number) revert OriginInFuture(origin, block.number);
+        if (block.number - origin > MAX_ORIGIN_LAG) revert OriginStale(origin, block.number - MAX_ORIGIN_LAG);
+        bytes32 canonical = Blockhash.blockHash(origin);
+        if (header.originHash != canonical || canonical == 0) revert OriginNotCanonical(origin, header.originHash, canonical);
+    }
+
+    /// @dev Checks the header's committee against the one its parent named and follows a hand-over. Returns the committee's code store.
+    function _handOver(Batch storage parent, Header memory header) private returns (address code) {
+        (uint48 current, uint48 next) = (_committeeId, _nextCommitteeId);
+        code = _committeeCode;
+        bool changed = header.epoch != parent.epoch && next != current;
+        if (changed) {
+            current = next;
+            code = POOL.committeeCode(current);
+        }
+        if (header.committeeId != current) revert WrongCommittee(header.committeeId, current);
+
+        // A committee that has handed over may have unbonded: it never comes back. A known one needs no call.
+        uint64 named = header.nextCommitteeId;
+        if (named < current) revert CommitteeWentBack(named, current);
+        if (named > next) {
+            uint64 newest = POOL.latestCommittee();
+            if (named > newest) revert UnknownNextCommittee(named, newest);
+        }
+        if (changed || named != next) {
+            (_committeeId, _nextCommitteeId, _committeeCode) = (current, uint48(named), code);
+        }
+    }
+
+    function _requireCertificate(Header memory header, Certificate calldata certificate, address committeeCode) private view {
+        if (certificate.view_ < header.view_) revert CertificateViewTooLow(certificate.view_, header.view_);
+        bytes memory signed = CertificateVerifier.message(
+            _prefix(), header.epoch, certificate.view_, certificate.parentView, abi.encodePacked(header.hash)
+        );
+        CertificateVerifier.verify(committeeCode, signed, certificate.signers, certificate.signature);
+    }
+
+    function _daCommitment(uint8 daMode, bytes calldata data) private view returns (bytes32) {
+        if (daMode == DA_CALLDATA) {
+            if (data.length == 0) revert BatchDataMissing(daMode);
+            return keccak256(data);
+        }
+        if (daMode == DA_BLOB) {
+            if (data.length != 0) revert BatchDataUnexpected(daMode, data.length);
+            bytes memory hashes;
+            for (uint256 i = 0; blobhash(i) != 0; ++i) {
+                hashes = abi.encodePacked(hashes, blobhash(i));
+            }
+            if (hashes.length == 0) revert BatchDataMissing(daMode);
+            return keccak256(hashes);
+        }
+        if (daMode == DA_STORAGE) revert DaModeNotAvailable(daMode);
+        revert DaModeUnknown(daMode);
+    }
+
+    function _prefix() private view returns (bytes memory prefix) {
+        (bytes32 a, bytes32 b, bytes32 c) = (_PREFIX_0, _PREFIX_1, _PREFIX_2);
+        assembly ("memory-safe") {
+            prefix := mload(0x40)
+            mstore(prefix, PREFIX_LENGTH)
+            mstore(add(prefix, 32), a)
+            mstore(add(prefix, 64), b)
+            mstore(add(prefix, 96), c)
+            mstore(0x40, add(prefix, 128))
+        }
+    }
+
+    // ---- views ----
+
+    /// @notice The certificate's base namespace (75 bytes): votes for one chain, rollup or genesis say nothing about another.
+    function namespace() external view returns (bytes memory) {
+        return abi.encodePacked("OCEANID", uint64(L1_CHAIN_ID), address(this), L2_CHAIN_ID, GENESIS_HASH);
+    }
+
+    /// @notice The last accepted header: batch index, hash, number, epoch, its committee and the committee it named for the next epoch.
+    function head()
+        external
+        view
+        returns (uint256 index, bytes32 headerHash, uint64 number, uint64 epoch, uint64 committeeId, uint64 nextCommitteeId)
+    {
+        index = _batches.length - 1;
+        Batch storage latest = _batches[index];
+        return (index, _headHash, latest.lastBlock, latest.epoch, _committeeId, _nextCommitteeId);
+    }
+
+    /// @notice Batch `index`; 0 is the genesis.
+    function batch(uint256 index) public view returns (Batch memory) {
+        if (index >= _batches.length) revert UnknownBatch(index, _batches.length - 1);
+        return _batches[index];
+    }
+
+    /// @inheritdoc IRollup
+    function isFinal(uint256 index) public view returns (bool) {
+        return index == 0 || block.timestamp >= batch(index).timestamp + FINALIZATION_PERIOD_SECONDS;
+    }
+
+    /// @notice Newest final batch.
+    function finalizedIndex() public view returns (uint256 low) {
+        uint256 high = _batches.length - 1;
+        while (low < high) {
+            uint256 middle = (low + high + 1) / 2;
+            if (isFinal(middle)) low = middle;
+            else high = middle - 1;
+        }
+    }
+
+    /// @notice Index, output root and last block of the newest final batch.
+    function finalizedHead() external view returns (uint256 index, bytes32 outputRoot, uint64 number) {
+        index = finalizedIndex();
+        Batch storage b = _batches[index];
+        return (index, b.outputRoot, b.lastBlock);
+    }
+
+    // OP's L2OutputOracle, for viem/op-stack and the Portal. The output of index i is that of batch i.
+
+    /// @inheritdoc IRollup
+    function getL2Output(uint256 index) external view returns (OutputProposal memory) {
+        Batch memory b = batch(index);
+        return OutputProposal({outputRoot: b.outputRoot, timestamp: b.timestamp, l2BlockNumber: b.lastBlock});
+    }
+
+    /// @notice Index of the first output at or after L2 block `l2BlockNumber`.
+    /// @dev The only text error of these contracts: viem recognises "not posted yet" by OP's exact words.
+    function getL2OutputIndexAfter(uint256 l2BlockNumber) external view returns (uint256 low) {
+        uint256 high = _batches.length - 1;
+        require(
+            l2BlockNumber <= _batches[high].lastBlock,
+            "L2OutputOracle: cannot get output for a block that has not been proposed"
+        );
+        while (low < high) {
+            uint256 middle = (low + high) / 2;
+            if (_batches[middle].lastBlock < l2BlockNumber) low = middle + 1;
+            else high = middle;
+        }
+    }
+
+    function latestOutputIndex() external view returns (uint256) {
+        return _batches.length - 1;
+    }
+
+    function nextOutputIndex() external view returns (uint256) {
+        return _batches.length;
+    }
+
+    function latestBlockNumber() external view returns (uint256) {
+        return _batches[_batches.length - 1].lastBlock;
+    }
+}
