@@ -12,7 +12,7 @@ import {CodeStore} from "../lib/CodeStore.sol";
 /// @dev packedMembers is, per member in ascending order of identity: id u64 | identity 32 | compressed BLS key 96 | weight u128, big-endian.
 contract CommitteeRegistry {
     error NotSequencerPool(address caller);
-    error CommitteeOutOfOrder(uint64 id, uint64 expected);
+    error CommitteeOutOfOrder(uint64 id, uint256 expected);
     error MembersLength(uint256 length, uint256 memberLength);
     error UnknownCommittee(uint64 id);
 
