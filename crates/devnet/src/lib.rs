@@ -1,1 +1,6 @@
-//! Embedded L1 and the one-command development network.
+//! A development network: an embedded L1, well-known accounts, and what `oceanid dev` prints and writes.
+#![forbid(unsafe_code)]
+
+pub mod accounts;
+pub mod config_out;
+pub mod l1;

@@ -1,0 +1,85 @@
+//! The accounts every Ethereum developer knows: the first ten of the mnemonic `test test ... junk`, and those of the operators.
+
+use alloy_primitives::{Address, B256};
+use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner};
+
+/// The mnemonic of the development accounts (the one anvil and hardhat use). Its keys are public knowledge.
+pub const MNEMONIC: &str = "test test test test test test test test test test test junk";
+
+/// Development accounts for people, at `m/44'/60'/0'/0/{0..9}`.
+pub const DEV_ACCOUNTS: u32 = 10;
+
+/// Index of the first operator account on the same derivation path: far from the accounts that people use, so that a test which sends
+/// from every development account never collides with a nonce of the network's own services.
+const FIRST_OPERATOR: u32 = 1_000;
+
+/// Places of the network's own services behind [`FIRST_OPERATOR`].
+const DEPLOYER: u32 = FIRST_OPERATOR;
+const BATCHER: u32 = FIRST_OPERATOR + 1;
+const FIRST_OWNER: u32 = FIRST_OPERATOR + 100;
+
+/// Key at `m/44'/60'/0'/0/{index}` of [`MNEMONIC`].
+fn derive(index: u32) -> PrivateKeySigner {
+    MnemonicBuilder::english()
+        .phrase(MNEMONIC)
+        .index(index)
+        .and_then(|builder| builder.build())
+        .expect("the mnemonic is a valid constant and every index below 2^31 derives")
+}
+
+/// One funded account, with its key.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DevAccount {
+    /// Address, the same on L1 and L2.
+    pub address: Address,
+    /// secp256k1 private key. Public knowledge: never send anything of value here.
+    pub private_key: B256,
+}
+
+impl From<&PrivateKeySigner> for DevAccount {
+    fn from(signer: &PrivateKeySigner) -> Self {
+        Self { address: signer.address(), private_key: signer.to_bytes() }
+    }
+}
+
+/// The ten development accounts.
+pub fn dev_signers() -> Vec<PrivateKeySigner> {
+    (0..DEV_ACCOUNTS).map(derive).collect()
+}
+
+/// Deploys the contracts and pays for it.
+pub fn deployer() -> PrivateKeySigner {
+    derive(DEPLOYER)
+}
+
+/// Pays for batches on L1.
+pub fn batcher() -> PrivateKeySigner {
+    derive(BATCHER)
+}
+
+/// Owner of the lock of sequencer `index` (from 0).
+pub fn sequencer_owner(index: u32) -> PrivateKeySigner {
+    derive(FIRST_OWNER + index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::address;
+
+    #[test]
+    fn the_accounts_are_those_of_anvil_and_hardhat() {
+        let signers = dev_signers();
+        assert_eq!(signers[0].address(), address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
+        assert_eq!(signers[9].address(), address!("a0Ee7A142d267C1f36714E4a8F75612F20a79720"));
+    }
+
+    #[test]
+    fn operators_are_none_of_the_development_accounts() {
+        let people: Vec<_> = dev_signers().iter().map(PrivateKeySigner::address).collect();
+        for operator in [deployer(), batcher(), sequencer_owner(0), sequencer_owner(1)] {
+            assert!(!people.contains(&operator.address()));
+        }
+    }
+}
