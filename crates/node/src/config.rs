@@ -75,12 +75,22 @@ pub struct SequencerSection {
     pub batch_age_seconds: u64,
 }
 
+/// Blocks of history kept when the configuration does not say.
+pub const DEFAULT_HISTORY: u64 = 1_024;
+
 const fn default_history() -> u64 {
-    1_024
+    DEFAULT_HISTORY
 }
 
 const fn default_poll_ms() -> u64 {
     1_000
+}
+
+impl L1Config {
+    /// An execution endpoint, no beacon, default pace.
+    pub const fn new(http: String) -> Self {
+        Self { http, beacon: None, poll_ms: default_poll_ms() }
+    }
 }
 
 const fn default_da() -> DaMode {
