@@ -1,1 +1,316 @@
-//! Pending transactions.
+//! Pending transactions: what was sent and is not in a committed block yet.
+//!
+//! [`Pool::add`] checks a transaction against the committed state and queues it by sender and nonce; [`Pool::best`] gives a
+//! builder the best-paying ones; [`Pool::on_committed`] drops what a block has taken. Given the same calls in the same order,
+//! every answer is the same: there is no clock and no randomness inside (ages are measured in block time).
+//! docs/pool.md lists the rules and limits.
+#![forbid(unsafe_code)]
+
+mod best;
+mod blobs;
+mod config;
+mod error;
+mod queues;
+mod state;
+mod transaction;
+
+#[cfg(test)]
+mod tests;
+
+pub use best::Best;
+pub use blobs::BlobStore;
+pub use config::{PoolConfig, PoolRules};
+pub use error::PoolError;
+pub use queues::{BLOB_REPLACEMENT_PERCENT, PoolAccount, REPLACEMENT_PERCENT};
+pub use state::StoreState;
+pub use transaction::{
+    MAX_BLOB_TRANSACTION_BYTES, MAX_BLOBS, MAX_TRANSACTION_BYTES, Origin, PoolTransaction, decode_raw, intrinsic_gas,
+};
+
+use alloy_eips::eip7594::BlobTransactionSidecarVariant;
+use alloy_primitives::{Address, B256, U256};
+use oceanid_primitives::TxEnvelope;
+use oceanid_store::CommittedBlock;
+use parking_lot::Mutex;
+use queues::{Candidate, Queues};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// Accepted transactions a slow subscriber may fall behind by before it misses some.
+const SUBSCRIPTION_BACKLOG: usize = 16_384;
+/// Seconds of block time between two sweeps for transactions that waited behind a gap too long.
+const SWEEP_INTERVAL: u64 = 60;
+
+/// The committed state as the pool reads it. Always the newest: the pool reads it under its own lock, so that a block
+/// committed meanwhile is either seen here or still to come through [`Pool::on_committed`].
+pub trait PoolState: Send + Sync {
+    /// The account, all zero if it does not exist. The error says why the state cannot be read.
+    fn account(&self, address: Address) -> Result<PoolAccount, String>;
+
+    /// L1 data fee of the transaction now, wei; zero where there is none.
+    fn data_fee(&self, transaction: &TxEnvelope) -> Result<U256, String>;
+
+    /// Base fee of the block after the head, wei per gas.
+    fn next_base_fee(&self) -> Result<u64, String>;
+}
+
+/// Counts of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Transactions a builder may take now.
+    pub pending: usize,
+    /// Transactions behind a nonce gap.
+    pub queued: usize,
+    /// Encoded bytes of both.
+    pub bytes: usize,
+}
+
+/// One sender's transactions, by nonce.
+#[derive(Clone, Debug, Default)]
+pub struct SenderContent {
+    /// In order from the account's nonce, without a gap.
+    pub pending: Vec<Arc<PoolTransaction>>,
+    /// Behind a gap.
+    pub queued: Vec<Arc<PoolTransaction>>,
+}
+
+/// The pool. Share it in an `Arc`.
+pub struct Pool {
+    config: PoolConfig,
+    state: Arc<dyn PoolState>,
+    blobs: Option<Arc<dyn BlobStore>>,
+    inner: Mutex<Inner>,
+    accepted: broadcast::Sender<Arc<PoolTransaction>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    queues: Queues,
+    /// Timestamp of the last committed block, seconds.
+    now: u64,
+    /// Block time of the last sweep, seconds.
+    swept: u64,
+    /// Senders of transactions that builders refused since the last commit.
+    doubtful: BTreeSet<Address>,
+}
+
+impl core::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Pool").field("config", &self.config).field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// An empty pool over the committed state.
+    pub fn new(config: PoolConfig, state: Arc<dyn PoolState>) -> Self {
+        let (accepted, _) = broadcast::channel(SUBSCRIPTION_BACKLOG);
+        Self { config, state, blobs: None, inner: Mutex::default(), accepted }
+    }
+
+    /// With a place for the sidecars of blob transactions; without one they are refused.
+    #[must_use]
+    pub fn with_blobs(mut self, blobs: Arc<dyn BlobStore>) -> Self {
+        self.blobs = Some(blobs);
+        self
+    }
+
+    /// Rules and limits.
+    pub const fn config(&self) -> &PoolConfig {
+        &self.config
+    }
+
+    /// Decodes and adds what `eth_sendRawTransaction` takes; see [`decode_raw`].
+    pub fn add_raw(&self, raw: &[u8], origin: Origin) -> Result<B256, PoolError> {
+        let (envelope, sidecar) = decode_raw(raw)?;
+        self.add_with_sidecar(envelope, sidecar, origin)
+    }
+
+    /// Adds a transaction without a sidecar.
+    pub fn add(&self, envelope: TxEnvelope, origin: Origin) -> Result<B256, PoolError> {
+        self.add_with_sidecar(envelope, None, origin)
+    }
+
+    /// Checks and adds a transaction. On success it is pending or queued, and every subscriber has been told.
+    pub fn add_with_sidecar(
+        &self,
+        envelope: TxEnvelope,
+        sidecar: Option<BlobTransactionSidecarVariant>,
+        origin: Origin,
+    ) -> Result<B256, PoolError> {
+        let hash = *envelope.hash();
+        if self.inner.lock().queues.get(&hash).is_some() {
+            return Err(PoolError::AlreadyKnown(hash));
+        }
+        let data_fee = self.state.data_fee(&envelope).map_err(PoolError::State)?;
+        let transaction = Arc::new(PoolTransaction::new(&self.config, envelope, data_fee, origin)?);
+        let has_sidecar = self.take_sidecar(&transaction, sidecar)?;
+
+        let outcome = self.insert(&transaction);
+        if outcome.is_err() && has_sidecar {
+            self.discard_sidecar(&transaction);
+        }
+        outcome?;
+        // Nobody listening is not an error.
+        let _ = self.accepted.send(transaction);
+        Ok(hash)
+    }
+
+    fn insert(&self, transaction: &Arc<PoolTransaction>) -> Result<(), PoolError> {
+        let mut inner = self.inner.lock();
+        let account = self.state.account(transaction.sender()).map_err(PoolError::State)?;
+        let now = inner.now;
+        let inserted = inner.queues.insert(&self.config, transaction.clone(), account, now)?;
+        drop(inner);
+        for removed in &inserted.removed {
+            self.discard_sidecar(removed);
+        }
+        if inserted.bounced {
+            let cap = alloy_consensus::Transaction::max_fee_per_gas(&**transaction.envelope());
+            return Err(PoolError::Full {
+                transactions: self.config.max_transactions,
+                bytes: self.config.max_bytes,
+                cap,
+            });
+        }
+        Ok(())
+    }
+
+    /// Hands the sidecar of a blob transaction to its store. True if there is one.
+    fn take_sidecar(
+        &self,
+        transaction: &PoolTransaction,
+        sidecar: Option<BlobTransactionSidecarVariant>,
+    ) -> Result<bool, PoolError> {
+        match (&**transaction.envelope(), sidecar, &self.blobs) {
+            (TxEnvelope::Eip4844(_), None, _) => {
+                Err(PoolError::Sidecar("missing: send the network form (EIP-4844 or EIP-7594)".into()))
+            }
+            (TxEnvelope::Eip4844(_), Some(_), None) => Err(PoolError::Sidecar("this node keeps no blobs".into())),
+            (TxEnvelope::Eip4844(signed), Some(sidecar), Some(blobs)) => {
+                transaction::check_sidecar(signed.tx(), &sidecar)?;
+                blobs.accept(signed, sidecar).map_err(PoolError::Sidecar)?;
+                Ok(true)
+            }
+            (_, None, _) => Ok(false),
+            (_, Some(_), _) => Err(PoolError::Sidecar("only a type 3 transaction has one".into())),
+        }
+    }
+
+    fn discard_sidecar(&self, transaction: &PoolTransaction) {
+        if let (TxEnvelope::Eip4844(_), Some(blobs)) = (&**transaction.envelope(), &self.blobs) {
+            blobs.discard(transaction.hash());
+        }
+    }
+
+    /// Accepted transactions from now on, in order of acceptance. A receiver that falls behind misses the oldest.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<PoolTransaction>> {
+        self.accepted.subscribe()
+    }
+
+    /// A transaction by hash; its sender comes along, so that nobody recovers it twice.
+    pub fn get(&self, hash: &B256) -> Option<Arc<PoolTransaction>> {
+        self.inner.lock().queues.get(hash).cloned()
+    }
+
+    /// Nonce for the next transaction of `sender`: after its pending ones.
+    pub fn next_nonce(&self, sender: Address) -> Result<u64, PoolError> {
+        let inner = self.inner.lock();
+        let committed = self.state.account(sender).map_err(PoolError::State)?.nonce;
+        Ok(inner.queues.next_nonce(&sender).map_or(committed, |next| next.max(committed)))
+    }
+
+    /// Counts.
+    pub fn status(&self) -> PoolStatus {
+        let inner = self.inner.lock();
+        let pending = inner.queues.pending_len();
+        PoolStatus { pending, queued: inner.queues.len() - pending, bytes: inner.queues.bytes() }
+    }
+
+    /// Everything, by sender.
+    pub fn content(&self) -> BTreeMap<Address, SenderContent> {
+        let content = self.inner.lock().queues.content();
+        let split = |(next, transactions): (u64, Vec<Arc<PoolTransaction>>)| {
+            let (pending, queued) = transactions.into_iter().partition(|transaction| transaction.nonce() < next);
+            SenderContent { pending, queued }
+        };
+        content.into_iter().map(|(sender, queue)| (sender, split(queue))).collect()
+    }
+
+    /// Transactions for a block on top of the committed head: those whose cap reaches its base fee, best tip first.
+    pub fn best(&self) -> Best<'_> {
+        let base_fee = self.state.next_base_fee().unwrap_or_else(|error| {
+            tracing::warn!(error, "pool cannot read the base fee; the builder will refuse what does not pay it");
+            0
+        });
+        let inner = self.inner.lock();
+        Best::new(self, base_fee, inner.queues.heads())
+    }
+
+    fn pending_transaction(&self, sender: &Address, nonce: u64) -> Option<Candidate> {
+        self.inner.lock().queues.pending(sender, nonce)
+    }
+
+    /// A builder could not run the transaction. That may be due to blocks not committed yet, so it stays until the next commit
+    /// shows that the committed state does not carry it either, or until it was refused too often.
+    fn refused(&self, hash: &B256, reason: &str) {
+        tracing::debug!(%hash, reason, "builder refused a pooled transaction");
+        let mut inner = self.inner.lock();
+        if let Some(sender) = inner.queues.get(hash).map(|transaction| transaction.sender()) {
+            inner.doubtful.insert(sender);
+        }
+        let removed = inner.queues.refused(hash);
+        drop(inner);
+        if let Some(removed) = removed {
+            self.discard_sidecar(&removed);
+        }
+    }
+
+    /// A block was committed; the state already shows it.
+    pub fn on_committed(&self, committed: &CommittedBlock) {
+        let block = &committed.block;
+        self.on_block(block.header().timestamp, block.body().iter().zip(committed.senders.iter().copied()));
+    }
+
+    /// As [`Self::on_committed`], for a block given by its timestamp (seconds) and its transactions with their senders.
+    pub fn on_block<'t>(&self, timestamp: u64, transactions: impl Iterator<Item = (&'t TxEnvelope, Address)>) {
+        let mut inner = self.inner.lock();
+        let mut touched = std::mem::take(&mut inner.doubtful);
+        let mut included = Vec::new();
+        for (transaction, sender) in transactions {
+            included.push(*transaction.hash());
+            touched.insert(sender);
+            for authorization in alloy_consensus::Transaction::authorization_list(transaction).unwrap_or_default() {
+                touched.extend(authorization.recover_authority());
+            }
+        }
+        let mut dropped = Vec::new();
+        for hash in &included {
+            // Its sidecar is now the block's: it is not discarded.
+            inner.queues.remove(hash);
+        }
+        for sender in touched {
+            if !inner.queues.contains_sender(&sender) {
+                continue;
+            }
+            match self.state.account(sender) {
+                Ok(account) => {
+                    dropped.extend(inner.queues.advance(sender, account.nonce));
+                    dropped.extend(inner.queues.rebalance(sender, account.balance));
+                }
+                Err(error) => tracing::warn!(%sender, error, "pool cannot read an account; its queue is left as it was"),
+            }
+        }
+        inner.now = timestamp;
+        if timestamp.saturating_sub(inner.swept) >= SWEEP_INTERVAL {
+            inner.swept = timestamp;
+            let deadline = timestamp.saturating_sub(self.config.queued_lifetime);
+            dropped.extend(inner.queues.expire(deadline));
+        }
+        drop(inner);
+        for transaction in &dropped {
+            tracing::debug!(hash = %transaction.hash(), "transaction left the pool without being in a block");
+            self.discard_sidecar(transaction);
+        }
+    }
+}
