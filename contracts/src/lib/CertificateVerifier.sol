@@ -117,7 +117,10 @@ library CertificateVerifier {
         bool ok = true;
         uint256 to = key;
         while (absent != 0) {
-            uint256 bit = absent & (0 - absent);
+            uint256 bit;
+            unchecked {
+                bit = absent & (0 - absent); // the lowest
+            }
             absent ^= bit;
             _loadKey(entries, _log2(bit), packed);
             Bls.pad(packed, to);
