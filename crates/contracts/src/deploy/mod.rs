@@ -1,0 +1,14 @@
+//! Deployment of a chain's L1 side, and the chain specification that comes out of it.
+//!
+//! 1. [`DeploymentPlan::new`] decides everything that can be decided without sending: the order of the deployer's transactions and,
+//!    from its nonce, the address of every contract. The contracts name one another in their constructors, in a circle, by these.
+//! 2. The caller prepares the sequencers' registrations: a proof of possession names the pool's address.
+//! 3. [`execute`] sends, in stages that each wait for the one before: contracts and funds; locks; the first rotation; and, once the
+//!    genesis of Layer 2 follows from the committee, `Rollup`.
+//! 4. Every address is checked for code, and `Rollup` for the namespace that votes will be signed in.
+
+mod execute;
+mod plan;
+
+pub use execute::{DeployError, Deployment, STAGE_TIMEOUT, execute};
+pub use plan::{ChainParams, Contract, DeploymentPlan, PlanError, PlannedContracts, PoolParams, SequencerRegistration, TokenSource};

@@ -1,0 +1,526 @@
+//! What will be sent, in which order, and which addresses follow: decided before the first transaction.
+
+use crate::genesis::MAX_SHORT_STRING;
+use crate::l1::{GasPriceOracle, L1Bridge, OceanidToken, Portal, Rollup, SequencerPool};
+use alloy_primitives::{Address, B256, Bytes, FixedBytes, TxKind, U256};
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::{SolCall, SolConstructor};
+use oceanid_primitives::{FeeParams, L1DataFee, MAX_COMMITTEE, Timing};
+use std::collections::BTreeMap;
+
+/// Where the gas token comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// Deploy the development token with this supply (wei), all of it the deployer's.
+    Dev {
+        /// Wei.
+        supply: U256,
+    },
+    /// An ERC-20 that exists; its metadata becomes that of the native coin.
+    Existing {
+        /// Its address on L1.
+        address: Address,
+        /// Name, at most 31 bytes.
+        name: String,
+        /// Symbol, at most 31 bytes.
+        symbol: String,
+        /// Supply on L1, wei.
+        supply: U256,
+    },
+}
+
+/// Parameters of `SequencerPool`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolParams {
+    /// Smallest lock, wei of the token, at least 1.
+    pub min_lock: u128,
+    /// Largest lock, wei of the token.
+    pub max_lock: u128,
+    /// Seconds between an exit and its claim.
+    pub unbonding_period: u64,
+    /// Seconds between rotations.
+    pub rotation_interval: u64,
+    /// Seats, 1 to [`MAX_COMMITTEE`].
+    pub max_committee: u16,
+}
+
+/// Everything about the new chain that is a choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainParams {
+    /// Name, for people.
+    pub name: String,
+    /// EIP-155 chain id of Layer 2.
+    pub chain_id: u64,
+    /// EIP-1559.
+    pub fees: FeeParams,
+    /// L1 data fee.
+    pub l1_data_fee: L1DataFee,
+    /// Pace.
+    pub timing: Timing,
+    /// Gas token.
+    pub token: TokenSource,
+    /// Stake.
+    pub pool: PoolParams,
+    /// Account that may update the price of ETH; zero: the deployer.
+    pub oracle_updater: Address,
+    /// Wei of the gas token per 10^18 wei of ETH, at the start.
+    pub gas_token_ratio: U256,
+    /// Seconds between two updates of that ratio.
+    pub oracle_interval: u64,
+    /// Layer 2 blocks between two batches, as an estimate for tools.
+    pub submission_interval: u64,
+    /// Native balances at genesis, wei. The sum goes from the deployer into the Portal's escrow.
+    pub balances: BTreeMap<Address, U256>,
+    /// Gas tokens the deployer hands out on L1, wei.
+    pub l1_balances: BTreeMap<Address, U256>,
+    /// ETH that the deployer sends to the owner of each lock for gas, wei; zero sends none.
+    pub owner_gas: U256,
+}
+
+/// One genesis sequencer: its keys, its stake, and the account that owns both.
+#[derive(Clone, Debug)]
+pub struct SequencerRegistration {
+    /// Owner of the lock; sends `approve` and `lock`.
+    pub owner: PrivateKeySigner,
+    /// ed25519 identity key.
+    pub identity: B256,
+    /// BLS12-381 public key, G2 in EIP-2537 encoding.
+    pub consensus_key: FixedBytes<256>,
+    /// Proof of possession, G1 in EIP-2537 encoding, over `SequencerPool.possessionMessage(owner, keys)`.
+    pub possession: FixedBytes<128>,
+    /// Stake, wei of the token.
+    pub amount: u128,
+}
+
+/// Why there is no plan.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A number outside its range.
+    #[error("deployment: `{field}` is {value}, must be {limit}")]
+    Range {
+        /// Name of the parameter.
+        field: &'static str,
+        /// What was given.
+        value: u128,
+        /// What is allowed.
+        limit: &'static str,
+    },
+    /// Name or symbol does not fit into one slot of genesis.
+    #[error("deployment: the gas token's {field} has {length} bytes, at most {MAX_SHORT_STRING} fit into genesis")]
+    LongText {
+        /// `name` or `symbol`.
+        field: &'static str,
+        /// Its length.
+        length: usize,
+    },
+    /// The development token's supply does not cover what is handed out.
+    #[error("deployment: {needed} wei of the token are handed out, the supply is {supply}")]
+    Supply {
+        /// Sum of balances and locks.
+        needed: U256,
+        /// The supply.
+        supply: U256,
+    },
+}
+
+/// A contract of the plan, for progress and errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contract {
+    /// `OceanidToken`, or the ERC-20 given.
+    Token,
+    /// `SequencerPool`.
+    SequencerPool,
+    /// `Portal`.
+    Portal,
+    /// `GasPriceOracle`.
+    GasPriceOracle,
+    /// `L1Bridge`.
+    L1Bridge,
+    /// `Rollup`.
+    Rollup,
+}
+
+impl core::fmt::Display for Contract {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Addresses, known before anything is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedContracts {
+    /// Gas token.
+    pub token: Address,
+    /// `SequencerPool`.
+    pub pool: Address,
+    /// `Portal`.
+    pub portal: Address,
+    /// `GasPriceOracle`.
+    pub oracle: Address,
+    /// `L1Bridge`.
+    pub bridge: Address,
+    /// `Rollup`.
+    pub rollup: Address,
+}
+
+impl PlannedContracts {
+    /// Each with its name.
+    pub const fn named(&self) -> [(Contract, Address); 6] {
+        [
+            (Contract::Token, self.token),
+            (Contract::SequencerPool, self.pool),
+            (Contract::Portal, self.portal),
+            (Contract::GasPriceOracle, self.oracle),
+            (Contract::L1Bridge, self.bridge),
+            (Contract::Rollup, self.rollup),
+        ]
+    }
+}
+
+/// One transaction to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// What it does, for progress and errors.
+    pub(crate) what: String,
+    pub(crate) to: TxKind,
+    pub(crate) value: U256,
+    pub(crate) input: Bytes,
+    /// Gas limit. Steps are sent before those they build on are mined, so that nothing can be estimated; unused gas is not paid.
+    pub(crate) gas: u64,
+}
+
+/// Gas of a creation beside its code: transaction, constructor's storage, calls to other contracts.
+const CREATE_GAS: u64 = 600_000;
+/// Gas per byte of init code: calldata (16, floor price 40) and code deposit (200), with some room.
+const CREATE_GAS_PER_BYTE: u64 = 260;
+/// Gas of an ERC-20 transfer or approval.
+const TOKEN_CALL_GAS: u64 = 150_000;
+/// Gas of a plain transfer.
+const TRANSFER_GAS: u64 = 21_000;
+/// Gas of `lock`: one pairing check, a key page and ten slots.
+const LOCK_GAS: u64 = 1_500_000;
+/// Gas of the first `rotate`: fixed part and per member.
+const ROTATE_GAS: u64 = 1_500_000;
+const ROTATE_GAS_PER_MEMBER: u64 = 200_000;
+
+impl Step {
+    fn create(contract: Contract, code: &Bytes, arguments: Vec<u8>) -> Self {
+        let input: Bytes = [code.as_ref(), arguments.as_slice()].concat().into();
+        let gas = CREATE_GAS + CREATE_GAS_PER_BYTE * input.len() as u64;
+        Self { what: format!("deploy {contract}"), to: TxKind::Create, value: U256::ZERO, input, gas }
+    }
+
+    pub(crate) fn call(what: String, to: Address, call: &impl SolCall, gas: u64) -> Self {
+        Self { what, to: TxKind::Call(to), value: U256::ZERO, input: call.abi_encode().into(), gas }
+    }
+}
+
+/// The order of the deployer's transactions and the addresses that follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeploymentPlan {
+    pub(crate) params: ChainParams,
+    pub(crate) l1_chain_id: u64,
+    pub(crate) deployer: Address,
+    pub(crate) first_nonce: u64,
+    pub(crate) contracts: PlannedContracts,
+    pub(crate) token_name: String,
+    pub(crate) token_symbol: String,
+    pub(crate) token_supply: U256,
+    /// Owner and stake of each genesis sequencer.
+    pub(crate) owners: Vec<(Address, u128)>,
+    /// The deployer's transactions before the locks.
+    pub(crate) prepare: Vec<Step>,
+}
+
+impl DeploymentPlan {
+    /// Plans the deployment by `deployer`, whose next transaction has nonce `nonce`, with the locks of `owners` (owner and stake in
+    /// wei). Pure: sends nothing, reads nothing.
+    pub fn new(
+        params: ChainParams,
+        l1_chain_id: u64,
+        deployer: Address,
+        nonce: u64,
+        owners: &[(Address, u128)],
+    ) -> Result<Self, PlanError> {
+        check(&params, owners)?;
+        let (token_name, token_symbol, token_supply) = match &params.token {
+            TokenSource::Dev { supply } => ("Metis (dev)".to_owned(), "METIS".to_owned(), *supply),
+            TokenSource::Existing { name, symbol, supply, .. } => (name.clone(), symbol.clone(), *supply),
+        };
+        let escrow: U256 = params.balances.values().sum();
+        let locks: U256 = owners.iter().map(|(_, amount)| U256::from(*amount)).sum();
+        let needed = escrow + locks + params.l1_balances.values().sum::<U256>();
+        if needed > token_supply {
+            return Err(PlanError::Supply { needed, supply: token_supply });
+        }
+
+        // The creations come first, in this order, so that their nonces do not depend on how many funds are handed out.
+        let mut next = nonce;
+        let mut create = || {
+            next += 1;
+            deployer.create(next - 1)
+        };
+        let token = match &params.token {
+            TokenSource::Dev { .. } => create(),
+            TokenSource::Existing { address, .. } => *address,
+        };
+        let (pool, portal, oracle, bridge) = (create(), create(), create(), create());
+
+        let mut funds = Vec::new();
+        let mut pay = |to: Address, amount: U256, why: &str| {
+            if !amount.is_zero() {
+                let call = OceanidToken::transferCall { to, value: amount };
+                funds.push(Step::call(format!("transfer gas tokens to {to} ({why})"), token, &call, TOKEN_CALL_GAS));
+            }
+        };
+        pay(portal, escrow, "escrow of the genesis balances");
+        for (owner, amount) in owners {
+            pay(*owner, U256::from(*amount), "stake");
+        }
+        for (account, amount) in &params.l1_balances {
+            pay(*account, *amount, "L1 balance");
+        }
+        if !params.owner_gas.is_zero() {
+            funds.extend(owners.iter().map(|(owner, _)| Step {
+                what: format!("transfer ETH to {owner} (gas)"),
+                to: TxKind::Call(*owner),
+                value: params.owner_gas,
+                input: Bytes::new(),
+                gas: TRANSFER_GAS,
+            }));
+        }
+        // After the funds: rotate(), then Rollup.
+        let rollup = deployer.create(next + funds.len() as u64 + 1);
+        let contracts = PlannedContracts { token, pool, portal, oracle, bridge, rollup };
+
+        let mut plan = Self {
+            params,
+            l1_chain_id,
+            deployer,
+            first_nonce: nonce,
+            contracts,
+            token_name,
+            token_symbol,
+            token_supply,
+            owners: owners.to_vec(),
+            prepare: Vec::new(),
+        };
+        plan.prepare = plan.creations();
+        plan.prepare.extend(funds);
+        Ok(plan)
+    }
+
+    /// Addresses of the contracts.
+    pub const fn contracts(&self) -> &PlannedContracts {
+        &self.contracts
+    }
+
+    /// Chain id of the L1 this was planned for.
+    pub const fn l1_chain_id(&self) -> u64 {
+        self.l1_chain_id
+    }
+
+    fn creations(&self) -> Vec<Step> {
+        let PlannedContracts { token, pool, portal, oracle, rollup, .. } = self.contracts;
+        let params = &self.params;
+        let mut steps = Vec::new();
+        if let TokenSource::Dev { supply } = params.token {
+            let arguments = OceanidToken::constructorCall { holder: self.deployer, supply }.abi_encode();
+            steps.push(Step::create(Contract::Token, &OceanidToken::BYTECODE, arguments));
+        }
+        let config = SequencerPool::Config {
+            token,
+            portal,
+            minLock: params.pool.min_lock,
+            maxLock: params.pool.max_lock,
+            unbondingPeriod: params.pool.unbonding_period,
+            rotationInterval: params.pool.rotation_interval,
+            maxCommittee: params.pool.max_committee,
+        };
+        let updater = if params.oracle_updater.is_zero() { self.deployer } else { params.oracle_updater };
+        let (initial_ratio, min_interval) = (params.gas_token_ratio, U256::from(params.oracle_interval));
+        steps.extend([
+            Step::create(
+                Contract::SequencerPool,
+                &SequencerPool::BYTECODE,
+                SequencerPool::constructorCall { config }.abi_encode(),
+            ),
+            Step::create(
+                Contract::Portal,
+                &Portal::BYTECODE,
+                Portal::constructorCall { token, rollup, sequencerPool: pool, gasPriceOracle: oracle }.abi_encode(),
+            ),
+            Step::create(
+                Contract::GasPriceOracle,
+                &GasPriceOracle::BYTECODE,
+                GasPriceOracle::constructorCall { portal, updater, initialRatio: initial_ratio, minInterval: min_interval }
+                    .abi_encode(),
+            ),
+            Step::create(
+                Contract::L1Bridge,
+                &L1Bridge::BYTECODE,
+                L1Bridge::constructorCall { portal, gasToken: token }.abi_encode(),
+            ),
+        ]);
+        steps
+    }
+
+    /// Nonce of the first transaction after the locks.
+    pub(crate) fn nonce_of_rotate(&self) -> u64 {
+        self.first_nonce + self.prepare.len() as u64
+    }
+
+    /// What an owner sends.
+    pub(crate) fn lock(&self, registration: &SequencerRegistration) -> [Step; 2] {
+        let owner = registration.owner.address();
+        let amount = U256::from(registration.amount);
+        let approve = OceanidToken::approveCall { spender: self.contracts.pool, value: amount };
+        let lock = SequencerPool::lockCall {
+            keys: SequencerPool::Keys {
+                identity: registration.identity,
+                consensusKey: registration.consensus_key.to_vec().into(),
+            },
+            possession: registration.possession.to_vec().into(),
+            amount,
+            recipient: owner,
+        };
+        [
+            Step::call(format!("approve the stake of {owner}"), self.contracts.token, &approve, TOKEN_CALL_GAS),
+            Step::call(format!("lock the stake of {owner}"), self.contracts.pool, &lock, LOCK_GAS),
+        ]
+    }
+
+    /// The first rotation.
+    pub(crate) fn rotate(&self, members: usize) -> Step {
+        let gas = ROTATE_GAS + ROTATE_GAS_PER_MEMBER * members as u64;
+        Step::call("fix the first committee".to_owned(), self.contracts.pool, &SequencerPool::rotateCall {}, gas)
+    }
+
+    /// The last contract, once genesis is known.
+    pub(crate) fn create_rollup(&self, config: Rollup::Config) -> Step {
+        Step::create(Contract::Rollup, &Rollup::BYTECODE, Rollup::constructorCall { config }.abi_encode())
+    }
+}
+
+/// The limits that the contracts would enforce later and dearer, with the same names.
+fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanError> {
+    let range = |field, value, limit, good: bool| if good { Ok(()) } else { Err(PlanError::Range { field, value, limit }) };
+    let pool = &params.pool;
+    range("minLock", pool.min_lock, "at least 1 and at most maxLock", pool.min_lock >= 1 && pool.min_lock <= pool.max_lock)?;
+    let seats = usize::from(pool.max_committee);
+    range("maxCommittee", seats as u128, "1 to 100 seats", (1..=MAX_COMMITTEE).contains(&seats))?;
+    range("sequencers", owners.len() as u128, "at least 1 and at most maxCommittee", !owners.is_empty() && owners.len() <= seats)?;
+    for (_, amount) in owners {
+        range("lock", *amount, "between minLock and maxLock", (pool.min_lock..=pool.max_lock).contains(amount))?;
+    }
+    range("gasTokenRatio", 0, "above zero", !params.gas_token_ratio.is_zero())?;
+    range("submissionInterval", u128::from(params.submission_interval), "at least 1 block", params.submission_interval >= 1)?;
+    if let TokenSource::Existing { name, symbol, .. } = &params.token {
+        for (field, text) in [("name", name), ("symbol", symbol)] {
+            if text.len() > MAX_SHORT_STRING {
+                return Err(PlanError::LongText { field, length: text.len() });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn params() -> ChainParams {
+        ChainParams {
+            name: "test".into(),
+            chain_id: 7,
+            fees: FeeParams {
+                gas_limit: 30_000_000,
+                elasticity: 2,
+                denominator: 8,
+                initial_base_fee: 1_000_000,
+                min_base_fee: 1_000,
+            },
+            l1_data_fee: L1DataFee::default(),
+            timing: Timing {
+                block_time_ms: 500,
+                heartbeat_ms: 10_000,
+                epoch_length: 60,
+                origin_depth: Some(1),
+                max_origin_lag: 600,
+                max_origin_advance: 16,
+                max_clock_drift: 5,
+                challenge_window: 10,
+            },
+            token: TokenSource::Dev { supply: U256::from(1_000_000) },
+            pool: PoolParams { min_lock: 10, max_lock: 100, unbonding_period: 1, rotation_interval: 1, max_committee: 4 },
+            oracle_updater: Address::ZERO,
+            gas_token_ratio: U256::from(1),
+            oracle_interval: 1,
+            submission_interval: 2,
+            balances: BTreeMap::from([(Address::repeat_byte(0xaa), U256::from(500))]),
+            l1_balances: BTreeMap::from([(Address::repeat_byte(0xaa), U256::from(300))]),
+            owner_gas: U256::from(1),
+        }
+    }
+
+    const DEPLOYER: Address = Address::repeat_byte(0xdd);
+
+    fn owners() -> Vec<(Address, u128)> {
+        vec![(Address::repeat_byte(1), 10), (Address::repeat_byte(2), 20)]
+    }
+
+    #[test]
+    fn addresses_follow_from_the_order_of_the_steps() {
+        let plan = DeploymentPlan::new(params(), 1, DEPLOYER, 5, &owners()).unwrap();
+        let creations: Vec<u64> =
+            plan.prepare.iter().enumerate().filter(|(_, step)| step.to.is_create()).map(|(index, _)| 5 + index as u64).collect();
+        let planned = plan.contracts();
+        let expected: Vec<Address> = creations.iter().map(|nonce| DEPLOYER.create(*nonce)).collect();
+        assert_eq!(expected, [planned.token, planned.pool, planned.portal, planned.oracle, planned.bridge]);
+        assert_eq!(planned.rollup, DEPLOYER.create(plan.nonce_of_rotate() + 1));
+    }
+
+    #[test]
+    fn an_existing_token_takes_no_nonce() {
+        let address = Address::repeat_byte(0x77);
+        let token = TokenSource::Existing { address, name: "Metis".into(), symbol: "METIS".into(), supply: U256::from(1_000_000) };
+        let plan = DeploymentPlan::new(ChainParams { token, ..params() }, 1, DEPLOYER, 0, &owners()).unwrap();
+        assert_eq!(plan.contracts().token, address);
+        assert_eq!(plan.contracts().pool, DEPLOYER.create(0));
+    }
+
+    #[test]
+    fn the_escrow_equals_the_genesis_balances() {
+        let plan = DeploymentPlan::new(params(), 1, DEPLOYER, 0, &owners()).unwrap();
+        let escrow: U256 = plan
+            .prepare
+            .iter()
+            .filter_map(|step| OceanidToken::transferCall::abi_decode(&step.input).ok())
+            .filter(|transfer| transfer.to == plan.contracts().portal)
+            .map(|transfer| transfer.value)
+            .sum();
+        assert_eq!(escrow, params().balances.values().sum::<U256>());
+    }
+
+    #[test]
+    fn limits_are_named() {
+        let refused = |change: &dyn Fn(&mut ChainParams), owners: &[(Address, u128)]| {
+            let mut params = params();
+            change(&mut params);
+            match DeploymentPlan::new(params, 1, DEPLOYER, 0, owners) {
+                Err(PlanError::Range { field, .. } | PlanError::LongText { field, .. }) => field,
+                Err(PlanError::Supply { .. }) => "supply",
+                Ok(_) => "none",
+            }
+        };
+        let two = owners();
+        assert_eq!(refused(&|_| (), &two), "none");
+        assert_eq!(refused(&|params| params.pool.min_lock = 0, &two), "minLock");
+        assert_eq!(refused(&|params| params.pool.max_committee = 101, &two), "maxCommittee");
+        assert_eq!(refused(&|params| params.pool.max_committee = 1, &two), "sequencers");
+        assert_eq!(refused(&|_| (), &[]), "sequencers");
+        assert_eq!(refused(&|_| (), &[(DEPLOYER, 101)]), "lock");
+        assert_eq!(refused(&|params| params.gas_token_ratio = U256::ZERO, &two), "gasTokenRatio");
+        assert_eq!(refused(&|params| params.token = TokenSource::Dev { supply: U256::from(829) }, &two), "supply");
+    }
+}
