@@ -1,2 +1,62 @@
-//! The state transition function.
-#![cfg_attr(not(feature = "std"), no_std)]
+//! The state transition function: one code for the builder, the validator, the follower, the fault-proof guest and the lab.
+//!
+//! `(state, block environment, transactions) -> (receipts, state changes)`. The state is whatever answers [`StateReader`]:
+//! the node's store, a layer of speculative blocks above it ([`Overlay`]), or the witness inside a RISC-V guest. There is no
+//! clock, no randomness and no I/O in here; equal inputs give equal outputs, to the byte.
+//!
+//! # Order of a block
+//!
+//! 1. System calls: the parent's hash into the EIP-2935 contract; under [`Rules::Ethereum`] also the beacon root into the
+//!    EIP-4788 contract. An account without code at those addresses makes the call a no-op.
+//! 2. Transactions in order ([`BlockExecutor::execute`]). On Layer 2 deposits come first; that they are the right ones is the
+//!    chain's rule, not this crate's.
+//! 3. [`BlockExecutor::finish`] hands out receipts and the [`StateDiff`]; [`finish_header`] makes the header of them.
+//!
+//! # Two sets of rules
+//!
+//! Both are Ethereum's Prague rules. [`Rules::Ethereum`] is exactly that, blobs included, for the embedded L1.
+//! [`Rules::Rollup`] differs in what pays and what is paid; `docs/execution.md` has the whole list:
+//!
+//! * deposits (type `0x7E`) mint, pay nothing and cannot make a block invalid;
+//! * base fee, priority fee and L1 data fee go to the fee vault, nothing is burnt;
+//! * blob transactions are invalid;
+//! * the native token's ERC-20 face moves balances through one precompile ([`predeploys::NATIVE_TRANSFER`]).
+//!
+//! [`predeploys::NATIVE_TRANSFER`]: oceanid_primitives::predeploys::NATIVE_TRANSFER
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod call;
+mod db;
+mod diff;
+mod env;
+mod error;
+mod executor;
+mod fees;
+mod handler;
+mod header;
+mod overlay;
+mod precompile;
+mod reader;
+mod tx;
+
+pub use call::{CallOutcome, CallRequest, call, call_with_inspector, replay};
+pub use db::{Db, ReadError, ReaderRef};
+pub use diff::{StateDiff, StorageDiff};
+pub use env::{BLOB_PARAMS, BlockEnv, RollupRules, Rules};
+pub use error::{InvalidTx, TxError};
+pub use executor::{BlockExecutor, EvmContext, ExecutionOutput, Outcome};
+pub use fees::{L1Prices, ethereum_next_base_fee, estimated_bytes, l1_data_fee, next_base_fee};
+pub use handler::TxContext;
+pub use header::{
+    BlockRoots, HeaderError, check_header, committee_ids, compare_headers, ethereum_env, ethereum_header, finish_header,
+    header_for, l2_env, logs_bloom, receipts_root, transactions_root,
+};
+pub use overlay::Overlay;
+pub use precompile::NATIVE_TRANSFER_GAS;
+pub use reader::{AccountState, StateReader};
+pub use revm;
