@@ -1,0 +1,76 @@
+// Writes test/vectors: keys, signatures and tries made by libraries that share nothing with the contracts. Deterministic.
+import { createHash } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createMPT, createMerkleProof } from "@ethereumjs/mpt";
+import { bls12_381 } from "@noble/curves/bls12-381.js";
+import { ed25519 } from "@noble/curves/ed25519.js";
+
+const folder = join(dirname(fileURLToPath(import.meta.url)), "../test/vectors");
+mkdirSync(folder, { recursive: true });
+const hex = (bytes) => `0x${Buffer.from(bytes).toString("hex")}`;
+const digest = (...parts) => createHash("sha256").update(parts.join("/")).digest();
+const write = (name, data) => writeFileSync(join(folder, name), `${JSON.stringify(data, null, 1)}\n`);
+
+// ---- BLS12-381, variant MinSig ----
+const element = (n) => n.toString(16).padStart(128, "0");
+const g1 = (p) => { const { x, y } = p.toAffine(); return `0x${element(x)}${element(y)}`; };
+const g2 = (p) => { const { x, y } = p.toAffine(); return `0x${element(x.c0)}${element(x.c1)}${element(y.c0)}${element(y.c1)}`; };
+const ORDER = bls12_381.fields.Fr.ORDER;
+const bls = { secret: [], publicKey: [], compressed: [], message: [], vote: [], possession: [] };
+for (let i = 0; i < 12; i++) {
+  const secret = (BigInt(hex(digest("bls", i))) % (ORDER - 1n)) + 1n;
+  const message = Buffer.concat(Array.from({ length: i }, (_, j) => digest("message", i, j))).subarray(0, i * 29);
+  const key = bls12_381.G2.Point.BASE.multiply(secret);
+  const sign = (DST) => g1(bls12_381.G1.hashToCurve(message, { DST }).multiply(secret));
+  bls.secret.push(`0x${secret.toString(16).padStart(64, "0")}`);
+  bls.publicKey.push(g2(key));
+  bls.compressed.push(hex(key.toBytes(true)));
+  bls.message.push(hex(message));
+  bls.vote.push(sign("BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_"));
+  bls.possession.push(sign("BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_"));
+}
+write("bls.json", bls);
+
+// ---- ed25519: which strings are canonical points? ----
+const isPoint = (bytes) => { try { ed25519.Point.fromBytes(bytes, false); return true; } catch { return false; } };
+const strings = [];
+for (let i = 0; i < 48; i++) strings.push(digest("identity", i));
+for (let i = 0; i < 8; i++) strings.push(ed25519.getPublicKey(digest("secret", i)));
+// The edges: y = 0, 1, p - 1, p, p + 1, 2^255 - 1, each with both signs of x.
+const P = 2n ** 255n - 19n;
+for (const y of [0n, 1n, P - 1n, P, P + 1n, 2n ** 255n - 1n]) {
+  for (const sign of [0n, 1n]) {
+    strings.push(Buffer.from((y | (sign << 255n)).toString(16).padStart(64, "0"), "hex").reverse());
+  }
+}
+write("ed25519.json", {
+  point: strings.filter(isPoint).map(hex),
+  other: strings.filter((s) => !isPoint(s)).map(hex),
+});
+
+// ---- Merkle-Patricia tries ----
+const tries = [];
+for (const [count, shape] of [[1, "hashed"], [2, "hashed"], [17, "hashed"], [400, "hashed"], [6, "near"], [40, "near"], [24, "long"]]) {
+  const trie = await createMPT();
+  const keys = [];
+  for (let i = 0; i < count; i++) {
+    const key = Buffer.from(digest("key", shape, count, i));
+    // near: keys that differ in the last byte only, so that leaves are embedded in their parents; long: long common paths.
+    if (shape === "near") { Buffer.from(digest("key", shape, count)).copy(key, 0, 0, 31); key[31] = (i * 37) & 0xff; }
+    if (shape === "long") { Buffer.from(digest("key", shape, i % 3)).copy(key, 0, 0, 12 + (i % 9)); }
+    await trie.put(key, shape === "long" ? digest("value", i) : Uint8Array.of(1));
+    keys.push(key);
+  }
+  for (let i = 0; i < Math.min(count, 6); i++) {
+    const key = keys[(i * 7) % count];
+    tries.push({ root: hex(trie.root()), key: hex(key), value: hex(await trie.get(key)), proof: (await createMerkleProof(trie, key)).map(hex) });
+    const absent = Buffer.from(key);
+    absent[31 - (i % 2) * 31] ^= 0x11 << (i % 3);
+    if (await trie.get(absent)) continue;
+    tries.push({ root: hex(trie.root()), key: hex(absent), value: "0x", proof: (await createMerkleProof(trie, absent)).map(hex) });
+  }
+}
+write("tries.json", { count: tries.length, tries });
+console.log(`${bls.secret.length} BLS keys, ${strings.length} ed25519 strings, ${tries.length} trie proofs`);
