@@ -1,1 +1,31 @@
-//! The committee: consensus, epochs, building and checking, catch-up.
+//! The committee: consensus, epochs, building and checking of blocks, catch-up by certificates.
+//!
+//! A [`node`] is commonware simplex and marshal around an [`Execution`]. The committee of an epoch votes on header hashes with
+//! BLS multi-signatures; a finalize vote says that its voter executed the block. Finalised blocks reach [`Execution::finalize`]
+//! in order, each with its [`certificate::Certificate`] if it has one of its own. [`Sequencer`] runs a node on tokio over TCP;
+//! the deterministic simulator runs the same composition in tests. `docs/consensus.md` tells the protocol.
+#![forbid(unsafe_code)]
+
+mod application;
+pub mod block;
+pub mod certificate;
+mod committees;
+pub mod config;
+pub mod evidence;
+mod execution;
+pub mod gossip;
+mod keys;
+pub mod node;
+mod sequencer;
+pub mod types;
+
+pub use block::{BlockCodec, BlockError, ConsensusBlock, MAX_BLOCK_BYTES};
+pub use certificate::{Certificate, CertificateError, L1Certificate, verify_certificate};
+pub use committees::{CommitteeKeyError, Committees};
+pub use config::{ConsensusConfig, Timing};
+pub use evidence::{EvidenceKind, EvidenceLog, EvidenceRecord};
+pub use execution::{Execution, FinalizeError, ProposalContext, ProposeError, Verdict};
+pub use gossip::{MAX_TRANSACTION_BYTES, OnTransactions, TransactionGossip};
+pub use keys::{KeyError, NodeKeys, POSSESSION_TAG, g1_eip2537};
+pub use node::Status;
+pub use sequencer::{Sequencer, SequencerConfig, StartError};
