@@ -96,10 +96,12 @@ impl NodeKeys {
         padded
     }
 
-    /// The message of [`Self::possession`]: tag, L1 chain id (u64, big endian), pool, owner, identity, consensus key (EIP-2537).
+    /// The message of [`Self::possession`], `SequencerPool.possessionMessage` byte for byte: length of the tag (one byte), tag, L1 chain id
+    /// (u64, big endian), pool, owner, identity, consensus key (EIP-2537).
     /// It binds the key to one operator on one chain, so that a proof seen in a mempool cannot be used by somebody else.
     pub fn possession_message(&self, l1_chain_id: u64, pool: Address, owner: Address) -> Vec<u8> {
         [
+            [POSSESSION_TAG.len() as u8].as_slice(),
             POSSESSION_TAG,
             &l1_chain_id.to_be_bytes(),
             pool.as_slice(),
