@@ -37,7 +37,7 @@ pub mod l1_block_info {
     pub const HASH: u64 = 4;
     /// Wei of the gas token per 10^18 wei of ETH.
     pub const GAS_TOKEN_RATIO: u64 = 5;
-    /// Aliased address of the L1 price oracle.
+    /// L1 address of the price oracle, as it is (the contract aliases it).
     pub const ORACLE: u64 = 6;
 }
 
@@ -45,7 +45,7 @@ pub mod l1_block_info {
 pub mod committee_registry {
     use super::*;
 
-    /// Aliased address of the L1 pool.
+    /// L1 address of the pool, as it is (the contract aliases it).
     pub const POOL: u64 = 0;
     /// Newest committee id.
     pub const LATEST: u64 = 1;
