@@ -1,1 +1,20 @@
-//! Everything said to or heard from L1.
+//! Everything said to or heard from L1: the node's view of it, deposits, batches posted and read, and what is safe and final.
+//!
+//! * [`L1Watcher`] follows L1 and implements [`oceanid_primitives::L1View`]; deposits and postings come from it.
+//! * [`BatchReader`] gets the data of a posting, from calldata or from a beacon node, and checks it against its commitment.
+//! * [`Batcher`] posts certified batches and keeps the `safe` and `finalized` marks; any member of the committee may run it.
+#![forbid(unsafe_code)]
+
+mod client;
+mod deposits;
+mod error;
+mod postings;
+mod task;
+mod watcher;
+
+pub use client::{L1Client, REQUEST_TIMEOUT};
+pub use deposits::{DepositError, deposit, deposit_log};
+pub use error::L1Error;
+pub use postings::{AcceptedBatch, Posting};
+pub use task::Task;
+pub use watcher::{L1Entry, L1Status, L1Watcher, MAX_WINDOW, WatcherConfig};

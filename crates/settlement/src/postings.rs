@@ -1,0 +1,65 @@
+//! Postings: what `Rollup` says about batches and their data, one event each.
+
+use alloy_primitives::{B256, LogData, TxHash, U256};
+use alloy_sol_types::SolEvent;
+use oceanid_contracts::l1::Rollup::{BatchData, BatchSubmitted};
+use oceanid_primitives::L1Origin;
+
+/// One posting of data for a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posting {
+    /// Batch index in `Rollup`, from 1.
+    pub index: u64,
+    /// What was accepted, or `None` if this is data posted again.
+    pub batch: Option<AcceptedBatch>,
+    /// Data availability mode as L1 has it; a number without a mode makes the posting empty.
+    pub da_mode: u8,
+    /// Commitment to the data.
+    pub commitment: B256,
+    /// The transaction that holds the data.
+    pub transaction: TxHash,
+    /// The L1 block it is in.
+    pub l1: L1Origin,
+    /// That block's time, seconds since 1970.
+    pub l1_timestamp: u64,
+}
+
+/// A batch `Rollup` has accepted: its last header was certified by the committee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedBatch {
+    /// Hash of the last header.
+    pub header_hash: B256,
+    /// First block.
+    pub first: u64,
+    /// Last block.
+    pub last: u64,
+    /// Output root of the last header.
+    pub output_root: B256,
+}
+
+impl Posting {
+    /// Decodes a log of `Rollup`; `None` for its other events.
+    pub(crate) fn from_log(log: &LogData, transaction: TxHash, l1: L1Origin, l1_timestamp: u64) -> Option<Self> {
+        let posting = |index: U256, batch, da_mode, commitment| {
+            let index = u64::try_from(index).ok()?;
+            Some(Self { index, batch, da_mode, commitment, transaction, l1, l1_timestamp })
+        };
+        match log.topics().first()? {
+            topic if *topic == BatchSubmitted::SIGNATURE_HASH => {
+                let event = BatchSubmitted::decode_log_data(log).ok()?;
+                let batch = AcceptedBatch {
+                    header_hash: event.headerHash,
+                    first: event.firstBlock,
+                    last: event.lastBlock,
+                    output_root: event.outputRoot,
+                };
+                posting(event.index, Some(batch), event.daMode, event.daCommitment)
+            }
+            topic if *topic == BatchData::SIGNATURE_HASH => {
+                let event = BatchData::decode_log_data(log).ok()?;
+                posting(event.index, None, event.daMode, event.daCommitment)
+            }
+            _ => None,
+        }
+    }
+}
