@@ -29,7 +29,7 @@ library MerklePatricia {
     }
 
     /// @dev Calldata offsets of the value's first byte and of the byte after it.
-    function _find(bytes32 root, bytes32 key, bytes[] calldata proof) private pure returns (uint256, uint256) {
+    function _find(bytes32 root, bytes32 key, bytes[] calldata proof) private pure returns (uint256 from, uint256 to) {
         Cursor memory node;
         _enter(node, proof, root);
         uint256[17] memory items;
@@ -42,7 +42,8 @@ library MerklePatricia {
                 ++node.depth;
             } else if (count == 2) {
                 if (_matchPath(node, items[0], key)) {
-                    (bool list, uint256 from, uint256 to) = _item(items[1], node.end, node.index);
+                    bool list;
+                    (list, from, to) = _item(items[1], node.end, node.index);
                     if (list) revert ProofNodeMalformed(node.index);
                     if (node.index + 1 != proof.length) revert ProofTooLong(node.index + 1, proof.length);
                     return (from, to);

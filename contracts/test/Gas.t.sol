@@ -1,0 +1,130 @@
+// Gas: what the frequent and the dear operations cost, as whole transactions. Written to snapshots/gas and compared there.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {Rollup} from "../src/l1/Rollup.sol";
+import {SequencerPool} from "../src/l1/SequencerPool.sol";
+import {CertificateVerifier} from "../src/lib/CertificateVerifier.sol";
+import {Chain, TestHeader} from "./base/Chain.sol";
+import {Signer} from "./base/Signer.sol";
+import {vm} from "./base/Vm.sol";
+
+/// @dev A certificate and nothing else: the figure to hold against other verifiers. Not a view: only calls that may write are made as
+///      transactions of their own.
+contract CertificateOnly {
+    function verify(
+        SequencerPool pool,
+        uint64 committeeId,
+        bytes calldata prefix,
+        uint64 epoch,
+        uint64 view_,
+        uint64 parentView,
+        bytes calldata payload,
+        uint256 signers,
+        bytes calldata signature
+    ) external {
+        CertificateVerifier.verify(
+            pool.committeeCode(committeeId),
+            CertificateVerifier.message(prefix, epoch, view_, parentView, payload),
+            signers,
+            signature
+        );
+    }
+}
+
+/// @dev Every call is a transaction of its own (cold storage, 21,000 gas, calldata).
+/// forge-config: default.isolate = true
+contract GasTest is Chain {
+    function test_gas_4() public {
+        measure(4, "004");
+    }
+
+    function test_gas_16() public {
+        measure(16, "016");
+    }
+
+    function test_gas_50() public {
+        measure(50, "050");
+    }
+
+    function test_gas_100() public {
+        measure(100, "100");
+    }
+
+    function measure(uint256 size, string memory label) private {
+        deploy(size);
+        vm.roll(height() + 10);
+        vm.warp(now_() + ROTATION);
+        uint256 all = (1 << size) - 1;
+        uint256 some = bitmap(size, (size - 1) / 3);
+        submit(nextHeader(1)); // the first batch ever writes a slot that later ones only change
+
+        batch("submitBatch", string.concat(label, " members, all present"), all);
+        batch("submitBatch", string.concat(label, " members, a third absent"), some);
+        certificate(string.concat(label, " members, all present"), all);
+        certificate(string.concat(label, " members, a third absent"), some);
+
+        pool.packKeys();
+        vm.snapshotValue("rotation", string.concat(label, " members, packKeys"), used());
+        rotateLater();
+        vm.snapshotValue("rotation", string.concat(label, " members, rotate, nobody joins"), used());
+        for (uint256 i = 0; i < 4 && size < 100; ++i) {
+            join(MAX_LOCK);
+        }
+        // Under the second committee the keys lie in one page.
+        TestHeader memory h = nextHeader(58);
+        h.nextCommitteeId = 2;
+        submit(h);
+        submit(nextHeader(1));
+        batch("submitBatch", string.concat(label, " members, a third absent, keys packed"), some);
+        certificate(string.concat(label, " members, a third absent, keys packed"), some);
+        if (size == 100) return;
+        rotateLater();
+        vm.snapshotValue("rotation", string.concat(label, " members, rotate, 4 join"), used());
+    }
+
+    function batch(string memory group, string memory name, uint256 signers) private {
+        uint256 state = vm.snapshotState();
+        TestHeader memory h = nextHeader(10);
+        (uint256 index,, uint64 number,, uint64 committeeId,) = rollup.head();
+        Rollup.Certificate memory c = certify(rollup, h, committeeId, signers);
+        bytes memory rlp = encode(h);
+        rollup.submitBatch(index, number + 1, rlp, c, 0, "data");
+        uint256 gas_ = used();
+        vm.revertToState(state);
+        vm.snapshotValue(group, name, gas_);
+    }
+
+    function certificate(string memory name, uint256 signers) private {
+        CertificateOnly verifier = new CertificateOnly();
+        (,,,, uint64 committeeId,) = rollup.head();
+        bytes memory prefix = abi.encodePacked(uint8(84), rollup.namespace(), "_FINALIZE");
+        bytes memory payload = abi.encodePacked(keccak256("header"));
+        bytes memory signed = abi.encodePacked(prefix, varint(7), varint(420), varint(419), payload);
+        bytes memory signature = Signer.sign(secretSum(committeeId, signers), signed, Signer.VOTE);
+        verifier.verify(pool, committeeId, prefix, 7, 420, 419, payload, signers, signature);
+        vm.snapshotValue("certificate", name, used());
+    }
+
+    function test_gas_lock() public {
+        deploy(4);
+        address owner = address(0xabc);
+        fund(owner, address(pool), MIN_LOCK);
+        SequencerPool.Keys memory keys = keysOf(999);
+        bytes memory possession = Signer.sign(secretAt(999), pool.possessionMessage(owner, keys), Signer.POSSESSION);
+        vm.prank(owner);
+        pool.lock(keys, possession, MIN_LOCK, owner);
+        vm.snapshotValue("pool", "lock", used());
+        vm.prank(owner);
+        pool.exit(5);
+        vm.snapshotValue("pool", "exit", used());
+        vm.warp(now_() + UNBONDING);
+        vm.prank(owner);
+        pool.claim(5);
+        vm.snapshotValue("pool", "claim", used());
+    }
+
+    function used() private view returns (uint256) {
+        return vm.lastCallGas().gasTotalUsed;
+    }
+}
