@@ -5,7 +5,8 @@
 
 use crate::StoreError;
 use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot as FjallSnapshot,
+    Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode, Readable,
+    Snapshot as FjallSnapshot,
 };
 use std::path::Path;
 

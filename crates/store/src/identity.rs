@@ -25,12 +25,7 @@ impl DirLock {
     pub(crate) fn acquire(dir: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
         let path = dir.join(LOCK_FILE);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(StoreError::io("open", &path))?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(StoreError::io("open", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_path_buf())),
@@ -70,8 +65,7 @@ impl Identity {
         let foreign = || StoreError::Foreign { dir: dir.to_path_buf(), found: format!("its {IDENTITY_FILE} file is not ours") };
         let mut lines = text.lines();
         let title = lines.next().unwrap_or_default();
-        let (kind, version) =
-            title.strip_prefix("oceanid ").and_then(|rest| rest.split_once(" store v")).ok_or_else(foreign)?;
+        let (kind, version) = title.strip_prefix("oceanid ").and_then(|rest| rest.split_once(" store v")).ok_or_else(foreign)?;
         if version != VERSION.to_string() {
             return Err(StoreError::Version { dir: dir.to_path_buf(), found: version.to_owned(), supported: VERSION });
         }

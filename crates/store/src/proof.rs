@@ -127,16 +127,13 @@ impl NodeReader for BaseNodes<'_> {
 impl PastTrie {
     fn build(base: &Arc<Base>, number: u64, state_root: B256) -> Result<Self, StoreError> {
         let changes = prior_values(base, number)?;
-        let (root, updates, _) = update_state_root(&BaseNodes(base), base.state_root, &changes)
-            .map_err(|error| trie_error(number, error))?;
+        let (root, updates, _) =
+            update_state_root(&BaseNodes(base), base.state_root, &changes).map_err(|error| trie_error(number, error))?;
         if root != state_root {
             return Err(StoreError::StateRoot { number, expected: state_root, got: root });
         }
-        let nodes = updates
-            .nodes
-            .into_iter()
-            .map(|update| ((update.owner, update.path), update.node.map(|node| node.rlp)))
-            .collect();
+        let nodes =
+            updates.nodes.into_iter().map(|update| ((update.owner, update.path), update.node.map(|node| node.rlp))).collect();
         Ok(Self { number, base: base.clone(), wiped: updates.wiped, nodes })
     }
 

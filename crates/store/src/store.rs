@@ -124,10 +124,9 @@ pub(crate) struct Tip {
 
 impl Tip {
     fn head(&self) -> Head {
-        self.committed.back().map_or(self.base.flushed, |newest| Head {
-            number: newest.executed.number(),
-            hash: newest.executed.hash(),
-        })
+        self.committed
+            .back()
+            .map_or(self.base.flushed, |newest| Head { number: newest.executed.number(), hash: newest.executed.hash() })
     }
 
     /// The unflushed block of that number.
@@ -451,7 +450,10 @@ impl Store {
             }
             tip.base.snapshot.clone()
         };
-        snapshot.get(Table::Index, &keys::tagged(keys::BY_HASH, hash.as_slice()))?.map(|bytes| keys::decode_number(&bytes)).transpose()
+        snapshot
+            .get(Table::Index, &keys::tagged(keys::BY_HASH, hash.as_slice()))?
+            .map(|bytes| keys::decode_number(&bytes))
+            .transpose()
     }
 
     /// Hash of the committed block of that number.
@@ -595,8 +597,7 @@ impl NodeReader for RetainedNodes {
     type Error = StoreError;
 
     fn node(&self, owner: Option<B256>, path: &Nibbles, hash: B256) -> Result<Option<Bytes>, StoreError> {
-        let unflushed =
-            owner.and_then(|owner| self.unflushed.iter().find_map(|block| block.node_of_hash(owner, path, hash)));
+        let unflushed = owner.and_then(|owner| self.unflushed.iter().find_map(|block| block.node_of_hash(owner, path, hash)));
         if unflushed.is_some() {
             return Ok(unflushed);
         }

@@ -219,8 +219,7 @@ fn read_segment(
 ) -> Result<SegmentEnd, StoreError> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(StoreError::io("read", path))?;
-    let damage =
-        |offset: usize, reason: String| Err(StoreError::Log { path: path.to_path_buf(), offset: offset as u64, reason });
+    let damage = |offset: usize, reason: String| Err(StoreError::Log { path: path.to_path_buf(), offset: offset as u64, reason });
     let head = bytes.split_first_chunk::<SEGMENT_HEAD>().map(|(head, records)| {
         let seed = u64::from_le_bytes(head[16..24].try_into().expect("eight bytes"));
         (*head == segment_head(seed), seed, records)
