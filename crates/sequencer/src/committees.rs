@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    num::NonZeroU32,
     sync::{Arc, LazyLock},
 };
 
@@ -164,6 +163,3 @@ impl elector::Elector<Scheme> for StakeElector {
         Participant::new(self.0.leader(round.epoch().get(), round.view().get()))
     }
 }
-
-/// Most members as the network's limits take it.
-pub(crate) const MAX_PARTICIPANTS: NonZeroU32 = NonZeroU32::new(oceanid_primitives::MAX_COMMITTEE as u32).expect("not zero");

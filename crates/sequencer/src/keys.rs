@@ -16,6 +16,9 @@ use commonware_cryptography::{
     },
     ed25519,
 };
+use oceanid_primitives::Committee;
+
+use crate::{committees::member_keys, types::Scheme};
 
 /// Tag at the head of a proof of possession, so that no other message signed with the key can pass for one.
 pub const POSSESSION_TAG: &[u8] = b"OCEANID_POP";
@@ -119,6 +122,11 @@ impl NodeKeys {
         g1_eip2537(&signature.encode()).expect("a signature made here is a point of G1")
     }
 
+    /// The scheme that votes with these keys in `committee` under `namespace`; none for a key that has no seat.
+    pub fn voting_scheme(&self, namespace: &[u8], committee: &Committee) -> Option<Scheme> {
+        Scheme::signer(namespace, member_keys(committee).ok()?, self.bls.clone())
+    }
+
     /// The signer the network authenticates this node with.
     pub(crate) fn identity_signer(&self) -> ed25519::PrivateKey {
         self.identity.clone()
@@ -183,6 +191,9 @@ mod tests {
         let signature = min_sig::Signature::deserialize(&raw).unwrap();
         let key = min_sig::PublicKey::from_bytes(keys.bls_compressed().as_slice()).unwrap();
         let tag = b"BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
+        let message = keys.possession_message(31_337, pool, owner);
+        assert_eq!(message.len(), 1 + 11 + 8 + 20 + 20 + 32 + 256);
+        assert_eq!(message[..20], *b"\x0bOCEANID_POP\0\0\0\0\0\0\x7a\x69");
         let verify = |message: &[u8]| signature.verify(true, message, tag, &[], &key, true);
         assert_eq!(verify(&keys.possession_message(31_337, pool, owner)), blst::BLST_ERROR::BLST_SUCCESS);
         assert_ne!(verify(&keys.possession_message(31_337, pool, Address::ZERO)), blst::BLST_ERROR::BLST_SUCCESS);

@@ -1,0 +1,208 @@
+//! A light chain for tests: real headers and extensions, a hash in place of execution, memory in place of a store.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use alloy_primitives::{B256, Bytes, keccak256};
+use oceanid_primitives::{Block, Committee, Header, HeaderExtension, SealedBlock, TxDeposit, TxEnvelope};
+use oceanid_sequencer::{Execution, FinalizeError, ProposalContext, ProposeError, Verdict};
+use parking_lot::Mutex;
+
+/// Committees by the first epoch they serve.
+pub(crate) type Schedule = Arc<BTreeMap<u64, Committee>>;
+
+#[derive(Default)]
+struct State {
+    executed: BTreeMap<B256, Arc<SealedBlock>>,
+    finalized: Vec<(Arc<SealedBlock>, Option<Bytes>)>,
+}
+
+/// The chain of one node. It outlives the node, as a disk would.
+#[derive(Clone)]
+pub(crate) struct LightChain {
+    schedule: Schedule,
+    epoch_length: u64,
+    state: Arc<Mutex<State>>,
+    /// Whether there is always something to put into a block.
+    pub busy: Arc<AtomicBool>,
+    /// Never proposes in time.
+    pub mute: Arc<AtomicBool>,
+    /// Withholds every verdict, as a node without L1 would.
+    pub blind: Arc<AtomicBool>,
+}
+
+fn committee_at(schedule: &Schedule, epoch: u64) -> &Committee {
+    schedule.range(..=epoch).next_back().expect("the schedule begins at epoch 0").1
+}
+
+fn state_root(parent: B256, body: &[TxEnvelope]) -> B256 {
+    keccak256(body.iter().fold(parent.to_vec(), |mut all, tx| {
+        all.extend_from_slice(tx.hash().as_slice());
+        all
+    }))
+}
+
+impl LightChain {
+    pub(crate) fn new(schedule: Schedule, epoch_length: u64, genesis_time: u64) -> Self {
+        let committee = committee_at(&schedule, 0);
+        let extension = HeaderExtension { committee_id: committee.id, next_committee_id: committee.id, ..Default::default() };
+        let header = Header {
+            extra_data: extension.encode().into(),
+            timestamp: genesis_time,
+            transactions_root: alloy_consensus::constants::EMPTY_TRANSACTIONS,
+            ..Header::default()
+        };
+        let genesis = Arc::new(SealedBlock::new(Block { header, body: vec![] }));
+        let state = State { executed: BTreeMap::from([(genesis.hash(), genesis.clone())]), finalized: vec![(genesis, None)] };
+        Self {
+            schedule,
+            epoch_length,
+            state: Arc::new(Mutex::new(state)),
+            busy: Arc::new(AtomicBool::new(true)),
+            mute: Arc::default(),
+            blind: Arc::default(),
+        }
+    }
+
+    /// Finalised blocks with their certificates, from genesis.
+    pub(crate) fn finalized(&self) -> Vec<(Arc<SealedBlock>, Option<Bytes>)> {
+        self.state.lock().finalized.clone()
+    }
+
+    pub(crate) fn height(&self) -> u64 {
+        self.state.lock().finalized.len() as u64 - 1
+    }
+
+    /// What execution was not asked to keep after a crash.
+    pub(crate) fn forget_unfinalized(&self) {
+        let mut state = self.state.lock();
+        let finalized: Vec<B256> = state.finalized.iter().map(|(block, _)| block.hash()).collect();
+        state.executed.retain(|hash, _| finalized.contains(hash));
+    }
+
+    fn next_committee_id(&self, epoch: u64) -> u64 {
+        committee_at(&self.schedule, epoch + 1).id
+    }
+
+    fn make(&self, parent: &SealedBlock, extension: HeaderExtension, timestamp: u64, body: Vec<TxEnvelope>) -> SealedBlock {
+        let header = Header {
+            parent_hash: parent.hash(),
+            number: parent.number() + 1,
+            timestamp,
+            extra_data: extension.encode().into(),
+            transactions_root: alloy_consensus::proofs::calculate_transaction_root(&body),
+            state_root: state_root(parent.header().state_root, &body),
+            ..Header::default()
+        };
+        SealedBlock::new(Block { header, body })
+    }
+}
+
+impl Execution for LightChain {
+    fn genesis(&self) -> Arc<SealedBlock> {
+        self.state.lock().finalized[0].0.clone()
+    }
+
+    fn head(&self) -> Arc<SealedBlock> {
+        self.state.lock().finalized.last().expect("genesis").0.clone()
+    }
+
+    fn finalized_hash(&self, number: u64) -> Option<B256> {
+        self.state.lock().finalized.get(number as usize).map(|(block, _)| block.hash())
+    }
+
+    fn certificate(&self, number: u64) -> Option<Bytes> {
+        self.state.lock().finalized.get(number as usize)?.1.clone()
+    }
+
+    fn committee_of_epoch(&self, epoch: u64) -> Option<Committee> {
+        // As on the real chain: fixed by the first block of the epoch before.
+        let known = epoch <= 1 || self.height() >= (epoch - 1) * self.epoch_length;
+        known.then(|| committee_at(&self.schedule, epoch).clone())
+    }
+
+    fn is_executed(&self, hash: B256) -> bool {
+        self.state.lock().executed.contains_key(&hash)
+    }
+
+    fn has_work(&self, _: B256) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    fn propose(&self, parent: B256, context: ProposalContext, timestamp: u64) -> Result<Arc<SealedBlock>, ProposeError> {
+        if self.mute.load(Ordering::Relaxed) {
+            return Err(ProposeError::NotYet("told to be silent".into()));
+        }
+        let parent = self.state.lock().executed.get(&parent).cloned().ok_or_else(|| ProposeError::Failed("no parent".into()))?;
+        let number = parent.number() + 1;
+        let epoch = number / self.epoch_length;
+        let extension = HeaderExtension {
+            epoch,
+            view: context.view,
+            parent_view: context.parent_view,
+            leader: context.leader,
+            committee_id: committee_at(&self.schedule, epoch).id,
+            next_committee_id: self.next_committee_id(epoch),
+            ..Default::default()
+        };
+        let body = if self.busy.load(Ordering::Relaxed) {
+            vec![TxDeposit { source_hash: keccak256((number, context.view).1.to_be_bytes()), mint: u128::from(number), ..Default::default() }.into()]
+        } else {
+            vec![]
+        };
+        let block = Arc::new(self.make(&parent, extension, timestamp, body));
+        self.state.lock().executed.insert(block.hash(), block.clone());
+        Ok(block)
+    }
+
+    fn verify(&self, block: &Arc<SealedBlock>, now: u64) -> Verdict {
+        if self.blind.load(Ordering::Relaxed) {
+            return Verdict::NotYet("told to be blind".into());
+        }
+        let Some(parent) = self.state.lock().executed.get(&block.header().parent_hash).cloned() else {
+            return Verdict::NotYet("parent not executed".into());
+        };
+        let header = block.header();
+        if header.timestamp > now + 2 {
+            return Verdict::NotYet("from the future".into());
+        }
+        let Ok(extension) = HeaderExtension::decode(&header.extra_data) else { return Verdict::Invalid("extension".into()) };
+        let epoch = block.number() / self.epoch_length;
+        let committee = committee_at(&self.schedule, epoch);
+        let expected = self.make(&parent, extension, header.timestamp, block.body().to_vec());
+        let sound = expected.hash() == block.hash()
+            && header.timestamp >= parent.header().timestamp
+            && extension.epoch == epoch
+            && extension.committee_id == committee.id
+            && extension.next_committee_id == self.next_committee_id(epoch)
+            && extension.leader == committee.leader(epoch, extension.view);
+        if !sound {
+            return Verdict::Invalid("header".into());
+        }
+        self.state.lock().executed.insert(block.hash(), block.clone());
+        Verdict::Valid
+    }
+
+    fn finalize(&self, block: &Arc<SealedBlock>, certificate: Option<Bytes>) -> Result<(), FinalizeError> {
+        let mut state = self.state.lock();
+        let (number, held) = (block.number(), state.finalized.len() as u64);
+        let fail = |reason: &str| Err(FinalizeError { number, reason: reason.into() });
+        if number > held {
+            return fail("gap");
+        }
+        if number < held {
+            return if state.finalized[number as usize].0.hash() == block.hash() { Ok(()) } else { fail("fork") };
+        }
+        if state.finalized[number as usize - 1].0.hash() != block.header().parent_hash {
+            return fail("parent is not the head");
+        }
+        state.executed.insert(block.hash(), block.clone());
+        state.finalized.push((block.clone(), certificate));
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole committees: in the deterministic simulator (every scenario twice, with equal state), and over real TCP.
+
+mod byzantine;
+mod chain;
+mod scenarios;
+mod sim;
+mod tcp;

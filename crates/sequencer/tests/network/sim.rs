@@ -1,0 +1,361 @@
+//! The simulated network: nodes with keys, links with latency and loss, crashes, partitions, and the checks every scenario ends with.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    net::SocketAddr,
+    num::NonZeroU64,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use alloy_primitives::{B256, Bytes};
+use commonware_actor::Feedback;
+use commonware_codec::{Copying, DecodeExt as _};
+use commonware_p2p::{
+    Address, AddressableManager, AddressableTrackedPeers, PeerSetSubscription, Provider, TrackedPeers,
+    simulated::{self, Link},
+};
+use commonware_runtime::{Clock as _, Handle, Runner as _, Spawner as _, Supervisor as _, deterministic};
+use commonware_utils::{NZUsize, Probability, ordered::Map};
+use oceanid_primitives::{Committee, HeaderExtension, Member};
+use oceanid_sequencer::{
+    ConsensusConfig, EvidenceLog, NodeKeys, Timing,
+    node::{self, CHANNELS, Channels, Node, NodeConfig, max_message_bytes, quota},
+    types::Identity,
+    verify_certificate,
+};
+use parking_lot::Mutex;
+
+use crate::chain::{LightChain, Schedule};
+
+/// Longest simulated time a scenario may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How often conditions are looked at, simulated.
+const STEP: Duration = Duration::from_millis(100);
+
+pub(crate) type Oracle = simulated::Oracle<Identity, deterministic::Context>;
+
+/// What a scenario starts from.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    /// Nodes with keys; the first committee is the first `seats` of them.
+    pub nodes: usize,
+    pub seats: usize,
+    pub epoch_length: u64,
+    pub block_time: Duration,
+    pub heartbeat: Duration,
+    pub link: Link,
+    /// Committees after the first: first epoch, seats (indices of nodes).
+    pub later: Vec<(u64, Vec<usize>)>,
+}
+
+/// Latency and jitter in milliseconds, share of messages that arrive.
+pub(crate) fn link(latency: u64, jitter: u64, success: f64) -> Link {
+    Link {
+        latency: Duration::from_millis(latency),
+        jitter: Duration::from_millis(jitter),
+        success_rate: Probability::try_from(success).expect("a probability"),
+    }
+}
+
+impl Setup {
+    pub(crate) fn committee_of(seats: usize) -> Self {
+        Self {
+            nodes: seats,
+            seats,
+            epoch_length: 1_000,
+            block_time: Duration::from_millis(200),
+            heartbeat: Duration::from_millis(1_000),
+            link: link(20, 5, 1.0),
+            later: vec![],
+        }
+    }
+}
+
+/// Keys of node `index`, the same in every run.
+pub(crate) fn keys(index: usize) -> NodeKeys {
+    NodeKeys::derive(&[index as u8 + 1; 32]).expect("a seed")
+}
+
+pub(crate) fn identity(index: usize) -> Identity {
+    Identity::decode(Copying(keys(index).identity().as_slice())).expect("a public key")
+}
+
+/// A committee of the given nodes; node i has weight `10 + i`.
+pub(crate) fn committee(id: u64, seats: &[usize]) -> Committee {
+    let mut members: Vec<Member> = seats
+        .iter()
+        .map(|seat| Member {
+            id: *seat as u64 + 1,
+            identity: keys(*seat).identity(),
+            bls_key: keys(*seat).bls_compressed(),
+            weight: 10 + *seat as u128,
+        })
+        .collect();
+    members.sort_by_key(|member| member.identity);
+    Committee { id, seed: B256::repeat_byte(id as u8), members }
+}
+
+pub(crate) fn consensus_config(setup: &Setup) -> ConsensusConfig {
+    ConsensusConfig {
+        namespace: b"OCEANID-TEST".to_vec(),
+        epoch_length: NonZeroU64::new(setup.epoch_length).expect("not zero"),
+        timing: Timing { block_time: setup.block_time, heartbeat: setup.heartbeat },
+        max_block_bytes: 1 << 20,
+        max_peers: 16,
+        keep_blocks: 10_000,
+    }
+}
+
+pub(crate) fn schedule(setup: &Setup) -> Schedule {
+    let mut schedule = BTreeMap::from([(0, committee(1, &(0..setup.seats).collect::<Vec<_>>()))]);
+    for (number, (epoch, seats)) in setup.later.iter().enumerate() {
+        schedule.insert(*epoch, committee(number as u64 + 2, seats));
+    }
+    Arc::new(schedule)
+}
+
+/// The simulated network tracks one peer set for everybody; who dials whom is not simulated.
+#[derive(Clone, Debug)]
+struct EveryoneTracked(simulated::SocketManager<Identity, deterministic::Context>);
+
+impl Provider for EveryoneTracked {
+    type PublicKey = Identity;
+
+    async fn peer_set(&mut self, id: u64) -> Option<TrackedPeers<Identity>> {
+        self.0.peer_set(id).await
+    }
+
+    async fn subscribe(&mut self) -> PeerSetSubscription<Identity> {
+        self.0.subscribe().await
+    }
+}
+
+impl AddressableManager for EveryoneTracked {
+    fn track<R: Into<AddressableTrackedPeers<Identity>> + Send>(&mut self, _: u64, _: R) -> Feedback {
+        Feedback::Ok
+    }
+
+    fn overwrite(&mut self, _: Map<Identity, Address>) -> Feedback {
+        Feedback::Ok
+    }
+}
+
+/// What a node leaves behind when it crashes.
+#[derive(Clone)]
+pub(crate) struct Disk {
+    pub chain: LightChain,
+    pub evidence: EvidenceLog,
+    pub heard: Arc<Mutex<Vec<Bytes>>>,
+}
+
+pub(crate) fn disks(setup: &Setup) -> Vec<Disk> {
+    let schedule = schedule(setup);
+    (0..setup.nodes)
+        .map(|_| Disk {
+            chain: LightChain::new(schedule.clone(), setup.epoch_length, 0),
+            evidence: EvidenceLog::in_memory(),
+            heard: Arc::default(),
+        })
+        .collect()
+}
+
+/// A network under test.
+pub(crate) struct Sim {
+    pub context: deterministic::Context,
+    pub oracle: Oracle,
+    pub setup: Setup,
+    pub disks: Vec<Disk>,
+    pub nodes: Vec<Option<(Node, Handle<()>)>>,
+    schedule: Schedule,
+}
+
+impl Sim {
+    /// Links everybody and starts nobody.
+    pub(crate) async fn new(context: deterministic::Context, setup: Setup, disks: Vec<Disk>) -> Self {
+        let identities: Vec<_> = (0..setup.nodes).map(identity).collect();
+        let config = simulated::Config {
+            max_size: max_message_bytes(&consensus_config(&setup)),
+            max_peers_per_set: NZUsize!(16),
+            disconnect_on_block: true,
+            tracked_peer_sets: NZUsize!(2),
+        };
+        let (network, oracle) = simulated::Network::new_with_peers(context.child("network"), config, identities).await;
+        network.start();
+        let schedule = schedule(&setup);
+        let nodes = (0..setup.nodes).map(|_| None).collect();
+        let sim = Self { context, oracle, setup, disks, nodes, schedule };
+        sim.connect(&(0..sim.setup.nodes).collect::<Vec<_>>(), &(0..sim.setup.nodes).collect::<Vec<_>>()).await;
+        sim
+    }
+
+    async fn connect(&self, left: &[usize], right: &[usize]) {
+        for from in left {
+            for to in right {
+                if from != to {
+                    let _ = self.oracle.add_link(identity(*from), identity(*to), self.setup.link.clone()).await;
+                    let _ = self.oracle.add_link(identity(*to), identity(*from), self.setup.link.clone()).await;
+                }
+            }
+        }
+    }
+
+    /// Cuts all links between two groups.
+    pub(crate) async fn partition(&self, left: &[usize], right: &[usize]) {
+        for from in left {
+            for to in right {
+                let _ = self.oracle.remove_link(identity(*from), identity(*to)).await;
+                let _ = self.oracle.remove_link(identity(*to), identity(*from)).await;
+            }
+        }
+    }
+
+    pub(crate) async fn heal(&self, left: &[usize], right: &[usize]) {
+        self.connect(left, right).await;
+    }
+
+    pub(crate) async fn start(&mut self, indices: impl IntoIterator<Item = usize>) {
+        for index in indices {
+            assert!(self.nodes[index].is_none(), "node {index} runs already");
+            let control = self.oracle.control(identity(index));
+            let mut registered = Vec::new();
+            for (channel, rate) in CHANNELS {
+                registered.push(control.register(channel, quota(rate)).await.expect("the network runs"));
+            }
+            let [votes, certificates, resolver, backfill, broadcast, transactions] =
+                registered.try_into().unwrap_or_else(|_| unreachable!("as many as there are channels"));
+            let channels = Channels { votes, certificates, resolver, backfill, broadcast, transactions };
+            let addresses = (0..self.setup.nodes)
+                .map(|peer| (keys(peer).identity(), SocketAddr::from(([127, 0, 0, 1], 9_000 + peer as u16))))
+                .collect();
+            let config =
+                NodeConfig { consensus: consensus_config(&self.setup), keys: keys(index), addresses, partition: format!("node-{index}") };
+            let disk = self.disks[index].clone();
+            let manager = EveryoneTracked(self.oracle.socket_manager());
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            // One task above all others of the node, so that aborting it is a crash of the node.
+            let handle = self.context.child("host").with_attribute("index", index).spawn(move |context| async move {
+                let heard = disk.heard.clone();
+                let on_transactions = Arc::new(move |batch: Vec<Bytes>| heard.lock().extend(batch));
+                let node =
+                    node::start(context.child("node"), config, disk.chain, disk.evidence, on_transactions, manager, control, channels).await;
+                let _ = sender.send(node.expect("the node starts"));
+                std::future::pending::<()>().await;
+            });
+            self.nodes[index] = Some((receiver.await.expect("the node starts"), handle));
+        }
+    }
+
+    /// Kills a node: nothing it had not made durable survives.
+    pub(crate) fn crash(&mut self, index: usize) {
+        let (_, handle) = self.nodes[index].take().expect("the node runs");
+        handle.abort();
+        self.disks[index].chain.forget_unfinalized();
+    }
+
+    pub(crate) fn height(&self, index: usize) -> u64 {
+        self.disks[index].chain.height()
+    }
+
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        &self.nodes[index].as_ref().expect("the node runs").0
+    }
+
+    /// Runs until every named node holds `height`.
+    pub(crate) async fn reach(&self, indices: impl IntoIterator<Item = usize> + Clone, height: u64) {
+        let what = format!("nodes {:?} to reach {height}", indices.clone().into_iter().collect::<Vec<_>>());
+        self.until(&what, |sim| indices.clone().into_iter().all(|index| sim.height(index) >= height)).await;
+    }
+
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let deadline = self.context.current() + PATIENCE;
+        while !condition(self) {
+            let heights: Vec<_> = (0..self.setup.nodes).map(|index| self.height(index)).collect();
+            assert!(self.context.current() < deadline, "waited {PATIENCE:?} for {what}; heights {heights:?}");
+            for (index, node) in self.nodes.iter().enumerate() {
+                let failure = node.as_ref().and_then(|(node, _)| node.status().failure);
+                assert_eq!(failure, None, "node {index} stopped");
+            }
+            self.context.sleep(STEP).await;
+        }
+    }
+
+    pub(crate) async fn pass(&self, time: Duration) {
+        self.context.sleep(time).await;
+    }
+
+    /// What must hold whatever happened: one chain, every certificate good under the committee of its epoch, every leader the
+    /// drawn one, and certificates for at least the ends of epochs.
+    pub(crate) fn check(&self) {
+        let chains: Vec<_> = self.disks.iter().map(|disk| disk.chain.finalized()).collect();
+        let longest = chains.iter().max_by_key(|chain| chain.len()).expect("nodes");
+        for chain in &chains {
+            for ((left, _), (right, _)) in chain.iter().zip(longest) {
+                assert_eq!(left.hash(), right.hash(), "two nodes disagree on block {}", left.number());
+            }
+            for (block, certificate) in &chain[1..] {
+                let extension = HeaderExtension::decode(&block.header().extra_data).expect("an extension");
+                let epoch = block.number() / self.setup.epoch_length;
+                let committee = self.schedule.range(..=epoch).next_back().expect("epoch 0").1;
+                assert_eq!((extension.epoch, extension.committee_id), (epoch, committee.id));
+                assert_eq!(extension.leader, committee.leader(epoch, extension.view), "leader of block {}", block.number());
+                match certificate {
+                    Some(bytes) => {
+                        let certificate = verify_certificate(b"OCEANID-TEST", committee, block.hash(), bytes).expect("a good certificate");
+                        assert_eq!(certificate.epoch, epoch);
+                        assert!(certificate.view >= extension.view);
+                    }
+                    None => assert_ne!((block.number() + 1) % self.setup.epoch_length, 0, "an epoch ended without a certificate"),
+                }
+            }
+        }
+    }
+}
+
+/// Runs a scenario twice from one seed: the audit of every scheduling decision, message and storage operation must agree.
+pub(crate) fn twice<F, Fut>(seed: u64, setup: Setup, scenario: F)
+where
+    F: Fn(Sim) -> Fut,
+    Fut: Future<Output = Sim>,
+{
+    let run = || {
+        let config = deterministic::Config::new().with_seed(seed).with_timeout(Some(2 * PATIENCE));
+        deterministic::Runner::new(config).start(|context| {
+            let disks = disks(&setup);
+            let setup = setup.clone();
+            let scenario = &scenario;
+            async move {
+                let auditor = context.auditor();
+                let sim = Sim::new(context, setup, disks).await;
+                let sim = scenario(sim).await;
+                sim.check();
+                let heads: Vec<B256> = sim.disks.iter().map(|disk| disk.chain.finalized().last().expect("genesis").0.hash()).collect();
+                (auditor.state(), heads)
+            }
+        })
+    };
+    let guard = PrintOnPanic(seed);
+    let (first, second) = (run(), run());
+    assert_eq!(first, second, "two runs of one seed differ");
+    drop(guard);
+}
+
+/// Names the seed when a scenario fails.
+pub(crate) struct PrintOnPanic(pub u64);
+
+impl Drop for PrintOnPanic {
+    #[allow(clippy::print_stderr, reason = "a test's failure message")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}", self.0);
+        }
+    }
+}
+
+/// Everybody's chain has work, or nobody's.
+pub(crate) fn set_busy(sim: &Sim, busy: bool) {
+    for disk in &sim.disks {
+        disk.chain.busy.store(busy, Ordering::Relaxed);
+    }
+}
