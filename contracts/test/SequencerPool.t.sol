@@ -1,0 +1,506 @@
+// SequencerPool: the life of a lock, proofs of possession, and which committee a rotation fixes.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IPortal} from "../src/interfaces/IPortal.sol";
+import {Portal} from "../src/l1/Portal.sol";
+import {SequencerPool} from "../src/l1/SequencerPool.sol";
+import {CommitteeRegistry} from "../src/l2/CommitteeRegistry.sol";
+import {Aliasing} from "../src/lib/Aliasing.sol";
+import {Predeploys} from "../src/lib/Predeploys.sol";
+import {Chain} from "./base/Chain.sol";
+import {Signer} from "./base/Signer.sol";
+import {Vm, vm} from "./base/Vm.sol";
+
+contract SequencerPoolTest is Chain {
+    address private constant ALICE = address(0xa11ce);
+    address private constant MALLORY = address(0x3a110);
+
+    function setUp() public {
+        deploy(4);
+    }
+
+    // ---- lock ----
+
+    function test_lockQueuesAndRotationActivates() public {
+        uint256 before = token.balanceOf(address(pool));
+        uint64 id = join(MIN_LOCK);
+        eq(token.balanceOf(address(pool)), before + MIN_LOCK, "stake");
+        SequencerPool.Sequencer memory s = pool.sequencer(id);
+        eq(uint256(s.status), uint256(SequencerPool.Status.Queued), "queued");
+        eq(s.owner, ownerOf[id], "owner");
+        eq(s.recipient, ownerOf[id], "recipient");
+        eq(pool.queueLength(), 1, "queue");
+        rotateLater();
+        eq(uint256(pool.sequencer(id).status), uint256(SequencerPool.Status.Active), "active");
+        eq(pool.queueLength(), 0, "queue");
+        (uint256 size,,,,,) = pool.committee(2);
+        eq(size, 5, "committee");
+    }
+
+    function test_possessionMessageIsAsDocumented() public view {
+        SequencerPool.Keys memory keys = keysOf(77);
+        eq(
+            pool.possessionMessage(ALICE, keys),
+            abi.encodePacked(
+                hex"0b", "OCEANID_POP", uint64(31_337), address(pool), ALICE, keys.identity, keys.consensusKey
+            ),
+            "bytes"
+        );
+        eq(pool.possessionMessage(ALICE, keys).length, 348, "length");
+    }
+
+    function test_refusesAProofSeenInAnothersTransaction() public {
+        SequencerPool.Keys memory keys = keysOf(77);
+        bytes memory proof = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.POSSESSION);
+        fund(MALLORY, address(pool), MIN_LOCK);
+        expectLockRefusal(
+            MALLORY, keys, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, MALLORY, keys.identity)
+        );
+        // Nor with another identity beside the same key.
+        SequencerPool.Keys memory other = SequencerPool.Keys({identity: identityAt(78), consensusKey: keys.consensusKey});
+        expectLockRefusal(
+            ALICE, other, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, other.identity)
+        );
+        fund(ALICE, address(pool), MIN_LOCK);
+        vm.prank(ALICE);
+        pool.lock(keys, proof, MIN_LOCK, ALICE);
+    }
+
+    function test_refusesAProofOfAnotherPoolOrChain() public {
+        SequencerPool.Keys memory keys = keysOf(77);
+        bytes memory elsewhere = abi.encodePacked(
+            hex"0b", "OCEANID_POP", uint64(1), address(pool), ALICE, keys.identity, keys.consensusKey
+        );
+        bytes memory reason = abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, keys.identity);
+        expectLockRefusal(ALICE, keys, Signer.sign(secretAt(77), elsewhere, Signer.POSSESSION), MIN_LOCK, reason);
+        elsewhere = abi.encodePacked(
+            hex"0b", "OCEANID_POP", uint64(31_337), address(this), ALICE, keys.identity, keys.consensusKey
+        );
+        expectLockRefusal(ALICE, keys, Signer.sign(secretAt(77), elsewhere, Signer.POSSESSION), MIN_LOCK, reason);
+    }
+
+    function test_refusesAVoteAsAProof() public {
+        SequencerPool.Keys memory keys = keysOf(77);
+        bytes memory vote = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.VOTE);
+        expectLockRefusal(
+            ALICE, keys, vote, MIN_LOCK, abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, keys.identity)
+        );
+    }
+
+    /// @dev A key made as (target - sum of the others) would let its maker sign for the whole committee; it has no known secret.
+    function test_refusesARogueKey() public {
+        bytes memory target = Signer.publicKey(42);
+        bytes memory others = negated(pool.aggregateKey(1));
+        (, bytes memory rogue) = address(0x0d).staticcall(abi.encodePacked(target, others));
+        SequencerPool.Keys memory keys = SequencerPool.Keys({identity: identityAt(77), consensusKey: rogue});
+        bytes memory proof = Signer.sign(42, pool.possessionMessage(MALLORY, keys), Signer.POSSESSION);
+        expectLockRefusal(
+            MALLORY, keys, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, MALLORY, keys.identity)
+        );
+    }
+
+    function test_refusesMalformedKeys() public {
+        SequencerPool.Keys memory keys = keysOf(77);
+        bytes memory proof = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.POSSESSION);
+        SequencerPool.Keys memory bad = SequencerPool.Keys({identity: bytes32(uint256(2) << 248), consensusKey: keys.consensusKey});
+        expectLockRefusal(ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.IdentityNotOnCurve.selector, bad.identity));
+        bad = SequencerPool.Keys({identity: keys.identity, consensusKey: new bytes(96)});
+        expectLockRefusal(ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.ConsensusKeyLength.selector, 96, 256));
+        bad = SequencerPool.Keys({identity: keys.identity, consensusKey: new bytes(256)});
+        expectLockRefusal(
+            ALICE,
+            bad,
+            new bytes(128),
+            MIN_LOCK,
+            abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, keys.identity)
+        );
+    }
+
+    function test_refusesKeysInUse() public {
+        SequencerPool.Keys memory first = keysOf(1);
+        SequencerPool.Keys memory keys = SequencerPool.Keys({identity: first.identity, consensusKey: Signer.publicKey(5)});
+        expectLockRefusal(ALICE, keys, "", MIN_LOCK, abi.encodeWithSelector(SequencerPool.IdentityTaken.selector, keys.identity, 1));
+        keys = SequencerPool.Keys({identity: identityAt(77), consensusKey: first.consensusKey});
+        expectLockRefusal(
+            ALICE,
+            keys,
+            "",
+            MIN_LOCK,
+            abi.encodeWithSelector(SequencerPool.ConsensusKeyTaken.selector, keccak256(first.consensusKey), 1)
+        );
+    }
+
+    function test_refusesAmountsOutOfRange() public {
+        SequencerPool.Keys memory keys = keysOf(77);
+        expectLockRefusal(
+            ALICE,
+            keys,
+            "",
+            MIN_LOCK - 1,
+            abi.encodeWithSelector(SequencerPool.LockOutOfRange.selector, MIN_LOCK - 1, MIN_LOCK, MAX_LOCK)
+        );
+        expectLockRefusal(
+            ALICE,
+            keys,
+            "",
+            uint256(MAX_LOCK) + 1,
+            abi.encodeWithSelector(SequencerPool.LockOutOfRange.selector, uint256(MAX_LOCK) + 1, MIN_LOCK, MAX_LOCK)
+        );
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.RecipientZero.selector));
+        pool.lock(keys, "", MIN_LOCK, address(0));
+    }
+
+    // ---- increase, exit, claim ----
+
+    function test_increaseCountsFromTheNextRotation() public {
+        fund(ownerOf[1], address(pool), 5e18);
+        vm.prank(ownerOf[1]);
+        pool.increase(1, 5e18);
+        eq(pool.sequencer(1).amount, MIN_LOCK + 5e18, "amount");
+        vm.recordLogs();
+        rotateLater();
+        bytes memory packed = lastPackedMembers();
+        for (uint256 i = 0; i < 4; ++i) {
+            (uint64 id,,, uint128 weight) = member(packed, i);
+            eq(weight, pool.sequencer(id).amount, "weight");
+        }
+        vm.prank(ownerOf[1]);
+        vm.expectRevert(
+            abi.encodeWithSelector(SequencerPool.LockOutOfRange.selector, uint256(MAX_LOCK) + 1, MIN_LOCK, MAX_LOCK)
+        );
+        pool.increase(1, MAX_LOCK - MIN_LOCK - 5e18 + 1);
+    }
+
+    function test_exitLeavesAtTheNextRotationAndPaysAfterUnbonding() public {
+        vm.prank(ownerOf[2]);
+        pool.exit(2);
+        uint256 claimableAt = now_() + UNBONDING;
+        eq(pool.sequencer(2).claimableAt, claimableAt, "claimable");
+        (uint256 size,,,,,) = pool.committee(1);
+        eq(size, 4, "a fixed committee stays as it is");
+        rotateLater();
+        (size,,,,,) = pool.committee(2);
+        eq(size, 3, "left");
+
+        vm.warp(claimableAt - 1);
+        vm.prank(ownerOf[2]);
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.StillUnbonding.selector, 2, claimableAt));
+        pool.claim(2);
+        vm.warp(claimableAt);
+        uint256 amount = pool.sequencer(2).amount;
+        vm.prank(ownerOf[2]);
+        pool.claim(2);
+        eq(token.balanceOf(ownerOf[2]), amount, "paid");
+        vm.prank(ownerOf[2]);
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.WrongStatus.selector, 2, SequencerPool.Status.None));
+        pool.claim(2);
+    }
+
+    function test_claimsWhateverOthersDo() public {
+        // Everybody leaves and nobody ever rotates again.
+        for (uint64 id = 1; id <= 4; ++id) {
+            vm.prank(ownerOf[id]);
+            pool.exit(id);
+        }
+        vm.warp(now_() + UNBONDING);
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.NoMembers.selector));
+        pool.rotate();
+        for (uint64 id = 1; id <= 4; ++id) {
+            vm.prank(ownerOf[id]);
+            pool.claim(id);
+        }
+        eq(token.balanceOf(address(pool)), 0, "empty");
+        // And the pool lives on.
+        join(MIN_LOCK);
+        eq(pool.rotate(), 2, "rotation");
+    }
+
+    function test_leavesTheQueueWithoutJoining() public {
+        uint64 first = join(MIN_LOCK);
+        uint64 second = join(MIN_LOCK);
+        vm.prank(ownerOf[first]);
+        pool.exit(first);
+        rotateLater();
+        (uint256 size,,,,,) = pool.committee(2);
+        eq(size, 5, "one joined");
+        eq(uint256(pool.sequencer(first).status), uint256(SequencerPool.Status.Exiting), "first");
+        eq(uint256(pool.sequencer(second).status), uint256(SequencerPool.Status.Active), "second");
+    }
+
+    function test_onlyTheOwnerMovesALock() public {
+        bytes memory reason = abi.encodeWithSelector(SequencerPool.NotOwner.selector, MALLORY, 1);
+        vm.prank(MALLORY);
+        vm.expectRevert(reason);
+        pool.increase(1, 1);
+        vm.prank(MALLORY);
+        vm.expectRevert(reason);
+        pool.exit(1);
+        vm.prank(MALLORY);
+        vm.expectRevert(reason);
+        pool.claim(1);
+        vm.prank(ownerOf[1]);
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.WrongStatus.selector, 1, SequencerPool.Status.Active));
+        pool.claim(1);
+        vm.prank(ownerOf[1]);
+        pool.exit(1);
+        bytes memory leaving = abi.encodeWithSelector(SequencerPool.WrongStatus.selector, 1, SequencerPool.Status.Exiting);
+        vm.prank(ownerOf[1]);
+        vm.expectRevert(leaving);
+        pool.exit(1);
+        vm.prank(ownerOf[1]);
+        vm.expectRevert(leaving);
+        pool.increase(1, 1);
+    }
+
+    // ---- rotation ----
+
+    function test_rotationWaitsForTheInterval() public {
+        uint256 next = uint256(pool.lastRotation()) + ROTATION;
+        vm.warp(next - 1);
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.RotationTooEarly.selector, next));
+        pool.rotate();
+        vm.warp(next);
+        pool.rotate();
+    }
+
+    function test_churnIsLimited() public {
+        for (uint256 i = 0; i < 6; ++i) {
+            join(MIN_LOCK);
+        }
+        rotateLater();
+        (uint256 size,,,,,) = pool.committee(2);
+        eq(size, 8, "four join");
+        eq(pool.queueLength(), 2, "two wait");
+        rotateLater();
+        (size,,,,,) = pool.committee(3);
+        eq(size, 10, "in order");
+    }
+
+    function test_committeeIsWhatL2IsTold() public {
+        join(MAX_LOCK);
+        vm.prevrandao(keccak256("randao"));
+        vm.warp(now_() + ROTATION);
+        vm.recordLogs();
+        pool.rotate();
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        (bytes32 digest, bytes32 seed, bytes memory packed) = fixedCommittee(logs);
+        eq(seed, keccak256(abi.encodePacked(keccak256("randao"), uint64(2), keccak256(packed))), "seed");
+        eq(digest, keccak256(abi.encodePacked(uint64(2), seed, packed)), "digest");
+        (uint256 size, bytes32 storedDigest, bytes32 storedSeed, uint64 fixedAt,, uint64[] memory ids) = pool.committee(2);
+        eq(storedDigest, digest, "stored digest");
+        eq(storedSeed, seed, "stored seed");
+        eq(fixedAt, now_(), "fixed at");
+        eq(packed.length, size * 152, "packed");
+
+        uint256 sum;
+        bytes32 previous = 0;
+        for (uint256 i = 0; i < size; ++i) {
+            (uint64 id, bytes32 identity, bytes memory compressed, uint128 weight) = member(packed, i);
+            eq(id, ids[i], "id");
+            yes(identity > previous, "ascending identities");
+            eq(pool.idOfIdentity(identity), id, "identity");
+            eq(weight, pool.sequencer(id).amount, "weight");
+            eq(pool.memberKey(2, i), Signer.publicKey(secretOf[id]), "key");
+            yes(uint8(compressed[0]) & 0x80 != 0, "compressed");
+            sum = addmod(sum, secretOf[id], Signer.ORDER);
+            previous = identity;
+        }
+        eq(pool.aggregateKey(2), Signer.publicKey(sum), "aggregate");
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.UnknownMember.selector, 2, size));
+        pool.memberKey(2, size);
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.UnknownCommittee.selector, 3));
+        pool.aggregateKey(3);
+
+        // The deposit that carries it.
+        (bytes32 from, bytes32 to, bytes memory opaque) = deposit(logs);
+        eq(from, bytes32(uint256(uint160(Aliasing.toL2(address(pool))))), "from");
+        eq(to, bytes32(uint256(uint160(Predeploys.COMMITTEE_REGISTRY))), "to");
+        eq(
+            opaque,
+            abi.encodePacked(
+                uint256(0),
+                uint256(0),
+                uint64(300_000 + 40_000 * 5),
+                false,
+                abi.encodeCall(CommitteeRegistry.setCommittee, (2, seed, packed))
+            ),
+            "opaque data"
+        );
+    }
+
+    function test_largestLocksFormTheCommittee() public {
+        // A pool whose committee has three seats; seven sequencers, two of them with equal locks at the edge.
+        pool = new SequencerPool(
+            SequencerPool.Config({
+                token: IERC20(address(token)),
+                portal: IPortal(address(portal)),
+                minLock: MIN_LOCK,
+                maxLock: MAX_LOCK,
+                unbondingPeriod: UNBONDING,
+                rotationInterval: ROTATION,
+                maxCommittee: 3
+            })
+        );
+        uint256[7] memory extra = [uint256(5), 9, 1, 7, 5, 5, 2];
+        fundPortalGas();
+        for (uint256 i = 0; i < 7; ++i) {
+            join(MIN_LOCK + extra[i] * 1e18);
+        }
+        pool.rotate();
+        expectMembers(1, [uint64(1), 2, 4]); // 9, 7, and of the fives the smallest id
+        vm.prank(ownerOf[2]);
+        pool.exit(2);
+        rotateLater();
+        expectMembers(2, [uint64(1), 4, 5]);
+        fund(ownerOf[3], address(pool), 50e18);
+        vm.prank(ownerOf[3]);
+        pool.increase(3, 50e18);
+        rotateLater();
+        expectMembers(3, [uint64(1), 3, 4]);
+        eq(pool.activeSet().length, 6, "active set");
+    }
+
+    function testFuzz_committeesStaySortedAndComplete(uint256 seed) public {
+        for (uint256 round = 0; round < 4; ++round) {
+            uint256 r = uint256(keccak256(abi.encode(seed, round)));
+            for (uint256 i = 0; i < r % 4; ++i) {
+                join(MIN_LOCK + (r >> 8) % (MAX_LOCK - MIN_LOCK));
+            }
+            uint64 leaver = uint64((r >> 128) % pool.lastId() + 1);
+            if (leaver > 1 && uint256(pool.sequencer(leaver).status) == uint256(SequencerPool.Status.Active)) {
+                vm.prank(ownerOf[leaver]);
+                pool.exit(leaver);
+            }
+            if (r >> 255 == 1) pool.packKeys();
+            vm.warp(now_() + ROTATION);
+            vm.recordLogs();
+            uint64 id = pool.rotate();
+            (,, bytes memory packed) = fixedCommittee(vm.getRecordedLogs());
+            uint256 sum;
+            uint256 active;
+            for (uint64 s = 1; s <= pool.lastId(); ++s) {
+                if (uint256(pool.sequencer(s).status) != uint256(SequencerPool.Status.Active)) continue;
+                sum = addmod(sum, secretOf[s], Signer.ORDER);
+                ++active;
+            }
+            eq(packed.length, active * 152, "everybody active is a member");
+            eq(pool.aggregateKey(id), Signer.publicKey(sum), "aggregate");
+            bytes32 previous = 0;
+            for (uint256 i = 0; i < active; ++i) {
+                (uint64 member_, bytes32 identity,,) = member(packed, i);
+                yes(identity > previous, "ascending identities");
+                eq(pool.memberKey(id, i), Signer.publicKey(secretOf[member_]), "key");
+                previous = identity;
+            }
+        }
+    }
+
+    function test_packedKeysChangeNothingButTheirPlace() public {
+        address page = pool.packKeys();
+        eq(page.code.length, 1 + 4 * 224, "page");
+        for (uint64 id = 1; id <= 4; ++id) {
+            eq(pool.sequencer(id).keyPage, page, "page of the member");
+        }
+        bytes memory before = pool.aggregateKey(1);
+        rotateLater();
+        eq(pool.aggregateKey(2), before, "aggregate");
+    }
+
+    function test_costOfAttack() public view {
+        eq(pool.costToStall(), 2 * uint256(MIN_LOCK), "stall: 2 of 4");
+        eq(pool.costToFinalise(), 3 * uint256(MIN_LOCK), "finalise: 3 of 4");
+    }
+
+    function test_refusesAConfigOutOfRange() public {
+        SequencerPool.Config memory c = SequencerPool.Config({
+            token: IERC20(address(token)),
+            portal: IPortal(address(portal)),
+            minLock: 2,
+            maxLock: 1,
+            unbondingPeriod: 1,
+            rotationInterval: 1,
+            maxCommittee: 4
+        });
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.ConfigOutOfRange.selector, "minLock", 2));
+        new SequencerPool(c);
+        (c.minLock, c.maxCommittee) = (1, 101);
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.ConfigOutOfRange.selector, "maxCommittee", 101));
+        new SequencerPool(c);
+    }
+
+    // ---- helpers ----
+
+    function expectLockRefusal(
+        address owner,
+        SequencerPool.Keys memory keys,
+        bytes memory proof,
+        uint256 amount,
+        bytes memory reason
+    ) private {
+        vm.prank(owner);
+        vm.expectRevert(reason);
+        pool.lock(keys, proof, amount, owner);
+    }
+
+    /// @dev A pool the portal does not know as a system contract draws on the users' gas of the block.
+    function fundPortalGas() private {
+        vm.roll(height() + 1);
+        eq(portal.remainingDepositGas(), 8_000_000, "gas");
+    }
+
+    function expectMembers(uint64 committeeId, uint64[3] memory expected) private view {
+        (uint256 size,,,,, uint64[] memory ids) = pool.committee(committeeId);
+        eq(size, 3, "size");
+        for (uint256 i = 0; i < 3; ++i) {
+            bool found;
+            for (uint256 j = 0; j < 3; ++j) {
+                found = found || ids[j] == expected[i];
+            }
+            yes(found, "member");
+        }
+    }
+
+    function lastPackedMembers() private returns (bytes memory packed) {
+        (,, packed) = fixedCommittee(vm.getRecordedLogs());
+    }
+
+    function fixedCommittee(Vm.Log[] memory logs) private pure returns (bytes32, bytes32, bytes memory) {
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].topics[0] == SequencerPool.CommitteeFixed.selector) {
+                return abi.decode(logs[i].data, (bytes32, bytes32, bytes));
+            }
+        }
+        revert Untrue("CommitteeFixed");
+    }
+
+    function deposit(Vm.Log[] memory logs) private pure returns (bytes32, bytes32, bytes memory) {
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].topics[0] == Portal.TransactionDeposited.selector) {
+                return (logs[i].topics[1], logs[i].topics[2], abi.decode(logs[i].data, (bytes)));
+            }
+        }
+        revert Untrue("TransactionDeposited");
+    }
+
+    function member(bytes memory packed, uint256 index)
+        private
+        pure
+        returns (uint64 id, bytes32 identity, bytes memory compressed, uint128 weight)
+    {
+        compressed = new bytes(96);
+        assembly {
+            let p := add(add(packed, 32), mul(index, 152))
+            id := shr(192, mload(p))
+            identity := mload(add(p, 8))
+            mcopy(add(compressed, 32), add(p, 40), 96)
+            weight := shr(128, mload(add(p, 136)))
+        }
+    }
+
+    function negated(bytes memory key) private view returns (bytes memory out) {
+        // (order - 1) * key
+        (, out) = address(0x0e).staticcall(abi.encodePacked(key, Signer.ORDER - 1));
+    }
+}
