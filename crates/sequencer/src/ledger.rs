@@ -1,0 +1,137 @@
+//! [`Execution`] over the real ledger, the pool and the node's view of L1.
+
+use std::{collections::HashSet, sync::Arc};
+
+use alloy_primitives::{Address, B256, Bytes};
+use oceanid_chain::{BuildError, BuildLimits, CheckError, ConsensusContext, Ledger, TransactionSource};
+use oceanid_pool::{Best, Pool};
+use oceanid_primitives::{Committee, L1View, SealedBlock, TxEnvelope};
+use tracing::error;
+
+use crate::{Execution, FinalizeError, ProposalContext, ProposeError, Verdict};
+
+/// The ledger as consensus drives it. Clones share everything.
+#[derive(Clone)]
+pub struct LedgerExecution {
+    ledger: Ledger,
+    pool: Arc<Pool>,
+    l1: Arc<dyn L1View>,
+    limits: BuildLimits,
+}
+
+impl core::fmt::Debug for LedgerExecution {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("LedgerExecution").field("ledger", &self.ledger).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl LedgerExecution {
+    /// `limits` bounds the blocks this node builds; what it accepts is bounded by consensus' own limit.
+    pub fn new(ledger: Ledger, pool: Arc<Pool>, l1: Arc<dyn L1View>, limits: BuildLimits) -> Self {
+        Self { ledger, pool, l1, limits }
+    }
+
+    /// Pooled transactions that are not already in an executed, not yet final ancestor: the pool knows final blocks only.
+    fn source(&self, parent: B256) -> Unincluded<'_> {
+        let head = self.ledger.head().hash();
+        let mut included = HashSet::new();
+        let mut cursor = parent;
+        while cursor != head
+            && let Ok(Some(block)) = self.ledger.block(cursor)
+            && block.number() > self.ledger.head().number()
+        {
+            included.extend(block.body().iter().map(|transaction| *transaction.hash()));
+            cursor = block.header().parent_hash;
+        }
+        Unincluded { best: self.pool.best(), included }
+    }
+}
+
+/// The pool's order without some transactions.
+struct Unincluded<'a> {
+    best: Best<'a>,
+    included: HashSet<B256>,
+}
+
+impl TransactionSource for Unincluded<'_> {
+    fn next(&mut self, gas_left: u64, bytes_left: usize) -> Option<(Arc<TxEnvelope>, Address)> {
+        loop {
+            let (transaction, sender) = self.best.next(gas_left, bytes_left)?;
+            if !self.included.contains(transaction.hash()) {
+                return Some((transaction, sender));
+            }
+        }
+    }
+
+    fn reject(&mut self, hash: B256, reason: &str) {
+        self.best.reject(hash, reason);
+    }
+}
+
+/// The store failed where the caller can only be told "not there"; the next write will stop the node.
+fn logged<T, E: core::fmt::Display>(result: Result<Option<T>, E>) -> Option<T> {
+    result.unwrap_or_else(|cause| {
+        error!(%cause, "the ledger could not be read");
+        None
+    })
+}
+
+impl Execution for LedgerExecution {
+    fn genesis(&self) -> Arc<SealedBlock> {
+        logged(self.ledger.store().block(0)).expect("a store keeps its genesis block for ever")
+    }
+
+    fn head(&self) -> Arc<SealedBlock> {
+        self.ledger.head()
+    }
+
+    fn finalized_hash(&self, number: u64) -> Option<B256> {
+        logged(self.ledger.store().hash_of(number))
+    }
+
+    fn certificate(&self, number: u64) -> Option<Bytes> {
+        logged(self.ledger.store().certificate(number))
+    }
+
+    fn committee_of_epoch(&self, epoch: u64) -> Option<Committee> {
+        logged(self.ledger.committee_of_epoch(epoch)).map(|committee| committee.as_ref().clone())
+    }
+
+    fn is_executed(&self, hash: B256) -> bool {
+        self.ledger.view_of(hash).is_some()
+    }
+
+    fn has_work(&self, parent: B256) -> bool {
+        let pending = self.source(parent).next(u64::MAX, usize::MAX).is_some();
+        logged(self.ledger.has_work(parent, self.l1.as_ref(), pending).map(Some)).unwrap_or(false)
+    }
+
+    fn propose(&self, parent: B256, context: ProposalContext, timestamp: u64) -> Result<Arc<SealedBlock>, ProposeError> {
+        let ProposalContext { epoch, view, parent_view, leader } = context;
+        let context = ConsensusContext { epoch, view, parent_view, leader };
+        let mut source = self.source(parent);
+        match self.ledger.build(parent, context, timestamp, self.l1.as_ref(), &mut source, self.limits) {
+            Ok(block) => Ok(block),
+            Err(BuildError::UnknownParent(hash)) => Err(ProposeError::NotYet(format!("parent {hash} is not executed"))),
+            Err(error @ (BuildError::Epoch { .. } | BuildError::Ledger(_))) => Err(ProposeError::Failed(error.to_string())),
+        }
+    }
+
+    fn verify(&self, block: &Arc<SealedBlock>, now: u64) -> Verdict {
+        match self.ledger.check(block, self.l1.as_ref(), now) {
+            Ok(()) => Verdict::Valid,
+            Err(CheckError::Invalid(reason)) => Verdict::Invalid(reason.to_string()),
+            Err(CheckError::NotYet(missing)) => Verdict::NotYet(missing.to_string()),
+            // Says nothing about the block: no vote from a machine that cannot execute.
+            Err(CheckError::Ledger(cause)) => {
+                error!(number = block.number(), %cause, "could not execute a block");
+                Verdict::NotYet(cause.to_string())
+            }
+        }
+    }
+
+    fn finalize(&self, block: &Arc<SealedBlock>, certificate: Option<Bytes>) -> Result<(), FinalizeError> {
+        let number = block.number();
+        self.ledger.commit(block, certificate).map_err(|cause| FinalizeError { number, reason: cause.to_string() })
+    }
+}
