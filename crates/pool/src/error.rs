@@ -136,7 +136,9 @@ pub enum PoolError {
         unit: &'static str,
     },
     /// The pool is full of better ones.
-    #[error("transaction pool is full ({transactions} transactions, {bytes} bytes): maxFeePerGas {cap} is too low to displace another")]
+    #[error(
+        "transaction pool is full ({transactions} transactions, {bytes} bytes): maxFeePerGas {cap} is too low to displace another"
+    )]
     Full {
         /// Limit, transactions.
         transactions: usize,

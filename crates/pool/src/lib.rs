@@ -29,8 +29,9 @@ pub use transaction::{
 
 use alloy_eips::eip7594::BlobTransactionSidecarVariant;
 use alloy_primitives::{Address, B256, U256};
+use oceanid_chain::Senders;
 use oceanid_primitives::TxEnvelope;
-use oceanid_store::CommittedBlock;
+use oceanid_store::{CommittedBlock, StateView};
 use parking_lot::Mutex;
 use queues::{Candidate, Queues};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +81,7 @@ pub struct Pool {
     config: PoolConfig,
     state: Arc<dyn PoolState>,
     blobs: Option<Arc<dyn BlobStore>>,
+    senders: Arc<Senders>,
     inner: Mutex<Inner>,
     accepted: broadcast::Sender<Arc<PoolTransaction>>,
 }
@@ -105,13 +107,20 @@ impl Pool {
     /// An empty pool over the committed state.
     pub fn new(config: PoolConfig, state: Arc<dyn PoolState>) -> Self {
         let (accepted, _) = broadcast::channel(SUBSCRIPTION_BACKLOG);
-        Self { config, state, blobs: None, inner: Mutex::default(), accepted }
+        Self { config, state, blobs: None, senders: Arc::default(), inner: Mutex::default(), accepted }
     }
 
     /// With a place for the sidecars of blob transactions; without one they are refused.
     #[must_use]
     pub fn with_blobs(mut self, blobs: Arc<dyn BlobStore>) -> Self {
         self.blobs = Some(blobs);
+        self
+    }
+
+    /// With the ledger's cache of senders, so that a signature is recovered once on its way from here into a block.
+    #[must_use]
+    pub fn with_senders(mut self, senders: Arc<Senders>) -> Self {
+        self.senders = senders;
         self
     }
 
@@ -143,7 +152,7 @@ impl Pool {
             return Err(PoolError::AlreadyKnown(hash));
         }
         let data_fee = self.state.data_fee(&envelope).map_err(PoolError::State)?;
-        let transaction = Arc::new(PoolTransaction::new(&self.config, envelope, data_fee, origin)?);
+        let transaction = Arc::new(PoolTransaction::new(&self.config, &self.senders, envelope, data_fee, origin)?);
         let has_sidecar = self.take_sidecar(&transaction, sidecar)?;
 
         let outcome = self.insert(&transaction);
@@ -167,11 +176,7 @@ impl Pool {
         }
         if inserted.bounced {
             let cap = alloy_consensus::Transaction::max_fee_per_gas(&**transaction.envelope());
-            return Err(PoolError::Full {
-                transactions: self.config.max_transactions,
-                bytes: self.config.max_bytes,
-                cap,
-            });
+            return Err(PoolError::Full { transactions: self.config.max_transactions, bytes: self.config.max_bytes, cap });
         }
         Ok(())
     }
@@ -237,14 +242,19 @@ impl Pool {
         content.into_iter().map(|(sender, queue)| (sender, split(queue))).collect()
     }
 
-    /// Transactions for a block on top of the committed head: those whose cap reaches its base fee, best tip first.
+    /// Transactions for a block on the committed head: those whose cap reaches its base fee, best tip first.
     pub fn best(&self) -> Best<'_> {
         let base_fee = self.state.next_base_fee().unwrap_or_else(|error| {
             tracing::warn!(error, "pool cannot read the base fee; the builder will refuse what does not pay it");
             0
         });
-        let inner = self.inner.lock();
-        Best::new(self, base_fee, inner.queues.heads())
+        Best::new(self, None, base_fee, self.inner.lock().queues.heads())
+    }
+
+    /// As [`Self::best`], for a block on a parent that is not committed: `parent` is the state after it, `base_fee` that of the
+    /// block to build (wei per gas). Transactions that blocks up to the parent hold are passed over.
+    pub fn best_on(&self, parent: StateView, base_fee: u64) -> Best<'_> {
+        Best::new(self, Some(parent), base_fee, self.inner.lock().queues.heads())
     }
 
     fn pending_transaction(&self, sender: &Address, nonce: u64) -> Option<Candidate> {

@@ -47,7 +47,8 @@ struct Fixture {
 fn fixture(change: impl FnOnce(&mut PoolConfig)) -> Fixture {
     let mut config = PoolConfig::new(PoolRules::Rollup, CHAIN_ID, 30_000_000, GWEI);
     change(&mut config);
-    let keys: Vec<_> = (1..=4u8).map(|byte| PrivateKeySigner::from_bytes(&B256::repeat_byte(byte)).expect("a valid key")).collect();
+    let keys: Vec<_> =
+        (1..=4u8).map(|byte| PrivateKeySigner::from_bytes(&B256::repeat_byte(byte)).expect("a valid key")).collect();
     let state = Arc::new(FakeState::default());
     for key in &keys {
         state.edit(key.address(), |account| account.balance = U256::from(10u128.pow(18)));
@@ -98,21 +99,27 @@ fn refusals_name_the_field_and_the_limit() {
         (TxEip1559 { chain_id: 1, ..base.clone() }, PoolError::ChainId { have: 1, want: CHAIN_ID }),
         (TxEip1559 { gas_limit: 20_999, ..base.clone() }, PoolError::IntrinsicGas { gas: 20_999, minimum: 21_000 }),
         (TxEip1559 { gas_limit: 30_000_001, ..base.clone() }, PoolError::GasLimit { gas: 30_000_001, limit: 30_000_000 }),
-        (TxEip1559 { max_fee_per_gas: GWEI - 1, max_priority_fee_per_gas: 0, ..base.clone() }, PoolError::FeeTooLow {
-            cap: GWEI - 1,
-            minimum: GWEI,
-        }),
-        (TxEip1559 { max_priority_fee_per_gas: 3 * GWEI, ..base.clone() }, PoolError::TipAboveCap { tip: 3 * GWEI, cap: 2 * GWEI }),
+        (
+            TxEip1559 { max_fee_per_gas: GWEI - 1, max_priority_fee_per_gas: 0, ..base.clone() },
+            PoolError::FeeTooLow { cap: GWEI - 1, minimum: GWEI },
+        ),
+        (
+            TxEip1559 { max_priority_fee_per_gas: 3 * GWEI, ..base.clone() },
+            PoolError::TipAboveCap { tip: 3 * GWEI, cap: 2 * GWEI },
+        ),
         (TxEip1559 { nonce: 1_024, ..base.clone() }, PoolError::NonceTooHigh { nonce: 1_024, next: 0, window: 1_024 }),
-        (TxEip1559 { value: U256::from(10u128.pow(18)), ..base.clone() }, PoolError::InsufficientFunds {
-            balance: U256::from(10u128.pow(18)),
-            cost: U256::from(10u128.pow(18) + 21_000 * 2 * GWEI + 7),
-            queued: U256::ZERO,
-        }),
-        (TxEip1559 { to: TxKind::Create, input: vec![0; 49_153].into(), gas_limit: 10_000_000, ..base.clone() }, PoolError::InitCode {
-            size: 49_153,
-            limit: 49_152,
-        }),
+        (
+            TxEip1559 { value: U256::from(10u128.pow(18)), ..base.clone() },
+            PoolError::InsufficientFunds {
+                balance: U256::from(10u128.pow(18)),
+                cost: U256::from(10u128.pow(18) + 21_000 * 2 * GWEI + 7),
+                queued: U256::ZERO,
+            },
+        ),
+        (
+            TxEip1559 { to: TxKind::Create, input: vec![0; 49_153].into(), gas_limit: 10_000_000, ..base.clone() },
+            PoolError::InitCode { size: 49_153, limit: 49_152 },
+        ),
     ];
     for (tx, refusal) in cases {
         assert_eq!(f.add(0, tx), Err(refusal));

@@ -5,6 +5,7 @@ use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844, TxEip4844WithS
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_eips::eip7594::BlobTransactionSidecarVariant;
 use alloy_primitives::{Address, B256, U256};
+use oceanid_chain::Senders;
 use oceanid_primitives::TxEnvelope;
 use revm::context_interface::cfg::gas::calculate_initial_tx_gas;
 use revm::primitives::{eip3860::MAX_INITCODE_SIZE, hardfork::SpecId};
@@ -73,10 +74,23 @@ impl PoolTransaction {
     }
 
     /// Checks everything that needs no state and recovers the sender. `data_fee` is the L1 data fee in wei.
-    pub(crate) fn new(config: &PoolConfig, envelope: TxEnvelope, data_fee: U256, origin: Origin) -> Result<Self, PoolError> {
+    pub(crate) fn new(
+        config: &PoolConfig,
+        senders: &Senders,
+        envelope: TxEnvelope,
+        data_fee: U256,
+        origin: Origin,
+    ) -> Result<Self, PoolError> {
         let size = envelope.encode_2718_len();
         check_stateless(config, &envelope, size)?;
-        let sender = envelope.recover_sender().map_err(|_| PoolError::Signature)?;
+        let sender = match senders.get(envelope.hash()) {
+            Some(sender) => sender,
+            None => {
+                let sender = envelope.recover_sender().map_err(|_| PoolError::Signature)?;
+                senders.remember(*envelope.hash(), sender);
+                sender
+            }
+        };
         let blob_cost = U256::from(envelope.blob_gas_used().unwrap_or(0))
             .saturating_mul(U256::from(envelope.max_fee_per_blob_gas().unwrap_or(0)));
         let cost = U256::from(envelope.gas_limit())
@@ -102,11 +116,7 @@ pub fn decode_raw(raw: &[u8]) -> Result<(TxEnvelope, Option<BlobTransactionSidec
     } else {
         (TxEnvelope::decode_2718(&mut rest).map_err(|error| PoolError::Decode(error.to_string()))?, None)
     };
-    if rest.is_empty() {
-        Ok(decoded)
-    } else {
-        Err(PoolError::Decode(format!("{} bytes after the transaction", rest.len())))
-    }
+    if rest.is_empty() { Ok(decoded) } else { Err(PoolError::Decode(format!("{} bytes after the transaction", rest.len()))) }
 }
 
 /// The network form, or the bare form (which Layer 2 refuses by its type and L1 for its missing sidecar).
@@ -192,7 +202,9 @@ fn check_blobs(tx: &TxEnvelope) -> Result<(), PoolError> {
         return Err(PoolError::Sidecar(format!("blobVersionedHashes has {} entries, must be 1 to {MAX_BLOBS}", hashes.len())));
     }
     match hashes.iter().position(|hash| hash[0] != alloy_eips::eip4844::VERSIONED_HASH_VERSION_KZG) {
-        Some(index) => Err(PoolError::Sidecar(format!("blobVersionedHashes[{index}] has version {}, must be 1", hashes[index][0]))),
+        Some(index) => {
+            Err(PoolError::Sidecar(format!("blobVersionedHashes[{index}] has version {}, must be 1", hashes[index][0])))
+        }
         None => Ok(()),
     }
 }

@@ -1,1 +1,30 @@
-//! Ethereum JSON-RPC over http and ws.
+//! Ethereum JSON-RPC over http and ws on one port, for Layer 2 nodes and for the embedded L1 alike.
+//!
+//! [`RpcServer::start`] serves a [`Backend`]: a store, a pool and what kind of chain they are. The server keeps no chain data
+//! of its own. docs/rpc.md lists every method and limit.
+//!
+//! Parameters are hostile: each is parsed by name, every refusal says which one and why, heavy work runs on blocking threads
+//! behind a bounded gate, and nothing a caller sends decides how much memory or time is spent without a named limit.
+#![forbid(unsafe_code)]
+
+mod backend;
+mod config;
+mod context;
+mod convert;
+mod dev;
+mod error;
+mod eth;
+mod evm;
+mod fees;
+mod filters;
+mod logs;
+mod params;
+mod registry;
+mod rollup;
+mod server;
+mod subscriptions;
+
+pub use backend::{Backend, DevHooks, L1Heads, L1Ref, Network, NodeStatus, StatusReport, SyncProgress, Waiting};
+pub use config::RpcConfig;
+pub use error::RpcError;
+pub use server::{RpcServer, StartError};

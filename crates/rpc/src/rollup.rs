@@ -1,0 +1,197 @@
+//! The `optimism_` and `seq_` methods of Layer 2.
+
+use crate::backend::{Network, NodeStatus};
+use crate::context::Context;
+use crate::error::{RpcError, RpcResult};
+use crate::params::Args;
+use crate::registry::Registry;
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::{B256, Bytes};
+use oceanid_chain::Ledger;
+use oceanid_primitives::{Header, HeaderExtension, L1Origin, output_root};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
+
+pub(crate) fn register(registry: &mut Registry) {
+    registry.light("optimism_outputAtBlock", output_at_block);
+    registry.light("optimism_syncStatus", |context: &Context, _: &mut Args<'_>| sync_status(context));
+    registry.light("optimism_rollupConfig", rollup_config);
+    registry.light("optimism_version", |_: &Context, _: &mut Args<'_>| Ok(format!("v{}", env!("CARGO_PKG_VERSION"))));
+    registry.heavy("seq_committee", committee);
+    registry.light("seq_certificate", certificate);
+    registry.light("seq_status", status);
+}
+
+/// What only a Layer 2 has.
+fn parts(context: &Context) -> RpcResult<(&Ledger, &dyn NodeStatus)> {
+    match &context.backend.network {
+        Network::Rollup { ledger, status } => Ok((ledger, &**status)),
+        Network::Ethereum { .. } => Err(RpcError::server("this method exists on Layer 2 only")),
+    }
+}
+
+/// A block of Layer 2 with its L1 origin, as the OP Stack writes it: numbers are decimal.
+#[derive(Serialize)]
+struct L2Ref {
+    hash: B256,
+    number: u64,
+    #[serde(rename = "parentHash")]
+    parent_hash: B256,
+    timestamp: u64,
+    l1origin: L1Origin,
+    /// Blocks of the same origin before this one is the OP Stack's meaning; here an origin may last any time, and it is zero.
+    #[serde(rename = "sequenceNumber")]
+    sequence_number: u64,
+}
+
+fn extension(header: &Header) -> RpcResult<HeaderExtension> {
+    HeaderExtension::decode(&header.extra_data).map_err(RpcError::internal)
+}
+
+fn l2_ref(context: &Context, number: u64) -> RpcResult<L2Ref> {
+    let header = context.header(number)?;
+    let hash = context.backend.store.hash_of(number)?.unwrap_or_else(|| header.hash_slow());
+    Ok(L2Ref {
+        hash,
+        number,
+        parent_hash: header.parent_hash,
+        timestamp: header.timestamp,
+        l1origin: extension(&header)?.origin,
+        sequence_number: 0,
+    })
+}
+
+fn output_at_block(context: &Context, args: &mut Args<'_>) -> RpcResult<Value> {
+    let tag: BlockNumberOrTag = args.required("block")?;
+    let number = context.resolve(tag.into())?;
+    let header = context.header(number)?;
+    let block = l2_ref(context, number)?;
+    let message_passer_root = header.withdrawals_root.unwrap_or_default();
+    Ok(json!({
+        "version": B256::ZERO,
+        "outputRoot": output_root(header.state_root, message_passer_root, block.hash),
+        "blockRef": block,
+        "withdrawalStorageRoot": message_passer_root,
+        "stateRoot": header.state_root,
+        "syncStatus": sync_status(context)?,
+    }))
+}
+
+/// `unsafe` and `local_safe` do not differ from `latest` and `safe` here: a block is certified before anyone serves it.
+fn sync_status(context: &Context) -> RpcResult<Value> {
+    let (_, status) = parts(context)?;
+    let l1 = status.l1();
+    let (safe, finalized) = context.backend.marks();
+    let safe = l2_ref(context, safe)?;
+    Ok(json!({
+        "current_l1": l1.current,
+        "current_l1_finalized": l1.finalized,
+        "head_l1": l1.head,
+        "safe_l1": l1.safe,
+        "finalized_l1": l1.finalized,
+        "unsafe_l2": l2_ref(context, context.head())?,
+        "safe_l2": safe,
+        "local_safe_l2": safe,
+        "cross_unsafe_l2": l2_ref(context, context.head())?,
+        "finalized_l2": l2_ref(context, finalized)?,
+        "pending_safe_l2": safe,
+    }))
+}
+
+/// The fields of op-node's answer that have a meaning here.
+fn rollup_config(context: &Context, _: &mut Args<'_>) -> RpcResult<Value> {
+    let (ledger, _) = parts(context)?;
+    let spec = ledger.spec();
+    Ok(json!({
+        "genesis": {
+            "l1": spec.l1.start,
+            "l2": { "hash": ledger.genesis_hash(), "number": 0 },
+            "l2_time": spec.genesis_timestamp,
+        },
+        "block_time": spec.timing.block_time_ms.div_ceil(1_000),
+        "block_time_ms": spec.timing.block_time_ms,
+        "epoch_length": spec.timing.epoch_length,
+        "max_origin_lag": spec.timing.max_origin_lag,
+        "challenge_window": spec.timing.challenge_window,
+        "l1_chain_id": spec.l1_chain_id,
+        "l2_chain_id": spec.chain_id,
+        "deposit_contract_address": spec.l1.portal,
+        "rollup_address": spec.l1.rollup,
+        "sequencer_pool_address": spec.l1.pool,
+        "gas_token_address": spec.l1.token,
+    }))
+}
+
+/// An epoch: a number (hex quantity or plain) or `latest`.
+enum Epoch {
+    Latest,
+    Number(u64),
+}
+
+impl<'de> Deserialize<'de> for Epoch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(u64),
+            Text(String),
+        }
+        let refused = || serde::de::Error::custom("must be an epoch number or `latest`");
+        match Either::deserialize(deserializer).map_err(|_: D::Error| refused())? {
+            Either::Number(number) => Ok(Self::Number(number)),
+            Either::Text(text) if text == "latest" => Ok(Self::Latest),
+            Either::Text(text) => {
+                let digits = text.strip_prefix("0x").ok_or_else(refused)?;
+                u64::from_str_radix(digits, 16).map(Self::Number).map_err(|_| refused())
+            }
+        }
+    }
+}
+
+fn committee(context: &Context, args: &mut Args<'_>) -> RpcResult<Value> {
+    let (ledger, _) = parts(context)?;
+    let current = ledger.spec().epoch_of(context.head() + 1);
+    let epoch = match args.optional("epoch")?.unwrap_or(Epoch::Latest) {
+        Epoch::Latest => current,
+        Epoch::Number(epoch) => epoch,
+    };
+    let committee = ledger.committee_of_epoch(epoch).map_err(RpcError::internal)?.ok_or_else(|| {
+        RpcError::not_found(format!("committee of epoch {epoch} is not known: the chain is in epoch {current}"))
+    })?;
+    Ok(json!({ "epoch": epoch, "quorum": committee.quorum(), "committee": *committee }))
+}
+
+/// The certificate of a block with what it certifies; `null` if the block is there and the certificate is not (genesis, and
+/// blocks derived from L1, whose batch carries one certificate for all).
+fn certificate(context: &Context, args: &mut Args<'_>) -> RpcResult<Option<Value>> {
+    let block: BlockId = args.required("block")?;
+    let number = context.resolve(block)?;
+    let Some(certificate) = context.backend.store.certificate(number)? else { return Ok(None) };
+    let header = context.header(number)?;
+    let extension = extension(&header)?;
+    let bytes: Bytes = certificate;
+    Ok(Some(json!({
+        "blockNumber": number,
+        "blockHash": context.backend.store.hash_of(number)?,
+        "epoch": extension.epoch,
+        "view": extension.view,
+        "leader": extension.leader,
+        "committeeId": extension.committee_id,
+        "certificate": bytes,
+    })))
+}
+
+fn status(context: &Context, _: &mut Args<'_>) -> RpcResult<Value> {
+    let (ledger, status) = parts(context)?;
+    let head = context.head();
+    let (safe, finalized) = context.backend.marks();
+    let l1 = status.l1();
+    let mut report = serde_json::to_value(status.report()).map_err(RpcError::internal)?;
+    report["head"] = json!(head);
+    report["safe"] = json!(safe);
+    report["finalized"] = json!(finalized);
+    report["epoch"] = json!(ledger.spec().epoch_of(head));
+    report["peers"] = json!(status.peers());
+    report["l1"] = json!({ "current": l1.current, "head": l1.head, "safe": l1.safe, "finalized": l1.finalized });
+    Ok(report)
+}
