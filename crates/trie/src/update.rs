@@ -54,9 +54,14 @@ enum Subtree {
 }
 
 impl Subtree {
-    /// The child reference of a decoded branch.
-    fn stored(child: &[u8]) -> Option<Self> {
-        if child.is_empty() { Some(Self::Empty) } else { RlpNode::from_raw(child).map(Self::Stored) }
+    /// What a branch's child slot refers to; an empty slice is an absent child.
+    fn stored(child: &[u8]) -> Self {
+        if child.is_empty() { Self::Empty } else { Self::Stored(reference(child)) }
+    }
+
+    /// Takes the subtree out of a branch's child slot.
+    const fn take(&mut self) -> Self {
+        mem::replace(self, Self::Empty)
     }
 
     const fn is_empty(&self) -> bool {
@@ -164,7 +169,7 @@ where
                 }
             }
             Node::Extension { key, child } => {
-                let child = self.reference(path, child)?;
+                let child = reference(child);
                 let updated = self.update_below(path, key, child.clone(), changes)?;
                 match &updated {
                     Subtree::Branch { prefix, node: n } if *prefix == key && *n == child => Ok(Subtree::Stored(node)),
@@ -172,8 +177,8 @@ where
                 }
             }
             Node::Branch { children } => {
-                let children = self.children(path, children)?;
-                self.update_branch(path, children, Some(node), changes)
+                let mut children = children.map(Subtree::stored);
+                self.update_branch(path, &mut children, Some(node), changes)
             }
         }
     }
@@ -187,7 +192,7 @@ where
         }
         let shared = first.common_prefix_length(&self.key(changes.end - 1));
         let prefix = first.slice(depth..shared);
-        let updated = self.update_branch(&first.slice(..shared), no_children(), None, changes)?;
+        let updated = self.update_branch(&first.slice(..shared), &mut no_children(), None, changes)?;
         Ok(updated.under(&prefix))
     }
 
@@ -201,7 +206,7 @@ where
         let split = shared - path.len();
         let mut children = no_children();
         children[usize::from(key.get_unchecked(split))] = Subtree::Leaf { key: key.slice(split + 1..), value };
-        let updated = self.update_branch(&place.slice(..shared), children, None, changes)?;
+        let updated = self.update_branch(&place.slice(..shared), &mut children, None, changes)?;
         Ok(updated.under(&key.slice(..split)))
     }
 
@@ -214,7 +219,7 @@ where
             let mut children = no_children();
             children[usize::from(prefix.get_unchecked(split))] =
                 Subtree::Branch { prefix: prefix.slice(split + 1..), node };
-            let updated = self.update_branch(&place.slice(..shared), children, None, changes)?;
+            let updated = self.update_branch(&place.slice(..shared), &mut children, None, changes)?;
             return Ok(updated.under(&prefix.slice(..split)));
         }
 
@@ -222,8 +227,8 @@ where
         let Node::Branch { children } = decode(self.owner, &place, &rlp)? else {
             return Err(invalid(self.owner, &place, NodeFault::ExtensionChild));
         };
-        let children = self.children(&place, children)?;
-        match self.update_branch(&place, children, Some(node.clone()), changes)? {
+        let mut children = children.map(Subtree::stored);
+        match self.update_branch(&place, &mut children, Some(node.clone()), changes)? {
             Subtree::Stored(node) => Ok(Subtree::Branch { prefix, node }),
             // The branch stood at `path` itself: that place is the caller's to decide.
             updated if prefix.is_empty() => Ok(updated),
@@ -232,16 +237,16 @@ where
     }
 
     /// Applies changes to the children of a branch at `path`. `old` is the branch as it was, `None` if it was not there
-    /// and this is a leaf, an extension or nothing seen as one.
+    /// and this is a leaf, an extension or nothing seen as one. The children are used up.
     fn update_branch(
         &mut self,
         path: &Nibbles,
-        mut children: [Subtree; BRANCH_CHILDREN],
+        children: &mut [Subtree; BRANCH_CHILDREN],
         old: Option<RlpNode>,
         changes: Range<usize>,
     ) -> Updated<R> {
         let mut had_node = TrieMask::default();
-        for (nibble, child) in (0u8..).zip(&children) {
+        for (nibble, child) in (0u8..).zip(&*children) {
             if child.has_own_node() {
                 had_node.set_bit(nibble);
             }
@@ -255,8 +260,7 @@ where
             let end = next + rest.partition_point(|key| nibble_at(key, path.len()) == nibble);
             let child = &mut children[usize::from(nibble)];
             let was_empty = child.is_empty();
-            let before = mem::replace(child, Subtree::Empty);
-            let after = self.update(&below(path, nibble), before, next..end)?;
+            let after = self.update(&below(path, nibble), child.take(), next..end)?;
             changed |= match after {
                 Subtree::Stored(_) => false,
                 Subtree::Empty => !was_empty,
@@ -272,7 +276,7 @@ where
         if children.iter().filter(|child| !child.is_empty()).count() < 2 {
             let mut only = Subtree::Empty;
             for (nibble, child) in (0u8..).zip(children) {
-                let lifted = self.lift(&below(path, nibble), had_node.is_bit_set(nibble), child)?;
+                let lifted = self.lift(&below(path, nibble), had_node.is_bit_set(nibble), child.take())?;
                 if !lifted.is_empty() {
                     only = lifted.under(&below(&Nibbles::new(), nibble));
                 }
@@ -284,7 +288,7 @@ where
         let mut count = 0;
         let mut mask = TrieMask::default();
         for (nibble, child) in (0u8..).zip(children) {
-            if let Some(reference) = self.place(&below(path, nibble), had_node.is_bit_set(nibble), child) {
+            if let Some(reference) = self.place(&below(path, nibble), had_node.is_bit_set(nibble), child.take()) {
                 stack[count] = reference;
                 count += 1;
                 mask.set_bit(nibble);
@@ -328,7 +332,7 @@ where
                 match decode(self.owner, path, &rlp)? {
                     Node::Leaf { key, value } => Subtree::Leaf { key, value: self.keep_value(value) },
                     Node::Extension { key, child } => {
-                        Subtree::Branch { prefix: key, node: self.reference(path, child)? }
+                        Subtree::Branch { prefix: key, node: reference(child) }
                     }
                     Node::Branch { .. } => Subtree::Branch { prefix: Nibbles::new(), node },
                 }
@@ -365,24 +369,6 @@ where
             Some(hash) => fetch(self.reader, self.owner, path, hash),
             None => Ok(Bytes::copy_from_slice(node)),
         }
-    }
-
-    /// A child reference of the node at `path`.
-    fn reference(&self, path: &Nibbles, child: &[u8]) -> Updated<R, RlpNode> {
-        RlpNode::from_raw(child).ok_or_else(|| invalid(self.owner, path, NodeFault::ChildReference))
-    }
-
-    fn children(
-        &self,
-        path: &Nibbles,
-        references: [&[u8]; BRANCH_CHILDREN],
-    ) -> Updated<R, [Subtree; BRANCH_CHILDREN]> {
-        let mut children = no_children();
-        for (child, reference) in children.iter_mut().zip(references) {
-            *child = Subtree::stored(reference)
-                .ok_or_else(|| invalid(self.owner, path, NodeFault::ChildReference))?;
-        }
-        Ok(children)
     }
 
     fn key(&self, index: usize) -> Nibbles {
@@ -430,6 +416,11 @@ where
 /// The children of a branch that is not there.
 fn no_children() -> [Subtree; BRANCH_CHILDREN] {
     [const { Subtree::Empty }; BRANCH_CHILDREN]
+}
+
+/// The reference to a child of a decoded node.
+fn reference(child: &[u8]) -> RlpNode {
+    RlpNode::from_raw(child).expect("decoding has checked that a child reference has at most 33 bytes")
 }
 
 /// The path of a branch's child.
