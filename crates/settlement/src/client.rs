@@ -9,7 +9,7 @@ use alloy_rpc_client::RpcClient;
 use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, Filter, Log, Transaction, TransactionReceipt, TransactionRequest};
 use alloy_sol_types::SolCall;
 use alloy_transport_http::Http;
-use oceanid_primitives::{ChainSpec, L1Origin};
+use oceanid_primitives::ChainSpec;
 use std::time::Duration;
 
 /// Longest wait for an answer.
@@ -33,12 +33,6 @@ pub struct L1Client {
 pub(crate) struct SealedHeader {
     pub(crate) hash: B256,
     pub(crate) header: Header,
-}
-
-impl SealedHeader {
-    pub(crate) const fn origin(&self) -> L1Origin {
-        L1Origin { number: self.header.number, hash: self.hash }
-    }
 }
 
 impl L1Client {

@@ -5,16 +5,27 @@
 //! * [`Batcher`] posts certified batches and keeps the `safe` and `finalized` marks; any member of the committee may run it.
 #![forbid(unsafe_code)]
 
+mod batcher;
+mod beacon;
+mod chain;
 mod client;
 mod deposits;
 mod error;
 mod postings;
+mod reader;
 mod task;
 mod watcher;
 
+pub use batcher::{
+    Batcher, BatcherConfig, CertificateDecoder, DaPolicy, InFlight, L1Certificate, MAX_BACKLOG_BLOCKS, MAX_BACKLOG_BYTES, PosterConfig,
+    SettlementStatus,
+};
+pub use beacon::BeaconClient;
+pub use chain::{ChainError, SettledChain, anchor};
 pub use client::{L1Client, REQUEST_TIMEOUT};
 pub use deposits::{DepositError, deposit, deposit_log};
 pub use error::L1Error;
 pub use postings::{AcceptedBatch, Posting};
+pub use reader::{BatchReader, Reading};
 pub use task::Task;
 pub use watcher::{L1Entry, L1Status, L1Watcher, MAX_WINDOW, WatcherConfig};
