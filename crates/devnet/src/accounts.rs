@@ -1,7 +1,8 @@
 //! The accounts every Ethereum developer knows: the first ten of the mnemonic `test test ... junk`, and those of the operators.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner};
+use std::collections::BTreeMap;
 
 /// The mnemonic of the development accounts (the one anvil and hardhat use). Its keys are public knowledge.
 pub const MNEMONIC: &str = "test test test test test test test test test test test junk";
@@ -15,8 +16,14 @@ const FIRST_OPERATOR: u32 = 1_000;
 
 /// Places of the network's own services behind [`FIRST_OPERATOR`].
 const DEPLOYER: u32 = FIRST_OPERATOR;
-const BATCHER: u32 = FIRST_OPERATOR + 1;
-const FIRST_OWNER: u32 = FIRST_OPERATOR + 100;
+const FIRST_BATCHER: u32 = FIRST_OPERATOR + 100;
+const FIRST_OWNER: u32 = FIRST_OPERATOR + 200;
+
+/// ETH of each development account on the embedded L1, whole ETH.
+pub const DEV_ETH: u64 = 10_000;
+
+/// Most sequencers of a development network: each has a batcher's and an owner's account.
+pub const MAX_DEV_SEQUENCERS: u32 = 20;
 
 /// Key at `m/44'/60'/0'/0/{index}` of [`MNEMONIC`].
 fn derive(index: u32) -> PrivateKeySigner {
@@ -53,14 +60,24 @@ pub fn deployer() -> PrivateKeySigner {
     derive(DEPLOYER)
 }
 
-/// Pays for batches on L1.
-pub fn batcher() -> PrivateKeySigner {
-    derive(BATCHER)
+/// Pays for the batches that sequencer `index` (from 0) posts on L1: one account each, so that their nonces never collide.
+pub fn batcher(index: u32) -> PrivateKeySigner {
+    derive(FIRST_BATCHER + index)
 }
 
 /// Owner of the lock of sequencer `index` (from 0).
 pub fn sequencer_owner(index: u32) -> PrivateKeySigner {
     derive(FIRST_OWNER + index)
+}
+
+/// `whole` tokens of 18 decimals, in wei.
+pub fn ether(whole: u64) -> U256 {
+    U256::from(whole) * U256::from(10).pow(U256::from(18))
+}
+
+/// Balances of the embedded L1's genesis: [`DEV_ETH`] for each development account and for the deployer.
+pub fn l1_balances() -> BTreeMap<Address, U256> {
+    dev_signers().iter().chain([&deployer()]).map(|signer| (signer.address(), ether(DEV_ETH))).collect()
 }
 
 #[cfg(test)]
@@ -78,7 +95,7 @@ mod tests {
     #[test]
     fn operators_are_none_of_the_development_accounts() {
         let people: Vec<_> = dev_signers().iter().map(PrivateKeySigner::address).collect();
-        for operator in [deployer(), batcher(), sequencer_owner(0), sequencer_owner(1)] {
+        for operator in [deployer(), batcher(0), sequencer_owner(0), sequencer_owner(MAX_DEV_SEQUENCERS - 1)] {
             assert!(!people.contains(&operator.address()));
         }
     }

@@ -30,6 +30,8 @@ pub trait Slots: Send + Sync + 'static {
     fn timestamp(&self, number: u64) -> Option<u64>;
     /// Number of the block with that hash, if it exists.
     fn number_of(&self, hash: B256) -> Option<u64>;
+    /// Hashes of a block's blob transactions, in order.
+    fn blob_transactions(&self, number: u64) -> Vec<B256>;
 }
 
 struct Beacon<S> {
@@ -188,8 +190,13 @@ impl<S: Slots> Beacon<S> {
         (self.slots.timestamp(low)? == timestamp).then_some(low)
     }
 
+    /// All sidecars of a block. With one of them gone the indices of the others would be wrong, so that none is served.
     fn sidecars(&self, number: u64) -> Result<Vec<BlobTransactionSidecar>, ApiError> {
-        self.blobs.of_block(number).map_err(|error| ApiError(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+        let sidecar = |hash: B256| {
+            let found = self.blobs.get(&hash).map_err(|error| ApiError(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+            found.ok_or_else(|| ApiError(StatusCode::NOT_FOUND, format!("blobs of block {number} are past retention")))
+        };
+        self.slots.blob_transactions(number).into_iter().map(sidecar).collect()
     }
 
     fn is_final(&self, number: u64) -> bool {
@@ -230,6 +237,20 @@ mod tests {
         fn number_of(&self, hash: B256) -> Option<u64> {
             (hash == B256::repeat_byte(2)).then_some(2)
         }
+        fn blob_transactions(&self, number: u64) -> Vec<B256> {
+            match number {
+                1 => vec![B256::repeat_byte(0xc)],
+                2 => vec![FIRST, SECOND],
+                _ => Vec::new(),
+            }
+        }
+    }
+
+    const FIRST: B256 = B256::repeat_byte(0xa);
+    const SECOND: B256 = B256::repeat_byte(0xb);
+
+    fn blob_store(dir: &std::path::Path) -> Arc<BlobStore> {
+        Arc::new(BlobStore::open::<crate::l1::BlobError>(dir.to_owned(), 100, |_| Ok(None)).unwrap())
     }
 
     async fn ask(router: &axum::Router, path: &str) -> (StatusCode, Value) {
@@ -251,11 +272,9 @@ mod tests {
     #[tokio::test]
     async fn blobs_are_found_by_slot_hash_and_index() {
         let dir = tempfile::tempdir().unwrap();
-        let blobs = Arc::new(BlobStore::open(dir.path().to_owned(), 100).unwrap());
-        let (first, second) = (B256::repeat_byte(0xa), B256::repeat_byte(0xb));
-        blobs.add_pending(first, sidecar(1..3)).unwrap();
-        blobs.add_pending(second, sidecar(3..4)).unwrap();
-        blobs.seal(2, &[first, second]).unwrap();
+        let blobs = blob_store(dir.path());
+        blobs.add_pending(FIRST, &sidecar(1..3)).unwrap();
+        blobs.add_pending(SECOND, &sidecar(3..4)).unwrap();
         let router = router(FourBlocks, blobs);
 
         let (status, all) = ask(&router, "/eth/v1/beacon/blob_sidecars/3").await;
@@ -278,10 +297,12 @@ mod tests {
     #[tokio::test]
     async fn wrong_questions_are_told_what_is_wrong() {
         let dir = tempfile::tempdir().unwrap();
-        let router = router(FourBlocks, Arc::new(BlobStore::open(dir.path().to_owned(), 1).unwrap()));
+        let router = router(FourBlocks, blob_store(dir.path()));
         for (path, status) in [
             ("/eth/v1/beacon/blob_sidecars/1", StatusCode::NOT_FOUND),
             ("/eth/v1/beacon/blob_sidecars/4", StatusCode::NOT_FOUND),
+            // Block 1, whose blobs are not kept.
+            ("/eth/v1/beacon/blob_sidecars/2", StatusCode::NOT_FOUND),
             ("/eth/v1/beacon/blob_sidecars/99", StatusCode::NOT_FOUND),
             ("/eth/v1/beacon/blob_sidecars/18446744073709551615", StatusCode::NOT_FOUND),
             ("/eth/v1/beacon/blob_sidecars/tail", StatusCode::BAD_REQUEST),

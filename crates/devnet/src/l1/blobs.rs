@@ -1,19 +1,20 @@
-//! Blobs of the embedded L1: those of pending transactions in memory, those of sealed blocks in one file a block, the oldest removed first.
+//! Blobs of the embedded L1: one file a blob transaction, written before the pool takes the transaction, removed when the transaction
+//! leaves the pool without a block or when newer blobs need the room.
 
+use alloy_consensus::{Signed, TxEip4844};
 use alloy_eips::eip4844::BlobTransactionSidecar;
+use alloy_eips::eip7594::BlobTransactionSidecarVariant;
 use alloy_primitives::B256;
-use alloy_rlp::{Decodable, Encodable};
-use parking_lot::RwLock;
-use std::collections::{BTreeMap, HashMap};
+use parking_lot::Mutex;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-/// Sidecars of pending transactions that are held at once; 6 blobs of 128 KiB each make 192 MiB at most.
+/// Sidecars of pending transactions that are held at once; 9 blobs of 128 KiB each make 288 MiB at most.
 pub const MAX_PENDING_SIDECARS: usize = 256;
 
-/// Suffix of a block's file.
+/// Suffix of a file.
 const SUFFIX: &str = "blobs";
 
 /// What can go wrong with blobs.
@@ -40,142 +41,162 @@ pub enum BlobError {
     },
 }
 
-/// Sidecars by transaction while pending, by block once sealed.
+impl BlobError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// Loads the KZG trusted setup without the tables that only cell proofs need, once a process (later calls return at once).
+pub fn load_trusted_setup() -> &'static c_kzg::KzgSettings {
+    c_kzg::ethereum_kzg_settings(0)
+}
+
+/// Sidecars by transaction hash.
 #[derive(Debug)]
 pub struct BlobStore {
     dir: PathBuf,
     retention: usize,
-    inner: RwLock<Inner>,
+    index: Mutex<Index>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    pending: HashMap<B256, Arc<BlobTransactionSidecar>>,
-    /// Number of blobs by sealed block.
-    sealed: BTreeMap<u64, usize>,
+struct Index {
+    pending: HashSet<B256>,
+    /// Transactions in blocks with their number of blobs, oldest first.
+    sealed: VecDeque<(B256, usize)>,
+    /// Blobs of all of them.
+    sealed_blobs: usize,
 }
 
 impl BlobStore {
-    /// Opens or makes the directory; at most `retention` blobs of sealed blocks are kept (128 KiB each), the newest block's always.
-    pub fn open(dir: PathBuf, retention: usize) -> Result<Self, BlobError> {
-        let failed = |path: &Path, source| BlobError::Io { path: path.to_owned(), source };
-        std::fs::create_dir_all(&dir).map_err(|error| failed(&dir, error))?;
-        let mut sealed = BTreeMap::new();
-        for entry in std::fs::read_dir(&dir).map_err(|error| failed(&dir, error))? {
-            let path = entry.map_err(|error| failed(&dir, error))?.path();
-            let number = path
+    /// Opens or makes the directory; at most `retention` blobs of sealed blocks are kept (128 KiB each), the newest transaction's
+    /// always. `locate` gives the place of a transaction in the chain (block, index): a file of one that is in no block was
+    /// pending when the process ended, and goes.
+    pub fn open<E>(
+        dir: PathBuf,
+        retention: usize,
+        locate: impl Fn(B256) -> Result<Option<(u64, u32)>, E>,
+    ) -> Result<Self, E>
+    where
+        E: From<BlobError>,
+    {
+        std::fs::create_dir_all(&dir).map_err(BlobError::io(&dir))?;
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&dir).map_err(BlobError::io(&dir))? {
+            let path = entry.map_err(BlobError::io(&dir))?.path();
+            let hash = path
                 .file_stem()
                 .filter(|_| path.extension().is_some_and(|suffix| suffix == SUFFIX))
-                .and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-            if let Some(number) = number {
-                let blobs = read(&path)?.iter().map(|sidecar| sidecar.blobs.len()).sum();
-                sealed.insert(number, blobs);
+                .and_then(|stem| stem.to_str()?.parse::<B256>().ok());
+            let Some(hash) = hash else { continue };
+            match locate(hash)? {
+                Some(place) => found.push((place, hash, read(&path)?.blobs.len())),
+                None => std::fs::remove_file(&path).map_err(BlobError::io(&path))?,
             }
         }
-        Ok(Self { dir, retention, inner: RwLock::new(Inner { pending: HashMap::new(), sealed }) })
+        found.sort_unstable();
+        let mut index = Index::default();
+        for (_, hash, blobs) in found {
+            index.sealed.push_back((hash, blobs));
+            index.sealed_blobs += blobs;
+        }
+        Ok(Self { dir, retention, index: Mutex::new(index) })
     }
 
-    /// Holds the sidecar of a pending transaction. The caller has verified it.
-    pub fn add_pending(&self, transaction: B256, sidecar: BlobTransactionSidecar) -> Result<(), BlobError> {
-        let mut inner = self.inner.write();
-        if inner.pending.len() >= MAX_PENDING_SIDECARS && !inner.pending.contains_key(&transaction) {
+    /// Keeps the sidecar of a pending transaction, durable on return. The caller has verified it.
+    pub fn add_pending(&self, transaction: B256, sidecar: &BlobTransactionSidecar) -> Result<(), BlobError> {
+        let mut index = self.index.lock();
+        if index.pending.len() >= MAX_PENDING_SIDECARS && !index.pending.contains(&transaction) {
             return Err(BlobError::Full);
         }
-        inner.pending.insert(transaction, Arc::new(sidecar));
-        Ok(())
-    }
-
-    /// Forgets the sidecar of a transaction that the pool did not take, or dropped.
-    pub fn drop_pending(&self, transaction: &B256) {
-        self.inner.write().pending.remove(transaction);
-    }
-
-    /// True if the sidecar of a pending transaction is held.
-    pub fn is_pending(&self, transaction: &B256) -> bool {
-        self.inner.read().pending.contains_key(transaction)
-    }
-
-    /// Hashes of the pending transactions with a sidecar.
-    pub fn pending(&self) -> Vec<B256> {
-        self.inner.read().pending.keys().copied().collect()
-    }
-
-    /// Writes the sidecars of the block's blob transactions (in block order) durably, and removes the oldest past retention.
-    /// Called before the block itself is committed: a block that is durable has its blobs.
-    pub fn seal(&self, block: u64, transactions: &[B256]) -> Result<(), BlobError> {
-        let sidecars: Vec<_> = {
-            let inner = self.inner.read();
-            transactions.iter().filter_map(|hash| inner.pending.get(hash).cloned()).collect()
-        };
-        if sidecars.is_empty() {
-            return Ok(());
-        }
-        let path = self.path(block);
-        let mut encoded = Vec::new();
-        alloy_rlp::encode_iter(sidecars.iter().map(|sidecar| SidecarRlp(sidecar.as_ref().clone())), &mut encoded);
+        let path = self.path(&transaction);
+        let mut encoded = Vec::with_capacity(sidecar.rlp_encoded_length());
+        sidecar.rlp_encode(&mut encoded);
         let write = || {
             let mut file = File::create(&path)?;
             file.write_all(&encoded)?;
             file.sync_all()
         };
-        write().map_err(|source| BlobError::Io { path: path.clone(), source })?;
+        write().map_err(BlobError::io(&path))?;
+        index.pending.insert(transaction);
+        Ok(())
+    }
 
-        let mut inner = self.inner.write();
-        for hash in transactions {
-            inner.pending.remove(hash);
+    /// Forgets the sidecar of a transaction that the pool did not take, or dropped.
+    pub fn drop_pending(&self, transaction: &B256) {
+        if self.index.lock().pending.remove(transaction) {
+            let path = self.path(transaction);
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::warn!(%error, path = %path.display(), "cannot remove a blob file; the next start will");
+            }
         }
-        inner.sealed.insert(block, sidecars.iter().map(|sidecar| sidecar.blobs.len()).sum());
-        while inner.sealed.len() > 1 && inner.sealed.values().sum::<usize>() > self.retention {
-            let (oldest, _) = inner.sealed.pop_first().expect("more than one block is held");
-            let path = self.path(oldest);
-            std::fs::remove_file(&path).map_err(|source| BlobError::Io { path, source })?;
+    }
+
+    /// The transactions are in a block now. Removes the oldest past retention.
+    pub fn seal(&self, transactions: &[(B256, usize)]) -> Result<(), BlobError> {
+        let mut index = self.index.lock();
+        for (hash, blobs) in transactions {
+            index.pending.remove(hash);
+            index.sealed.push_back((*hash, *blobs));
+            index.sealed_blobs += blobs;
+        }
+        while index.sealed.len() > 1 && index.sealed_blobs > self.retention {
+            let (oldest, blobs) = index.sealed.pop_front().expect("more than one is held");
+            index.sealed_blobs -= blobs;
+            let path = self.path(&oldest);
+            std::fs::remove_file(&path).map_err(BlobError::io(&path))?;
         }
         Ok(())
     }
 
-    /// The sidecars of a sealed block, in block order; empty when it had none or they are past retention.
-    pub fn of_block(&self, block: u64) -> Result<Vec<BlobTransactionSidecar>, BlobError> {
-        if !self.inner.read().sealed.contains_key(&block) {
-            return Ok(Vec::new());
+    /// The sidecar of a transaction, pending or in a block; `None` past retention.
+    pub fn get(&self, transaction: &B256) -> Result<Option<BlobTransactionSidecar>, BlobError> {
+        match read(&self.path(transaction)) {
+            Err(BlobError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            sidecar => sidecar.map(Some),
         }
-        read(&self.path(block))
     }
 
-    fn path(&self, block: u64) -> PathBuf {
-        self.dir.join(format!("{block:012}.{SUFFIX}"))
+    fn path(&self, transaction: &B256) -> PathBuf {
+        self.dir.join(format!("{transaction}.{SUFFIX}"))
     }
 }
 
-fn read(path: &Path) -> Result<Vec<BlobTransactionSidecar>, BlobError> {
-    let bytes = std::fs::read(path).map_err(|source| BlobError::Io { path: path.to_owned(), source })?;
-    Vec::<SidecarRlp>::decode(&mut bytes.as_slice())
-        .map(|sidecars| sidecars.into_iter().map(|sidecar| sidecar.0).collect())
+fn read(path: &Path) -> Result<BlobTransactionSidecar, BlobError> {
+    let bytes = std::fs::read(path).map_err(BlobError::io(path))?;
+    BlobTransactionSidecar::rlp_decode(&mut bytes.as_slice())
         .map_err(|source| BlobError::Damaged { path: path.to_owned(), source })
 }
 
-/// A sidecar as the list `[blobs, commitments, proofs]`.
-struct SidecarRlp(BlobTransactionSidecar);
-
-impl Encodable for SidecarRlp {
-    fn encode(&self, out: &mut dyn alloy_rlp::BufMut) {
-        self.0.rlp_encode(out);
+impl oceanid_pool::BlobStore for BlobStore {
+    fn accept(&self, transaction: &Signed<TxEip4844>, sidecar: BlobTransactionSidecarVariant) -> Result<(), String> {
+        let BlobTransactionSidecarVariant::Eip4844(sidecar) = sidecar else {
+            return Err("has cell proofs (EIP-7594): this L1 follows Prague, send one proof a blob (EIP-4844)".to_owned());
+        };
+        let hashes = &transaction.tx().blob_versioned_hashes;
+        sidecar.validate(hashes, load_trusted_setup()).map_err(|error| error.to_string())?;
+        self.add_pending(*transaction.hash(), &sidecar).map_err(|error| error.to_string())
     }
 
-    fn length(&self) -> usize {
-        self.0.rlp_encoded_length()
-    }
-}
-
-impl Decodable for SidecarRlp {
-    fn decode(buf: &mut &[u8]) -> alloy_rlp::Result<Self> {
-        BlobTransactionSidecar::rlp_decode(buf).map(Self)
+    fn discard(&self, transaction: &B256) {
+        self.drop_pending(transaction);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_eips::eip4844::builder::{SidecarBuilder, SimpleCoder};
     use alloy_eips::eip4844::{Blob, Bytes48};
+    use alloy_primitives::{Address, Bytes, Signature, U256};
+    use oceanid_pool::BlobStore as _;
+
+    fn open(dir: &Path, sealed: &[B256]) -> BlobStore {
+        let place = |hash: B256| sealed.iter().position(|known| *known == hash).map(|index| (index as u64, 0));
+        BlobStore::open::<BlobError>(dir.to_owned(), 2, |hash| Ok(place(hash))).unwrap()
+    }
 
     fn sidecar(fill: u8) -> BlobTransactionSidecar {
         BlobTransactionSidecar {
@@ -186,33 +207,71 @@ mod tests {
     }
 
     #[test]
-    fn sealed_blobs_survive_a_restart_and_the_oldest_go_first() {
+    fn what_is_in_a_block_survives_a_restart_and_what_was_pending_does_not() {
         let dir = tempfile::tempdir().unwrap();
-        let store = BlobStore::open(dir.path().to_owned(), 2).unwrap();
-        for block in 1..=3u8 {
-            let hash = B256::with_last_byte(block);
-            store.add_pending(hash, sidecar(block)).unwrap();
-            assert!(store.is_pending(&hash));
-            store.seal(block.into(), &[hash]).unwrap();
-            assert!(!store.is_pending(&hash));
-        }
+        let [first, second] = [B256::repeat_byte(1), B256::repeat_byte(2)];
+        let store = open(dir.path(), &[]);
+        store.add_pending(first, &sidecar(1)).unwrap();
+        store.add_pending(second, &sidecar(2)).unwrap();
         drop(store);
-        let store = BlobStore::open(dir.path().to_owned(), 2).unwrap();
-        assert!(store.of_block(1).unwrap().is_empty());
-        assert_eq!(store.of_block(2).unwrap(), [sidecar(2)]);
-        assert_eq!(store.of_block(3).unwrap(), [sidecar(3)]);
+        // The process ended after the block with the first was durable and before the store was told.
+        let store = open(dir.path(), &[first]);
+        assert_eq!(store.get(&first).unwrap(), Some(sidecar(1)));
+        assert_eq!(store.get(&second).unwrap(), None);
+    }
+
+    #[test]
+    fn the_oldest_go_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), &[]);
+        let hashes: Vec<B256> = (1..=3).map(B256::repeat_byte).collect();
+        for (hash, fill) in hashes.iter().zip(1..) {
+            store.add_pending(*hash, &sidecar(fill)).unwrap();
+            store.seal(&[(*hash, 1)]).unwrap();
+        }
+        let left: Vec<bool> = hashes.iter().map(|hash| store.get(hash).unwrap().is_some()).collect();
+        assert_eq!(left, [false, true, true]);
     }
 
     #[test]
     fn the_pool_refuses_past_its_limit() {
         let dir = tempfile::tempdir().unwrap();
-        let store = BlobStore::open(dir.path().to_owned(), 2).unwrap();
-        let empty = || BlobTransactionSidecar { blobs: Vec::new(), commitments: Vec::new(), proofs: Vec::new() };
+        let store = open(dir.path(), &[]);
+        let empty = BlobTransactionSidecar { blobs: Vec::new(), commitments: Vec::new(), proofs: Vec::new() };
         for index in 0..MAX_PENDING_SIDECARS {
-            store.add_pending(B256::from(alloy_primitives::U256::from(index)), empty()).unwrap();
+            store.add_pending(B256::from(U256::from(index)), &empty).unwrap();
         }
-        assert!(matches!(store.add_pending(B256::repeat_byte(0xff), empty()), Err(BlobError::Full)));
+        assert!(matches!(store.add_pending(B256::repeat_byte(0xff), &empty), Err(BlobError::Full)));
         store.drop_pending(&B256::ZERO);
-        assert!(store.add_pending(B256::repeat_byte(0xff), empty()).is_ok());
+        assert!(store.add_pending(B256::repeat_byte(0xff), &empty).is_ok());
+    }
+
+    #[test]
+    fn proofs_are_verified() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), &[]);
+        let sidecar = SidecarBuilder::<SimpleCoder>::from_slice(b"a batch").build_4844_with_settings(load_trusted_setup()).unwrap();
+        let transaction = TxEip4844 {
+            chain_id: 31_337,
+            nonce: 0,
+            gas_limit: 21_000,
+            max_fee_per_gas: 1,
+            max_priority_fee_per_gas: 1,
+            to: Address::repeat_byte(1),
+            value: U256::ZERO,
+            access_list: Default::default(),
+            blob_versioned_hashes: sidecar.versioned_hashes().collect(),
+            max_fee_per_blob_gas: 1,
+            input: Bytes::new(),
+        };
+        let signed = Signed::new_unhashed(transaction, Signature::test_signature());
+        let mut forged = sidecar.clone();
+        forged.blobs[0].0[40] ^= 1;
+        assert!(store.accept(&signed, BlobTransactionSidecarVariant::Eip4844(forged)).is_err());
+        assert_eq!(store.get(signed.hash()).unwrap(), None);
+        store.accept(&signed, BlobTransactionSidecarVariant::Eip4844(sidecar.clone())).unwrap();
+        assert_eq!(store.get(signed.hash()).unwrap(), Some(sidecar));
+        store.discard(signed.hash());
+        assert_eq!(store.get(signed.hash()).unwrap(), None);
     }
 }
