@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { createMPT, createMerkleProof } from "@ethereumjs/mpt";
 import { bls12_381 } from "@noble/curves/bls12-381.js";
 import { ed25519 } from "@noble/curves/ed25519.js";
+import { keccak_256 } from "@noble/hashes/sha3.js";
 
 const folder = join(dirname(fileURLToPath(import.meta.url)), "../test/vectors");
 mkdirSync(folder, { recursive: true });
@@ -73,4 +74,29 @@ for (const [count, shape] of [[1, "hashed"], [2, "hashed"], [17, "hashed"], [400
   }
 }
 write("tries.json", { count: tries.length, tries });
+// ---- withdrawals in a message passer's storage ----
+const word = (n) => Buffer.from(BigInt(n).toString(16).padStart(64, "0"), "hex");
+const padded = (data) => Buffer.concat([data, Buffer.alloc((32 - (data.length % 32)) % 32)]);
+const passer = await createMPT();
+const withdrawals = [];
+for (let i = 0; i < 200; i++) {
+  const data = i % 3 === 0 ? Buffer.alloc(0) : digest("data", i).subarray(0, (i % 32) + 1);
+  const w = { nonce: (1n << 240n) + BigInt(i), sender: digest("sender", i).subarray(0, 20), target: digest("target", i % 5).subarray(0, 20),
+    value: BigInt(i) * 10n ** 18n, gasLimit: BigInt(100_000 + i), data };
+  // keccak256(abi.encode(nonce, sender, target, value, gasLimit, data))
+  const encoded = Buffer.concat([word(w.nonce), word(hex(w.sender)), word(hex(w.target)), word(w.value), word(w.gasLimit), word(192), word(data.length), padded(data)]);
+  w.hash = Buffer.from(keccak_256(encoded));
+  w.key = keccak_256(keccak_256(Buffer.concat([w.hash, word(0)])));
+  await passer.put(w.key, Uint8Array.of(1));
+  withdrawals.push(w);
+}
+await passer.put(keccak_256(word(1)), Uint8Array.of(0x81, 0xc8)); // the nonce in slot 1
+write("withdrawals.json", {
+  root: hex(passer.root()),
+  withdrawals: await Promise.all([1, 3, 7, 64, 199].map(async (i) => {
+    const w = withdrawals[i];
+    return { nonce: hex(word(w.nonce)), sender: hex(w.sender), target: hex(w.target), value: hex(word(w.value)), gasLimit: hex(word(w.gasLimit)),
+      data: hex(w.data), hash: hex(w.hash), proof: (await createMerkleProof(passer, w.key)).map(hex) };
+  })),
+});
 console.log(`${bls.secret.length} BLS keys, ${strings.length} ed25519 strings, ${tries.length} trie proofs`);
