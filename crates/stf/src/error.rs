@@ -11,7 +11,9 @@ pub enum InvalidTx {
     #[error("{0}")]
     Evm(InvalidTransaction),
     /// The balance covers gas and value but not the L1 data fee as well.
-    #[error("insufficient funds: value and gas cost up to {cost} wei and the L1 data fee {l1_fee} wei, the balance is {balance} wei")]
+    #[error(
+        "insufficient funds: value and gas cost up to {cost} wei and the L1 data fee {l1_fee} wei, the balance is {balance} wei"
+    )]
     L1Fee {
         /// Value and gas at the fee cap, wei.
         cost: U256,

@@ -1,7 +1,6 @@
 //! Prices: the base fee of the next block, and the L1 data fee.
 
 use crate::StateReader;
-use alloc::boxed::Box;
 use alloy_consensus::Header;
 use alloy_eips::eip1559::{BaseFeeParams, calc_next_block_base_fee};
 use alloy_primitives::U256;
@@ -64,14 +63,11 @@ pub fn l1_data_fee(params: &L1DataFee, prices: &L1Prices, raw: &[u8]) -> u128 {
     if params.is_free() || prices.gas_token_ratio.is_zero() {
         return 0;
     }
-    let calldata = U256::from(params.calldata_scalar)
-        .saturating_mul(U256::from(CALLDATA_GAS))
-        .saturating_mul(prices.base_fee);
+    let calldata = U256::from(params.calldata_scalar).saturating_mul(U256::from(CALLDATA_GAS)).saturating_mul(prices.base_fee);
     let blob = U256::from(params.blob_scalar).saturating_mul(prices.blob_base_fee);
-    let fee = U256::from(estimated_bytes(raw))
-        .saturating_mul(calldata.saturating_add(blob))
-        .saturating_mul(prices.gas_token_ratio)
-        / (U256::from(SCALAR_UNIT) * U256::from(RATIO_UNIT));
+    let fee =
+        U256::from(estimated_bytes(raw)).saturating_mul(calldata.saturating_add(blob)).saturating_mul(prices.gas_token_ratio)
+            / (U256::from(SCALAR_UNIT) * U256::from(RATIO_UNIT));
     fee.saturating_to()
 }
 
@@ -90,7 +86,7 @@ const TABLE_BITS: u32 = 10;
 /// compressor with a whole batch for its window does: the scalars of [`L1DataFee`] close that gap.
 pub fn estimated_bytes(raw: &[u8]) -> u64 {
     // Positions plus one; zero is "never seen".
-    let mut seen = Box::new([0u32; 1 << TABLE_BITS]);
+    let mut seen = [0u32; 1 << TABLE_BITS];
     let mut cost = 0u64;
     let mut at = 0;
     while let Some(window) = raw[at..].first_chunk::<MIN_MATCH>() {
@@ -162,8 +158,7 @@ mod tests {
 
     #[test]
     fn base_fee_moves_by_an_eighth_and_stops_at_the_floor() {
-        let fees =
-            FeeParams { gas_limit: 30_000_000, elasticity: 2, denominator: 8, initial_base_fee: 1_000, min_base_fee: 900 };
+        let fees = FeeParams { gas_limit: 30_000_000, elasticity: 2, denominator: 8, initial_base_fee: 1_000, min_base_fee: 900 };
         let parent = |gas_used, base_fee| Header {
             gas_used,
             gas_limit: 30_000_000,

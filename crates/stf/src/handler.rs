@@ -46,10 +46,7 @@ impl<EVM> RulesHandler<EVM> {
 
 impl<EVM> Handler for RulesHandler<EVM>
 where
-    EVM: EvmTr<
-            Context: ContextTr<Chain = TxContext, Journal: JournalTr<State = EvmState>>,
-            Frame = EthFrame<EthInterpreter>,
-        >,
+    EVM: EvmTr<Context: ContextTr<Chain = TxContext, Journal: JournalTr<State = EvmState>>, Frame = EthFrame<EthInterpreter>>,
 {
     type Evm = EVM;
     type Error = Error<EVM>;
@@ -71,11 +68,7 @@ where
         }
     }
 
-    fn validate_against_state_and_deduct_caller(
-        &self,
-        evm: &mut EVM,
-        _gas: &mut InitialAndFloorGas,
-    ) -> Result<(), Self::Error> {
+    fn validate_against_state_and_deduct_caller(&self, evm: &mut EVM, _gas: &mut InitialAndFloorGas) -> Result<(), Self::Error> {
         let ctx = evm.ctx();
         if ctx.tx().tx_type() == DEPOSIT {
             return begin_deposit(ctx);
@@ -125,11 +118,7 @@ where
     }
 
     /// An invalid transaction leaves no trace; an invalid deposit is part of the block all the same.
-    fn catch_error(
-        &self,
-        evm: &mut EVM,
-        error: Self::Error,
-    ) -> Result<ExecutionResult<HaltReason>, Self::Error> {
+    fn catch_error(&self, evm: &mut EVM, error: Self::Error) -> Result<ExecutionResult<HaltReason>, Self::Error> {
         let ctx = evm.ctx();
         ctx.local_mut().clear();
         ctx.journal_mut().discard_tx();

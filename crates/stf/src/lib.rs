@@ -43,6 +43,8 @@ mod overlay;
 mod precompile;
 mod reader;
 mod tx;
+#[cfg(feature = "bench")]
+pub mod workload;
 
 pub use call::{CallOutcome, CallRequest, call, call_with_inspector, replay};
 pub use db::{Db, ReadError, ReaderRef};
@@ -50,13 +52,13 @@ pub use diff::{StateDiff, StorageDiff};
 pub use env::{BLOB_PARAMS, BlockEnv, RollupRules, Rules};
 pub use error::{InvalidTx, TxError};
 pub use executor::{BlockExecutor, EvmContext, ExecutionOutput, Outcome};
-pub use fees::{L1Prices, ethereum_next_base_fee, estimated_bytes, l1_data_fee, next_base_fee};
+pub use fees::{L1Prices, estimated_bytes, ethereum_next_base_fee, l1_data_fee, next_base_fee};
 pub use handler::TxContext;
 pub use header::{
     BlockRoots, HeaderError, check_header, committee_ids, compare_headers, ethereum_env, ethereum_header, finish_header,
     header_for, l2_env, logs_bloom, receipts_root, transactions_root,
 };
-pub use overlay::Overlay;
+pub use overlay::{EmptyState, Overlay};
 pub use precompile::NATIVE_TRANSFER_GAS;
 pub use reader::{AccountState, StateReader};
 pub use revm;

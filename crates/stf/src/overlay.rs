@@ -1,7 +1,7 @@
 //! A state with changes laid over it: speculative blocks above the store, or the overrides of an `eth_call`.
 
 use crate::{AccountState, StateDiff, StateReader};
-use alloc::collections::BTreeMap;
+use alloc::{collections::BTreeMap, vec::Vec};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use core::borrow::Borrow;
 
@@ -11,7 +11,7 @@ pub struct Overlay<R, D = StateDiff> {
     /// The state below.
     pub base: R,
     /// Changes, oldest first.
-    pub layers: alloc::vec::Vec<D>,
+    pub layers: Vec<D>,
     /// Hashes of blocks the base does not know.
     pub block_hashes: BTreeMap<u64, B256>,
 }
@@ -19,7 +19,7 @@ pub struct Overlay<R, D = StateDiff> {
 impl<R, D> Overlay<R, D> {
     /// `base` without changes.
     pub const fn new(base: R) -> Self {
-        Self { base, layers: alloc::vec::Vec::new(), block_hashes: BTreeMap::new() }
+        Self { base, layers: Vec::new(), block_hashes: BTreeMap::new() }
     }
 
     /// The same with one more layer on top.
@@ -68,5 +68,29 @@ impl<R: StateReader, D: Borrow<StateDiff>> StateReader for Overlay<R, D> {
             Some(hash) => Ok(*hash),
             None => self.base.block_hash(number),
         }
+    }
+}
+
+/// The state in which nothing exists: the ground of an [`Overlay`] that holds a whole state in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EmptyState;
+
+impl StateReader for EmptyState {
+    type Error = core::convert::Infallible;
+
+    fn account(&self, _address: Address) -> Result<Option<AccountState>, Self::Error> {
+        Ok(None)
+    }
+
+    fn storage(&self, _address: Address, _slot: U256) -> Result<U256, Self::Error> {
+        Ok(U256::ZERO)
+    }
+
+    fn code(&self, _hash: B256) -> Result<Bytes, Self::Error> {
+        Ok(Bytes::new())
+    }
+
+    fn block_hash(&self, _number: u64) -> Result<B256, Self::Error> {
+        Ok(B256::ZERO)
     }
 }

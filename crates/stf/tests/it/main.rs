@@ -1,0 +1,12 @@
+//! Tests of the state transition function through its public interface.
+#![allow(clippy::unwrap_used)]
+
+mod asm;
+mod calls;
+mod deposits;
+mod differential;
+mod ethereum;
+mod fees;
+mod headers;
+mod native;
+mod support;
