@@ -2,8 +2,9 @@
 
 use oceanid_primitives::{Block, ExtensionError, HeaderExtension, TxEnvelope};
 
-/// Most blocks in one batch. A batch never leaves its epoch, so longer epochs simply take several batches.
-pub const MAX_BATCH_BLOCKS: usize = 8_192;
+/// Most blocks in one batch: a follower executes all of them before it can know whether the last one is the certified one, and holds
+/// them meanwhile. Longer epochs take several batches.
+pub const MAX_BATCH_BLOCKS: usize = 1_024;
 
 /// A contiguous run of blocks of one epoch. The number of the first one is in the batch header on L1, not here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,13 +5,14 @@ use super::poster::{Fate, Poster, Purpose};
 use super::tracker::{TrackError, Tracker};
 use super::{BatcherConfig, DaPolicy, PosterConfig, SettlementStatus};
 use crate::chain::extension;
+use crate::finality::{FinalityError, follow_finality};
 use crate::{BatchReader, ChainError, L1Client, L1Error, L1Watcher, SettledChain};
 use alloy_primitives::Bytes;
 use alloy_rlp::Encodable;
 use alloy_sol_types::SolCall;
 use oceanid_contracts::l1::Rollup;
 use oceanid_da::{BatchError, DaError, mode};
-use oceanid_primitives::{ChainSpec, DaMode, output_root};
+use oceanid_primitives::{ChainSpec, DaMode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -43,8 +44,8 @@ enum RoundError {
     TooLarge(u64, DaError),
     #[error("certificate of block {0}: {1}")]
     Certificate(u64, String),
-    #[error("output {index} is final on L1 with root {on_l1}; block {number} here has {here}")]
-    Output { index: u64, number: u64, on_l1: alloy_primitives::B256, here: alloy_primitives::B256 },
+    #[error(transparent)]
+    Finality(#[from] FinalityError),
 }
 
 pub(super) struct Actor {
@@ -115,7 +116,7 @@ impl Actor {
                 }
                 Err(error) => {
                     failures += 1;
-                    if matches!(error, RoundError::Track(TrackError::Fork { .. }) | RoundError::Output { .. }) {
+                    if matches!(error, RoundError::Track(TrackError::Fork { .. }) | RoundError::Finality(FinalityError::Output { .. })) {
                         error!(%error, "L1 and this node disagree");
                     } else {
                         warn!(%error, failures, "settlement round failed");
@@ -144,7 +145,8 @@ impl Actor {
         self.publish_backlog(posted);
         let tracked = self.tracker.advance().await;
         self.watcher.prune_below(self.oldest_needed()?);
-        self.follow_finality().await?;
+        let finalized = follow_finality(&self.client, self.spec.l1.rollup, &*self.chain).await?;
+        self.status.send_modify(|status| status.finalized = finalized);
         // A failure to read back must not stop posting, nor the reverse.
         let posted = self.post(posted).await;
         self.publish(tracked.is_ok() && posted.is_ok())?;
@@ -161,26 +163,6 @@ impl Actor {
     fn oldest_needed(&self) -> Result<u64, ChainError> {
         let head = self.chain.block(self.chain.head())?;
         Ok(extension(&head)?.origin.number.min(self.tracker.needs()))
-    }
-
-    /// The finalized mark, once the final output was compared with this node's own.
-    async fn follow_finality(&self) -> Result<(), RoundError> {
-        let answer = self.client.view(self.spec.l1.rollup, Rollup::finalizedHeadCall {}).await?;
-        let (number, index) = (answer.number, answer.index.saturating_to::<u64>());
-        if number == 0 || number > self.chain.head() {
-            return Ok(());
-        }
-        let block = self.chain.block(number)?;
-        let header = block.header();
-        let here = output_root(header.state_root, header.withdrawals_root.unwrap_or_default(), block.hash());
-        if here != answer.outputRoot {
-            return Err(RoundError::Output { index, number, on_l1: answer.outputRoot, here });
-        }
-        if self.status.borrow().finalized != number {
-            self.chain.set_finalized(number)?;
-            self.status.send_modify(|status| status.finalized = number);
-        }
-        Ok(())
     }
 
     async fn post(&mut self, posted: Posted) -> Result<(), RoundError> {

@@ -1,0 +1,46 @@
+//! The finalized mark: the newest final output on L1, once it was compared with this node's own.
+
+use crate::{ChainError, L1Client, L1Error, SettledChain};
+use alloy_primitives::{Address, B256};
+use oceanid_contracts::l1::Rollup;
+use oceanid_primitives::output_root;
+
+/// Why the mark cannot be moved.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FinalityError {
+    /// L1 was not heard.
+    #[error(transparent)]
+    L1(#[from] L1Error),
+    /// The chain was not read or written.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// L1 finalised something else than this node executed.
+    #[error("output {index} is final on L1 with root {on_l1}; block {number} here has {here}: stop this node and compare with others")]
+    Output {
+        /// Batch index.
+        index: u64,
+        /// Last block of the batch.
+        number: u64,
+        /// What L1 has.
+        on_l1: B256,
+        /// What this node has.
+        here: B256,
+    },
+}
+
+/// Moves the mark to `Rollup.finalizedHead()` and returns it. A final output beyond this node's head leaves the mark where it is.
+pub async fn follow_finality(client: &L1Client, rollup: Address, chain: &dyn SettledChain) -> Result<u64, FinalityError> {
+    let answer = client.view(rollup, Rollup::finalizedHeadCall {}).await?;
+    let (number, before) = (answer.number, chain.finalized()?);
+    if number == before || number > chain.head() {
+        return Ok(before);
+    }
+    let block = chain.block(number)?;
+    let header = block.header();
+    let here = output_root(header.state_root, header.withdrawals_root.unwrap_or_default(), block.hash());
+    if here != answer.outputRoot {
+        return Err(FinalityError::Output { index: answer.index.saturating_to(), number, on_l1: answer.outputRoot, here });
+    }
+    chain.set_finalized(number)?;
+    Ok(number)
+}
