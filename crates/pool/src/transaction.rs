@@ -165,11 +165,7 @@ fn check_stateless(config: &PoolConfig, tx: &TxEnvelope, size: usize) -> Result<
         TxEnvelope::Deposit(_) => return Err(PoolError::Deposit),
         TxEnvelope::Eip4844(_) if config.rules == PoolRules::Rollup => return Err(PoolError::BlobOnLayer2),
         TxEnvelope::Eip4844(_) => check_blobs(tx)?,
-        TxEnvelope::Eip7702(signed) => {
-            if signed.tx().authorization_list.is_empty() {
-                return Err(PoolError::NoAuthorizations);
-            }
-        }
+        TxEnvelope::Eip7702(signed) if signed.tx().authorization_list.is_empty() => return Err(PoolError::NoAuthorizations),
         _ => {}
     }
     // Legacy transactions without EIP-155 are valid by consensus, and the well-known "keyless" deployments need them.

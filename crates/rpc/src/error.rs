@@ -3,7 +3,8 @@
 use alloy_primitives::{Bytes, hex};
 use jsonrpsee::types::ErrorObjectOwned;
 use oceanid_pool::PoolError;
-use oceanid_stf::TxError;
+use oceanid_stf::revm::context::result::InvalidTransaction;
+use oceanid_stf::{InvalidTx, TxError};
 use oceanid_store::StoreError;
 use serde_json::value::RawValue;
 
@@ -152,10 +153,24 @@ impl From<TxError<StoreError>> for RpcError {
     fn from(error: TxError<StoreError>) -> Self {
         match error {
             TxError::State(error) => error.into(),
-            // The reason alone: clients look for "insufficient funds" and the like at the start.
-            TxError::Invalid(reason) => Self::server(reason.to_string()),
+            TxError::Invalid(reason) => Self::server(invalid_call(&reason)),
             other => Self::server(other.to_string()),
         }
+    }
+}
+
+/// Why a call cannot run, in the words by which client libraries recognise it.
+fn invalid_call(reason: &InvalidTx) -> String {
+    match reason {
+        InvalidTx::Evm(InvalidTransaction::LackOfFundForMaxFee { fee, balance }) => {
+            format!("insufficient funds for gas * price + value: balance {balance}, cost {fee}")
+        }
+        InvalidTx::Evm(InvalidTransaction::GasPriceLessThanBasefee) => "max fee per gas less than block base fee".into(),
+        InvalidTx::Evm(InvalidTransaction::CallGasCostMoreThanGasLimit { initial_gas: minimum, gas_limit })
+        | InvalidTx::Evm(InvalidTransaction::GasFloorMoreThanGasLimit { gas_floor: minimum, gas_limit }) => {
+            format!("intrinsic gas too low: gas {gas_limit}, minimum {minimum}")
+        }
+        other => other.to_string(),
     }
 }
 

@@ -33,6 +33,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct RpcServer {
     address: SocketAddr,
+    methods: Vec<&'static str>,
     handle: ServerHandle,
 }
 
@@ -58,14 +59,22 @@ impl RpcServer {
         let server =
             ServerBuilder::new().set_config(server_config).set_http_middleware(middleware).build(listen).await.map_err(failed)?;
         let address = server.local_addr().map_err(failed)?;
-        let handle = server.start(module(config, backend));
+        let module = module(config, backend);
+        let mut methods: Vec<_> = module.method_names().collect();
+        methods.sort_unstable();
+        let handle = server.start(module);
         tracing::info!(%address, "RPC listens for http and ws");
-        Ok(Self { address, handle })
+        Ok(Self { address, methods, handle })
     }
 
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Names of the methods served, sorted.
+    pub fn methods(&self) -> &[&'static str] {
+        &self.methods
     }
 
     /// `http://address`.
