@@ -5,6 +5,7 @@
 //! in order, each with its [`certificate::Certificate`] if it has one of its own. [`Sequencer`] runs a node on tokio over TCP;
 //! the deterministic simulator runs the same composition in tests. `docs/consensus.md` tells the protocol.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod application;
 pub mod block;
@@ -15,6 +16,7 @@ pub mod evidence;
 mod execution;
 pub mod gossip;
 mod keys;
+#[cfg(feature = "ledger")]
 mod ledger;
 pub mod node;
 mod sequencer;
@@ -28,6 +30,7 @@ pub use evidence::{EvidenceKind, EvidenceLog, EvidenceRecord};
 pub use execution::{Execution, FinalizeError, ProposalContext, ProposeError, Verdict};
 pub use gossip::{MAX_TRANSACTION_BYTES, OnTransactions, TransactionGossip};
 pub use keys::{KeyError, NodeKeys, POSSESSION_TAG, g1_eip2537};
+#[cfg(feature = "ledger")]
 pub use ledger::LedgerExecution;
 pub use node::{Node, Status};
 pub use sequencer::{Sequencer, SequencerConfig, StartError};

@@ -38,7 +38,8 @@ use commonware_consensus::{
 use commonware_cryptography::{Digestible as _, Digested, Signer as _, certificate::Verifier as _};
 use commonware_macros::select;
 use commonware_p2p::{
-    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, Receiver, Sender,
+    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Receiver, Recipients,
+    Sender,
     utils::mux::{Builder as _, MuxHandle, Muxer, prefixed},
 };
 use commonware_parallel::Sequential;
@@ -89,6 +90,10 @@ const PAGE: NonZeroU16 = NonZeroU16::new(BLOB_PAGE_SIZE as u16 - CHECKSUM_SIZE a
 const PAGES: NonZeroUsize = NZUsize!(1_024);
 /// Items in a section of an archive: the grain of pruning.
 const ARCHIVE_SECTION: NonZeroU64 = NZU64!(1_024);
+/// A starting node waits at most this long for a quorum of peers before it takes part.
+const ASSEMBLY_PATIENCE: Duration = Duration::from_secs(3);
+/// How often it looks.
+const ASSEMBLY_POLL: Duration = Duration::from_millis(25);
 /// Peer sets tracked at once: the present one, which spans two epochs, and the one before.
 pub const TRACKED_PEER_SETS: NonZeroUsize = NZUsize!(2);
 
@@ -377,6 +382,7 @@ where
 
     let (gossip_actor, gossip) = Gossip::new(on_transactions);
     let (tx_sender, tx_receiver) = channels.transactions;
+    let probe = tx_sender.clone();
     context.child("gossip").spawn(|runtime| gossip_actor.run(runtime, tx_sender, tx_receiver));
 
     let status = Arc::new(Mutex::new(Status { finalized: head.number(), ..Status::default() }));
@@ -400,14 +406,16 @@ where
         tracked: None,
         engine: None,
     };
-    // The epoch of the next block to come, and its engine, before marshal delivers anything.
-    orchestrator.enter(epoch_of(first.max(processed + 1))).await?;
+    // The epoch of the next block to come.
+    let epoch = epoch_of(first.max(processed + 1));
+    orchestrator.seat(epoch)?.ok_or(NodeError::NoCommittee(epoch))?;
+    orchestrator.track(epoch);
     buffer.start(channels.broadcast);
     actor.start(Delivery(deliveries), buffer_mailbox, resolver);
     let node = Node { status, evidence, gossip, work, failed };
     let handle = node.clone();
     context.child("deliveries").spawn(move |_| async move {
-        if let Err(failure) = orchestrator.run(updates, later_epochs).await {
+        if let Err(failure) = orchestrator.run(epoch, probe, updates, later_epochs).await {
             error!(%failure, "the sequencer stops");
             handle.status.lock().failure = Some(failure);
             handle.failed.notify_waiters();
@@ -500,10 +508,14 @@ where
 {
     async fn run(
         mut self,
+        first_epoch: u64,
+        probe: Tx,
         mut updates: mpsc::UnboundedReceiver<Update>,
         mut later_epochs: cw_mpsc::Receiver<(Channel, (Identity, IoBuf))>,
     ) -> Result<(), String> {
         let mut stopped = self.context.stopped();
+        self.assemble(first_epoch, probe).await;
+        self.enter(first_epoch).await.map_err(|error| error.to_string())?;
         loop {
             select! {
                 _ = &mut stopped => { return Ok(()); },
@@ -518,13 +530,30 @@ where
                 message = later_epochs.recv() => {
                     let Some((epoch, (peer, _))) = message else { return Ok(()) };
                     // Somebody votes in an epoch we have not reached: its first certificate we lack is that of our last block.
-                    let (current, _) = self.engine.as_ref().map_or((0, ()), |(epoch, _)| (*epoch, ()));
-                    if epoch > current {
+                    let Some((current, _)) = &self.engine else { continue };
+                    if epoch > *current {
                         let last = (current + 1) * self.config.consensus.epoch_length.get() - 1;
                         self.marshal.hint_finalized(Height::new(last), NonEmptyVec::new(peer));
                     }
                 },
             }
+        }
+    }
+
+    /// Waits for connections to a quorum of the committee, but not long: a proposal sent before that reaches nobody and costs the
+    /// first view its whole patience.
+    async fn assemble(&self, epoch: u64, mut probe: Tx) {
+        let Some(seated) = self.committees.get(epoch) else { return };
+        let others = seated.committee.quorum() - usize::from(seated.votes);
+        let deadline = self.context.current() + ASSEMBLY_PATIENCE;
+        while self.context.current() < deadline {
+            let connected = probe.check(Recipients::All).map_or(0, |checked| {
+                checked.recipients().iter().filter(|peer| seated.identities.position(peer).is_some()).count()
+            });
+            if connected >= others {
+                break;
+            }
+            self.context.sleep(ASSEMBLY_POLL).await;
         }
     }
 

@@ -238,8 +238,9 @@ impl Sim {
             let handle = self.context.child("host").with_attribute("index", index).spawn(move |context| async move {
                 let heard = disk.heard.clone();
                 let on_transactions = Arc::new(move |batch: Vec<Bytes>| heard.lock().extend(batch));
-                let node =
-                    node::start(context.child("node"), config, disk.chain, disk.evidence, on_transactions, manager, control, channels).await;
+                let start =
+                    node::start(context.child("node"), config, disk.chain, disk.evidence, on_transactions, manager, control, channels);
+                let node = Box::pin(start).await;
                 let _ = sender.send(node.expect("the node starts"));
                 std::future::pending::<()>().await;
             });
