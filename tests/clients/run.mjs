@@ -1,44 +1,74 @@
-// Drives a running network with foreign clients and prints one line per item; exits 1 if any failed.
+// Drives a network with foreign clients and prints one line per item; exits 1 if any failed.
 //
-//   oceanid dev --config-out /tmp/oceanid.json &
-//   OCEANID_CONFIG=/tmp/oceanid.json node run.mjs [filter ...]
+//   node run.mjs --oceanid PATH [--l1 anvil]     starts a network of its own and stops it at the end
+//   OCEANID_CONFIG=FILE node run.mjs             uses one that runs (FILE: what `oceanid dev --config-out` wrote)
 //
-// A filter is a part of an item's name; without one, everything runs, in order (later items may use what earlier ones left on chain).
+// Further arguments are filters: an item runs if its name contains one of them. Items run in order, each group with accounts of its own.
 import { loadNetwork } from './lib/network.mjs'
+import { startNetwork } from './lib/start.mjs'
 
 const modules = ['reads', 'transactions', 'tokens', 'subscriptions', 'bridge', 'forced', 'token-bridge', 'uniswap', 'ethers', 'cast', 'forge', 'follower']
 /** An item that takes longer has hung: milliseconds. */
 const ITEM_TIMEOUT = 180_000
 
-const filters = process.argv.slice(2)
-const network = await loadNetwork()
-const items = []
-for (const name of modules) {
-  const { default: list } = await import(`./items/${name}.mjs`)
-  for (const [title, run] of Object.entries(list)) items.push({ title: `${name}: ${title}`, run })
+const { oceanid, l1, filters } = parseArguments(process.argv.slice(2))
+const stop = oceanid ? await startNetwork(oceanid, l1) : undefined
+let failed = 1
+try {
+  failed = await runItems()
+} finally {
+  await stop?.()
+}
+process.exit(failed === 0 ? 0 : 1)
+
+/** Runs what the filters select and returns the number of failures. */
+async function runItems() {
+  const network = await loadNetwork()
+  let [passed, failures] = [0, 0]
+  for (const name of modules) {
+    const { default: list } = await import(`./items/${name}.mjs`)
+    for (const [text, run] of Object.entries(list)) {
+      const title = `${name}: ${text}`
+      if (filters.length && !filters.some((filter) => title.includes(filter))) continue
+      if (await runItem(title, run, network)) passed += 1
+      else failures += 1
+    }
+  }
+  if (passed + failures === 0) throw new Error(`no item matches ${filters.join(' ')}`)
+  console.log(`${passed} passed, ${failures} failed`)
+  return failures
 }
 
-let passed = 0
-let failed = 0
-for (const { title, run } of items) {
-  if (filters.length && !filters.some((filter) => title.includes(filter))) continue
+async function runItem(title, run, network) {
   const started = Date.now()
-  const note = (text) => process.stderr.write(`    ${text}\n`)
+  const note = (text) => process.stderr.write(`     ${text}\n`)
   let timer
+  const timeout = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no result after ${ITEM_TIMEOUT / 1000} s`)), ITEM_TIMEOUT)
+  })
   try {
-    const timeout = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no result after ${ITEM_TIMEOUT / 1000} s`)), ITEM_TIMEOUT)
-    })
     await Promise.race([run(network, note), timeout])
-    passed += 1
     console.log(`ok   ${title} (${((Date.now() - started) / 1000).toFixed(1)} s)`)
+    return true
   } catch (error) {
-    failed += 1
-    console.log(`FAIL ${title}`)
-    console.log(String(error?.stack ?? error).split('\n').slice(0, 25).map((line) => `     ${line}`).join('\n'))
+    const text = String(error?.stack ?? error).split('\n').slice(0, 25)
+    console.log([`FAIL ${title}`, ...text.map((line) => `     ${line}`)].join('\n'))
+    return false
   } finally {
     clearTimeout(timer)
   }
 }
-console.log(`${passed} passed, ${failed} failed`)
-process.exit(failed === 0 && passed > 0 ? 0 : 1)
+
+function parseArguments(list) {
+  const options = { filters: [] }
+  while (list.length) {
+    const argument = list.shift()
+    if (argument === '--oceanid') options.oceanid = list.shift()
+    else if (argument === '--l1') options.l1 = list.shift()
+    else if (argument.startsWith('--')) throw new Error(`unknown option ${argument}`)
+    else options.filters.push(argument)
+  }
+  if (options.l1 !== undefined && options.l1 !== 'anvil') throw new Error(`--l1 ${options.l1}: only anvil is known`)
+  if (options.l1 !== undefined && options.oceanid === undefined) throw new Error('--l1 needs --oceanid')
+  return options
+}

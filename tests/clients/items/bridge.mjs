@@ -1,13 +1,13 @@
 // The gas token across the bridge: in by the Portal, out by viem's op-stack actions.
 import assert from 'node:assert/strict'
 import { parseEther } from 'viem'
-import { getL2TransactionHash, getWithdrawals } from 'viem/op-stack'
+import { getL2TransactionHashes, getWithdrawals } from 'viem/op-stack'
 import { artifact } from '../lib/artifacts.mjs'
 import { ROLE, mined, until } from '../lib/network.mjs'
 
 const amount = parseEther('12.5')
 
-/** Adds up the escrow equation: tokens in the Portal against native supply is checked elsewhere; here the change of one transfer. */
+/** Gas tokens in the Portal's escrow. */
 async function escrow({ l1, config }) {
   const token = { address: config.contracts.l1.token, abi: artifact('OceanidToken').abi }
   return l1.readContract({ ...token, functionName: 'balanceOf', args: [config.contracts.l1.portal] })
@@ -27,8 +27,7 @@ export default {
     const receipt = await mined(l1, await wallet.writeContract({ ...portal, functionName: 'depositERC20Transaction', args }))
     assert.equal((await escrow(network)) - held, amount)
 
-    const log = receipt.logs.find((entry) => entry.address.toLowerCase() === portal.address.toLowerCase())
-    const hash = getL2TransactionHash({ log })
+    const [hash] = getL2TransactionHashes(receipt)
     note(`deposited in L1 block ${receipt.blockNumber}; waiting for L2 transaction ${hash}`)
     await mined(l2, hash)
     assert.equal((await l2.getBalance({ address })) - before, amount)

@@ -4,7 +4,7 @@ import { testToken } from '../lib/artifacts.mjs'
 import { ROLE } from '../lib/network.mjs'
 import { tool } from '../lib/tool.mjs'
 
-const cast = (network, ...args) => tool('cast', [...args, '--rpc-url', network.config.l2.http])
+const cast = (network, ...args) => tool('cast', args, { env: { ETH_RPC_URL: network.config.l2.http } })
 
 export default {
   'chain-id, block, balance, gas-price, nonce': async (network) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
-import { getL2TransactionHash } from 'viem/op-stack'
+import { getL2TransactionHashes } from 'viem/op-stack'
 import { artifact } from '../lib/artifacts.mjs'
 import { ROLE, mined } from '../lib/network.mjs'
 
@@ -17,7 +17,7 @@ export default {
       l1,
       await l1Wallet(ROLE.forced).writeContract({ ...portal, functionName: 'depositTransaction', args: [to, value, 50_000n, false, '0x'] }),
     )
-    const hash = getL2TransactionHash({ log: receipt.logs.find((log) => log.address.toLowerCase() === portal.address.toLowerCase()) })
+    const [hash] = getL2TransactionHashes(receipt)
     await mined(l2, hash)
     assert.equal(await l2.getBalance({ address: to }), value)
     assert.equal(before - (await l2.getBalance({ address: from })), value, 'a deposit pays no fee on L2')
@@ -32,7 +32,7 @@ export default {
       l1,
       await l1Wallet(ROLE.forced).writeContract({ ...portal, functionName: 'depositTransaction', args: [portal.address, value, 50_000n, false, '0x'] }),
     )
-    const hash = getL2TransactionHash({ log: receipt.logs.find((log) => log.address.toLowerCase() === portal.address.toLowerCase()) })
+    const [hash] = getL2TransactionHashes(receipt)
     const failed = await l2.waitForTransactionReceipt({ hash, timeout: 60_000 })
     assert.equal(failed.status, 'reverted')
   },
