@@ -140,7 +140,8 @@ pub struct GenesisCommitment {
 /// Hashes the genesis of `spec`.
 pub fn commitment(spec: &ChainSpec) -> GenesisCommitment {
     let state = hashed(&spec.alloc);
-    let (state_root, _, storage_roots) = state_root_from_scratch(&state).expect("a state written from nothing has no missing nodes");
+    let (state_root, _, storage_roots) =
+        state_root_from_scratch(&state).expect("a state written from nothing has no missing nodes");
     let passer = keccak256(predeploys::MESSAGE_PASSER);
     let message_passer_root = storage_roots.get(&passer).copied().unwrap_or(EMPTY_ROOT_HASH);
     let header = spec.genesis_header(state_root, message_passer_root);

@@ -22,7 +22,9 @@ pub enum ProbeError {
         source: TransportError,
     },
     /// The certificate could not be verified there.
-    #[error("L1 at {url} (chain {chain_id}) has no BLS12-381 precompiles (EIP-2537): it must follow Prague rules or later, such as `anvil --hardfork prague`")]
+    #[error(
+        "L1 at {url} (chain {chain_id}) has no BLS12-381 precompiles (EIP-2537): it must follow Prague rules or later, such as `anvil --hardfork prague`"
+    )]
     NoBls {
         /// The endpoint.
         url: String,

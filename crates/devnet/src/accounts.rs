@@ -55,6 +55,11 @@ pub fn dev_signers() -> Vec<PrivateKeySigner> {
     (0..DEV_ACCOUNTS).map(derive).collect()
 }
 
+/// The same with their keys, as `--config-out` writes them.
+pub fn dev_accounts() -> Vec<DevAccount> {
+    dev_signers().iter().map(DevAccount::from).collect()
+}
+
 /// Deploys the contracts and pays for it.
 pub fn deployer() -> PrivateKeySigner {
     derive(DEPLOYER)

@@ -192,7 +192,7 @@ impl ConfigOut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::dev_signers;
+    use crate::accounts::dev_accounts;
 
     fn sample() -> ConfigOut {
         let l1 = L1Contracts {
@@ -205,12 +205,17 @@ mod tests {
             oracle: Address::repeat_byte(6),
         };
         ConfigOut {
-            l1: L1Endpoints { chain_id: 31_337, http: "http://127.0.0.1:1".into(), ws: None, beacon: Some("http://127.0.0.1:2".into()) },
+            l1: L1Endpoints {
+                chain_id: 31_337,
+                http: "http://127.0.0.1:1".into(),
+                ws: None,
+                beacon: Some("http://127.0.0.1:2".into()),
+            },
             l2: L2Endpoints { chain_id: 1_088_001, http: "http://127.0.0.1:3".into(), ws: "ws://127.0.0.1:3".into() },
             follower: Some(FollowerEndpoints { http: "http://127.0.0.1:4".into() }),
             genesis_hash: B256::repeat_byte(7),
             challenge_window: 5,
-            accounts: dev_signers().iter().map(DevAccount::from).collect(),
+            accounts: dev_accounts(),
             contracts: Addresses::new(&l1),
         }
     }
@@ -242,7 +247,9 @@ mod tests {
         let read: ConfigOut = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!(read, sample());
         let banner = sample().banner();
-        for text in ["http://127.0.0.1:3", "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", &sample().contracts.l1.portal.to_string()] {
+        for text in
+            ["http://127.0.0.1:3", "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", &sample().contracts.l1.portal.to_string()]
+        {
             assert!(banner.contains(text), "{text} is missing in:\n{banner}");
         }
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// EIP-155 chain id of the development chain.
-pub const CHAIN_ID: u64 = 59_902;
+pub const CHAIN_ID: u64 = 1_088_031;
 /// Native METIS of each development account on Layer 2, and METIS on L1 besides, whole tokens.
 pub const DEV_TOKENS: u64 = 10_000;
 /// Stake of each development sequencer, whole tokens.
@@ -79,7 +79,10 @@ pub enum DevError {
     #[error("L1, while funding the deployer: {0}")]
     L1(#[from] TransportError),
     /// Nobody can pay.
-    #[error("none of the development accounts has {DEPLOYER_ETH} ETH on this L1 to pay for the deployment: start it with the mnemonic `{}`", accounts::MNEMONIC)]
+    #[error(
+        "none of the development accounts has {DEPLOYER_ETH} ETH on this L1 to pay for the deployment: start it with the mnemonic `{}`",
+        accounts::MNEMONIC
+    )]
     NoFunds,
     /// The funds did not arrive.
     #[error("the deployer's funds were not mined within {} s: is L1 making blocks?", FUND_TIMEOUT.as_secs())]

@@ -257,7 +257,8 @@ async fn verify<P: Provider>(l1: &L1<'_, P>, spec: &ChainSpec, genesis: &Genesis
         (Contract::L1Bridge, spec.l1.bridge),
         (Contract::Rollup, spec.l1.rollup),
     ] {
-        let code = l1.provider.get_code_at(address).await.map_err(|source| DeployError::l1(&format!("read {contract}"), source))?;
+        let code =
+            l1.provider.get_code_at(address).await.map_err(|source| DeployError::l1(&format!("read {contract}"), source))?;
         if code.is_empty() {
             return Err(DeployError::NoCode { contract, address });
         }

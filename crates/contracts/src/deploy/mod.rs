@@ -11,4 +11,6 @@ mod execute;
 mod plan;
 
 pub use execute::{DeployError, Deployment, STAGE_TIMEOUT, execute};
-pub use plan::{ChainParams, Contract, DeploymentPlan, PlanError, PlannedContracts, PoolParams, SequencerRegistration, TokenSource};
+pub use plan::{
+    ChainParams, Contract, DeploymentPlan, PlanError, PlannedContracts, PoolParams, SequencerRegistration, TokenSource,
+};

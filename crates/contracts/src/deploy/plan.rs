@@ -409,7 +409,12 @@ fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanErr
     range("minLock", pool.min_lock, "at least 1 and at most maxLock", pool.min_lock >= 1 && pool.min_lock <= pool.max_lock)?;
     let seats = usize::from(pool.max_committee);
     range("maxCommittee", seats as u128, "1 to 100 seats", (1..=MAX_COMMITTEE).contains(&seats))?;
-    range("sequencers", owners.len() as u128, "at least 1 and at most maxCommittee", !owners.is_empty() && owners.len() <= seats)?;
+    range(
+        "sequencers",
+        owners.len() as u128,
+        "at least 1 and at most maxCommittee",
+        !owners.is_empty() && owners.len() <= seats,
+    )?;
     for (_, amount) in owners {
         range("lock", *amount, "between minLock and maxLock", (pool.min_lock..=pool.max_lock).contains(amount))?;
     }
@@ -483,7 +488,8 @@ pub(crate) mod tests {
     #[test]
     fn an_existing_token_takes_no_nonce() {
         let address = Address::repeat_byte(0x77);
-        let token = TokenSource::Existing { address, name: "Metis".into(), symbol: "METIS".into(), supply: U256::from(1_000_000) };
+        let token =
+            TokenSource::Existing { address, name: "Metis".into(), symbol: "METIS".into(), supply: U256::from(1_000_000) };
         let plan = DeploymentPlan::new(ChainParams { token, ..params() }, 1, DEPLOYER, 0, &owners()).unwrap();
         assert_eq!(plan.contracts().token, address);
         assert_eq!(plan.contracts().pool, DEPLOYER.create(0));

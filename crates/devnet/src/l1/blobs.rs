@@ -74,11 +74,7 @@ impl BlobStore {
     /// Opens or makes the directory; at most `retention` blobs of sealed blocks are kept (128 KiB each), the newest transaction's
     /// always. `locate` gives the place of a transaction in the chain (block, index): a file of one that is in no block was
     /// pending when the process ended, and goes.
-    pub fn open<E>(
-        dir: PathBuf,
-        retention: usize,
-        locate: impl Fn(B256) -> Result<Option<(u64, u32)>, E>,
-    ) -> Result<Self, E>
+    pub fn open<E>(dir: PathBuf, retention: usize, locate: impl Fn(B256) -> Result<Option<(u64, u32)>, E>) -> Result<Self, E>
     where
         E: From<BlobError>,
     {
@@ -250,7 +246,8 @@ mod tests {
     fn proofs_are_verified() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path(), &[]);
-        let sidecar = SidecarBuilder::<SimpleCoder>::from_slice(b"a batch").build_4844_with_settings(load_trusted_setup()).unwrap();
+        let sidecar =
+            SidecarBuilder::<SimpleCoder>::from_slice(b"a batch").build_4844_with_settings(load_trusted_setup()).unwrap();
         let transaction = TxEip4844 {
             chain_id: 31_337,
             nonce: 0,

@@ -12,10 +12,11 @@ mod sealer;
 pub use blobs::{BlobError, BlobStore, MAX_PENDING_SIDECARS, load_trusted_setup};
 pub use genesis::L1Genesis;
 
+use crate::config_out::L1Endpoints;
 use alloy_primitives::{Address, B256, U256};
 use oceanid_chain::{EthLedger, LedgerError};
-use oceanid_primitives::TxEnvelope;
 use oceanid_pool::{Pool, PoolConfig, PoolRules, StoreState};
+use oceanid_primitives::TxEnvelope;
 use oceanid_rpc::{Backend, RpcConfig, RpcServer, StartError};
 use oceanid_store::Store;
 use sealer::Sealer;
@@ -169,7 +170,8 @@ impl EmbeddedL1 {
 
         let (stop, stopped) = watch::channel(false);
         let (failed, failure) = watch::channel(None);
-        let slots = LedgerSlots { genesis: genesis.clone(), store: ledger.store().clone(), finality_depth: config.finality_depth };
+        let slots =
+            LedgerSlots { genesis: genesis.clone(), store: ledger.store().clone(), finality_depth: config.finality_depth };
         let router = beacon::router(slots, blobs);
         let mut until = stopped.clone();
         let serve = async move {
@@ -204,6 +206,11 @@ impl EmbeddedL1 {
     /// URL of the beacon endpoint.
     pub fn beacon(&self) -> String {
         format!("http://{}", self.beacon)
+    }
+
+    /// All of them, as `--config-out` writes them.
+    pub fn endpoints(&self) -> L1Endpoints {
+        L1Endpoints { chain_id: self.chain_id, http: self.http(), ws: Some(self.ws()), beacon: Some(self.beacon()) }
     }
 
     /// From now on a pending transaction makes a block at once, or waits for the block time.
