@@ -3,6 +3,7 @@
 pragma solidity 0.8.37;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {L1Bridge} from "../src/l1/L1Bridge.sol";
 import {Portal, WithdrawalTransaction} from "../src/l1/Portal.sol";
 import {BridgedERC20} from "../src/l2/BridgedERC20.sol";
@@ -96,6 +97,47 @@ contract HostileToken__Mock is ERC20("", "") {
     }
 }
 
+/// @dev Runs another's withdrawal from inside its own deposit.
+contract MeddlingToken__Mock is ERC20("Meddling", "MED") {
+    Portal private immutable PORTAL;
+    WithdrawalTransaction private _victim;
+
+    constructor(Portal portal) {
+        PORTAL = portal;
+        _mint(msg.sender, 1e30);
+    }
+
+    function meddleWith(WithdrawalTransaction calldata w) external {
+        _victim = w;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        PORTAL.finalizeWithdrawalTransaction(_victim);
+        return super.transferFrom(from, to, amount);
+    }
+}
+
+/// @dev Deposits again from inside its own deposit.
+contract NestingToken__Mock is ERC20("Nesting", "NST") {
+    L1Bridge private immutable BRIDGE;
+    bool private _inside;
+
+    constructor(L1Bridge bridge) {
+        BRIDGE = bridge;
+        _mint(msg.sender, 1e30);
+        _mint(address(this), 1e30);
+        _approve(address(this), address(bridge), 1e30);
+    }
+
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        if (!_inside) {
+            _inside = true;
+            BRIDGE.depositERC20(address(this), address(this), amount);
+        }
+        return super.transferFrom(from, to, amount);
+    }
+}
+
 contract BridgeTest is Withdrawals {
     address private constant ALICE = address(0xa11ce);
     address private constant BOB = address(0xb0b);
@@ -105,9 +147,9 @@ contract BridgeTest is Withdrawals {
     function setUp() public {
         deploy(4);
         vm.roll(height() + 10);
-        vm.etch(Predeploys.L2_BRIDGE, address(new L2Bridge()).code);
+        vm.etch(Predeploys.L2_BRIDGE, create("L2Bridge", "").code);
         vm.store(Predeploys.L2_BRIDGE, 0, bytes32(uint256(uint160(address(bridge)))));
-        vm.etch(Predeploys.MESSAGE_PASSER, address(new L2ToL1MessagePasser()).code);
+        vm.etch(Predeploys.MESSAGE_PASSER, create("L2ToL1MessagePasser", "").code);
         vm.deal(ALICE, 100 ether);
     }
 
@@ -216,6 +258,26 @@ contract BridgeTest is Withdrawals {
         vm.expectRevert(abi.encodeWithSelector(L2Bridge.NotL1Bridge.selector, address(bridge)));
         vm.prank(address(bridge)); // not aliased: an L2 contract at the bridge's L1 address
         L2.finalizeDeposit(address(0), ALICE, BOB, 1, "", "", 18);
+    }
+
+    /// @dev Found in review: with a guard on finalizeWithdrawal, the victim's call failed inside the deposit, and the Portal runs it once.
+    function test_aDepositCannotSpoilAnothersWithdrawal() public {
+        BridgedERC20 ether_ = depositEther(ALICE, 1 ether);
+        WithdrawalTransaction memory w = withdraw(ALICE, address(ether_), BOB, 1 ether);
+        prove(w);
+        vm.warp(now_() + WINDOW);
+        MeddlingToken__Mock meddling = new MeddlingToken__Mock(portal);
+        meddling.meddleWith(w);
+        meddling.approve(address(bridge), 1);
+        bridge.depositERC20(address(meddling), ALICE, 1);
+        eq(BOB.balance, 1 ether, "the victim is paid");
+    }
+
+    function test_depositsDoNotNest() public {
+        NestingToken__Mock nesting = new NestingToken__Mock(bridge);
+        nesting.approve(address(bridge), 1e18);
+        vm.expectRevert(abi.encodeWithSelector(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector));
+        bridge.depositERC20(address(nesting), ALICE, 1e18);
     }
 
     function test_escrowIsPerToken() public {

@@ -296,7 +296,9 @@ contract MerklePatriciaTest is Test {
         _expectMalformed(bytes.concat(hex"e3", path, hex"01", hex"00"), key); // a tail behind the list
         _expectMalformed(bytes.concat(hex"e4", path, hex"01", hex"01"), key); // three items
         _expectMalformed(bytes.concat(hex"e5", path, hex"01"), key); // a list longer than its node
-        _expectMalformed(bytes.concat(hex"e3", Rlp.str(abi.encodePacked(uint8(0x21), key)), hex"01"), bytes32(uint256(0))); // see below
+        _expectMalformed(Rlp.list(bytes.concat(Rlp.str(abi.encodePacked(uint8(0x40), key)), hex"01")), key); // an unknown path flag
+        _expectMalformed(Rlp.list(bytes.concat(Rlp.str(abi.encodePacked(uint8(0x25), key)), hex"01")), key); // an even path with a stray nibble
+        _expectMalformed(Rlp.list(bytes.concat(hex"00", Rlp.hash(key))), key); // an extension of no nibbles
         _expectMalformed(hex"", key);
         _expectMalformed(hex"80", key);
     }

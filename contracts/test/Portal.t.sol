@@ -3,7 +3,6 @@
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IRollup} from "../src/interfaces/IRollup.sol";
 import {OutputRootProof, Portal, WithdrawalTransaction} from "../src/l1/Portal.sol";
 import {Aliasing} from "../src/lib/Aliasing.sol";
 import {MerklePatricia} from "../src/lib/MerklePatricia.sol";
@@ -70,7 +69,6 @@ contract PortalTest is Withdrawals {
         deploy(4);
         target = new Target__Mock(portal);
         vm.roll(height() + 10);
-        fund(HOLDER, address(portal), 0);
         vm.prank(HOLDER);
         token.transfer(address(portal), 1_000_000e18); // what earlier deposits left in escrow
     }
@@ -151,7 +149,7 @@ contract PortalTest is Withdrawals {
 
     function test_refusesAGasTokenThatKeepsAFee() public {
         FeeToken__Mock fees = new FeeToken__Mock();
-        Portal other = new Portal(IERC20(address(fees)), IRollup(address(rollup)), address(pool), address(oracle));
+        Portal other = Portal(create("Portal", abi.encode(fees, rollup, pool, oracle)));
         fees.mint(address(this), 100);
         vm.expectRevert(abi.encodeWithSelector(Portal.EscrowMismatch.selector, 100, 99));
         other.depositERC20Transaction(BOB, 100, 0, 21_000, false, "");

@@ -36,11 +36,11 @@ contract PredeploysTest is Chain {
 
     function setUp() public {
         deploy(4);
-        vm.etch(Predeploys.L1_BLOCK_INFO, address(new L1BlockInfo()).code);
-        vm.etch(Predeploys.COMMITTEE_REGISTRY, address(new CommitteeRegistry()).code);
-        vm.etch(Predeploys.NATIVE_TOKEN, address(new NativeToken()).code);
-        vm.etch(Predeploys.MESSAGE_PASSER, address(new L2ToL1MessagePasser()).code);
-        vm.etch(Predeploys.FEE_VAULT, address(new FeeVault()).code);
+        vm.etch(Predeploys.L1_BLOCK_INFO, create("L1BlockInfo", "").code);
+        vm.etch(Predeploys.COMMITTEE_REGISTRY, create("CommitteeRegistry", "").code);
+        vm.etch(Predeploys.NATIVE_TOKEN, create("NativeToken", "").code);
+        vm.etch(Predeploys.MESSAGE_PASSER, create("L2ToL1MessagePasser", "").code);
+        vm.etch(Predeploys.FEE_VAULT, create("FeeVault", "").code);
         vm.etch(Predeploys.NATIVE_TRANSFER, address(new NativeTransfer__Mock()).code);
     }
 

@@ -264,16 +264,16 @@ contract RollupTest is Chain {
 
         // The same contract at the same L1, at another address.
         Rollup original = rollup;
-        rollup = new Rollup(other);
+        rollup = createRollup(other);
         expectInvalid(h, certificate, 1);
         // Another L2 chain id, another genesis, another L1 chain id: put at the SAME address, so that only that value differs.
         other.l2ChainId = L2_CHAIN_ID + 1;
-        expectReplayRefused(original, new Rollup(other), h, certificate);
+        expectReplayRefused(original, createRollup(other), h, certificate);
         (other.l2ChainId, other.genesisHash) = (L2_CHAIN_ID, keccak256("other genesis"));
-        expectReplayRefused(original, new Rollup(other), h, certificate);
+        expectReplayRefused(original, createRollup(other), h, certificate);
         other.genesisHash = GENESIS_HASH;
         vm.chainId(61);
-        expectReplayRefused(original, new Rollup(other), h, certificate);
+        expectReplayRefused(original, createRollup(other), h, certificate);
     }
 
     /// @dev `namespace` differs in address as well; the certificate is made for the other's namespace with the value in question put back.
@@ -472,13 +472,14 @@ contract RollupTest is Chain {
         Rollup.Config memory c = config(1, L2_CHAIN_ID);
         c.epochLength = 1;
         vm.expectRevert(abi.encodeWithSelector(Rollup.ConfigOutOfRange.selector, "epochLength", 1));
-        new Rollup(c);
+        createRollup(c);
         c = config(1, L2_CHAIN_ID);
         c.maxOriginLag = 8192;
         vm.expectRevert(abi.encodeWithSelector(Rollup.ConfigOutOfRange.selector, "maxOriginLag", 8192));
-        new Rollup(c);
+        createRollup(c);
+        c = config(2, L2_CHAIN_ID);
         vm.expectRevert(abi.encodeWithSelector(SequencerPool.UnknownCommittee.selector, 2));
-        new Rollup(config(2, L2_CHAIN_ID));
+        createRollup(c);
     }
 
     function test_namespaceIsSeventyFiveBytes() public view {

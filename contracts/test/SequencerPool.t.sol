@@ -332,17 +332,7 @@ contract SequencerPoolTest is Chain {
 
     function test_largestLocksFormTheCommittee() public {
         // A pool whose committee has three seats; seven sequencers, two of them with equal locks at the edge.
-        pool = new SequencerPool(
-            SequencerPool.Config({
-                token: IERC20(address(token)),
-                portal: IPortal(address(portal)),
-                minLock: MIN_LOCK,
-                maxLock: MAX_LOCK,
-                unbondingPeriod: UNBONDING,
-                rotationInterval: ROTATION,
-                maxCommittee: 3
-            })
-        );
+        pool = createPool(address(portal), 3);
         uint256[7] memory extra = [uint256(5), 9, 1, 7, 5, 5, 2];
         fundPortalGas();
         for (uint256 i = 0; i < 7; ++i) {
@@ -424,10 +414,10 @@ contract SequencerPoolTest is Chain {
             maxCommittee: 4
         });
         vm.expectRevert(abi.encodeWithSelector(SequencerPool.ConfigOutOfRange.selector, "minLock", 2));
-        new SequencerPool(c);
+        create("SequencerPool", abi.encode(c));
         (c.minLock, c.maxCommittee) = (1, 101);
         vm.expectRevert(abi.encodeWithSelector(SequencerPool.ConfigOutOfRange.selector, "maxCommittee", 101));
-        new SequencerPool(c);
+        create("SequencerPool", abi.encode(c));
     }
 
     // ---- helpers ----

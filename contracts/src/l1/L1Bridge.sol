@@ -12,6 +12,7 @@ import {L2Bridge} from "../l2/L2Bridge.sol";
 
 /// @notice What arrives is measured by balance difference, so a token that keeps a fee on transfer is credited with what came. Tokens
 ///         whose balances change by themselves (rebasing) are not supported: only `escrowed` units can ever be released.
+///         Deposits do not nest, so that no transfer is counted twice.
 /// @dev A release that the recipient or the token refuses becomes claimable instead of failing: the Portal runs each call once.
 contract L1Bridge is ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
@@ -85,7 +86,9 @@ contract L1Bridge is ReentrancyGuardTransient {
     }
 
     /// @notice Withdrawal from L2Bridge, run by the Portal.
-    function finalizeWithdrawal(address token, address from, address to, uint256 amount) external nonReentrant {
+    /// @dev Not guarded, on purpose: the Portal runs it once, and a token that calls the Portal from inside its own deposit could otherwise
+    ///      make another's withdrawal fail for good. The booking comes before the payment.
+    function finalizeWithdrawal(address token, address from, address to, uint256 amount) external {
         if (msg.sender != address(PORTAL) || PORTAL.l2Sender() != Predeploys.L2_BRIDGE) {
             revert NotFromL2Bridge(msg.sender, PORTAL.l2Sender());
         }
@@ -101,7 +104,7 @@ contract L1Bridge is ReentrancyGuardTransient {
     }
 
     /// @notice Pays the caller what could not be paid before, to an address of its choice.
-    function claim(address token, address to) external nonReentrant {
+    function claim(address token, address to) external {
         uint256 amount = claimable[token][msg.sender];
         if (amount == 0) revert NothingToClaim(token, msg.sender);
         claimable[token][msg.sender] = 0;

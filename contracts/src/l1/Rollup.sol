@@ -252,15 +252,23 @@ contract Rollup is IRollup {
         }
         if (daMode == DA_BLOB) {
             if (data.length != 0) revert BatchDataUnexpected(daMode, data.length);
-            bytes memory hashes;
-            for (uint256 i = 0; blobhash(i) != 0; ++i) {
-                hashes = abi.encodePacked(hashes, blobhash(i));
-            }
-            if (hashes.length == 0) revert BatchDataMissing(daMode);
-            return keccak256(hashes);
+            return _blobCommitment();
         }
         if (daMode == DA_STORAGE) revert DaModeNotAvailable(daMode);
         revert DaModeUnknown(daMode);
+    }
+
+    /// @dev keccak256 of the versioned hashes of this transaction's blobs.
+    function _blobCommitment() private view returns (bytes32 commitment) {
+        uint256 count;
+        assembly ("memory-safe") {
+            let hashes := mload(0x40)
+            for { } blobhash(count) { count := add(count, 1) } {
+                mstore(add(hashes, shl(5, count)), blobhash(count))
+            }
+            commitment := keccak256(hashes, shl(5, count))
+        }
+        if (count == 0) revert BatchDataMissing(DA_BLOB);
     }
 
     function _prefix() private view returns (bytes memory prefix) {

@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IPortal} from "../../src/interfaces/IPortal.sol";
-import {IRollup} from "../../src/interfaces/IRollup.sol";
 import {ISequencerPool} from "../../src/interfaces/ISequencerPool.sol";
 import {GasPriceOracle} from "../../src/l1/GasPriceOracle.sol";
 import {L1Bridge} from "../../src/l1/L1Bridge.sol";
@@ -84,30 +83,41 @@ abstract contract Chain is Test {
         address oracleAddress = vm.computeCreateAddress(self, nonce + 3);
         // The rollup comes after the first rotation, from an account that does nothing else.
         address rollupAddress = vm.computeCreateAddress(ROLLUP_DEPLOYER, 0);
-        token = new OceanidToken(HOLDER, SUPPLY);
-        pool = new SequencerPool(
-            SequencerPool.Config({
-                token: IERC20(address(token)),
-                portal: IPortal(portalAddress),
-                minLock: MIN_LOCK,
-                maxLock: MAX_LOCK,
-                unbondingPeriod: UNBONDING,
-                rotationInterval: ROTATION,
-                maxCommittee: 100
-            })
-        );
-        portal = new Portal(IERC20(address(token)), IRollup(rollupAddress), address(pool), oracleAddress);
-        oracle = new GasPriceOracle(IPortal(address(portal)), UPDATER, 100e18, 1 hours);
-        bridge = new L1Bridge(IPortal(address(portal)), IERC20(address(token)));
+        token = OceanidToken(create("OceanidToken", abi.encode(HOLDER, SUPPLY)));
+        pool = createPool(portalAddress, 100);
+        portal = Portal(create("Portal", abi.encode(token, rollupAddress, pool, oracleAddress)));
+        oracle = GasPriceOracle(create("GasPriceOracle", abi.encode(portal, UPDATER, 100e18, 1 hours)));
+        bridge = L1Bridge(create("L1Bridge", abi.encode(portal, token)));
         for (uint256 i = 0; i < count; ++i) {
             join(MIN_LOCK + i * 1e18);
         }
         pool.rotate();
-        Rollup.Config memory genesis = config(1, L2_CHAIN_ID);
+        bytes memory initCode = abi.encodePacked(vm.getCode("Rollup"), abi.encode(config(1, L2_CHAIN_ID)));
         vm.prank(ROLLUP_DEPLOYER);
-        rollup = new Rollup(genesis);
+        address deployed;
+        assembly {
+            deployed := create(0, add(initCode, 32), mload(initCode))
+        }
+        rollup = Rollup(deployed);
         eq(address(portal), portalAddress, "portal address");
         eq(address(rollup), rollupAddress, "rollup address");
+    }
+
+    function createPool(address portalAddress, uint16 maxCommittee) internal returns (SequencerPool) {
+        SequencerPool.Config memory c = SequencerPool.Config({
+            token: IERC20(address(token)),
+            portal: IPortal(portalAddress),
+            minLock: MIN_LOCK,
+            maxLock: MAX_LOCK,
+            unbondingPeriod: UNBONDING,
+            rotationInterval: ROTATION,
+            maxCommittee: maxCommittee
+        });
+        return SequencerPool(create("SequencerPool", abi.encode(c)));
+    }
+
+    function createRollup(Rollup.Config memory c) internal returns (Rollup) {
+        return Rollup(create("Rollup", abi.encode(c)));
     }
 
     function config(uint64 committeeId, uint64 l2ChainId) internal view returns (Rollup.Config memory) {

@@ -8,6 +8,14 @@ abstract contract Test {
     error Unequal(string what, bytes left, bytes right);
     error Untrue(string what);
 
+    /// @dev Deploys a compiled contract. The tests do not contain its code, which makes them quick to compile.
+    function create(string memory name, bytes memory arguments) internal returns (address deployed) {
+        bytes memory initCode = abi.encodePacked(vm.getCode(name), arguments);
+        assembly {
+            deployed := create(0, add(initCode, 32), mload(initCode))
+        }
+    }
+
     function eq(uint256 left, uint256 right, string memory what) internal pure {
         if (left != right) revert Unequal(what, abi.encode(left), abi.encode(right));
     }
