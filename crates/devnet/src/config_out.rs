@@ -4,6 +4,7 @@ use crate::accounts::DevAccount;
 use alloy_primitives::{Address, B256};
 use oceanid_primitives::{L1Contracts, predeploys};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Endpoints of the L1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +112,23 @@ impl Addresses {
     }
 }
 
+/// One node of the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeEndpoint {
+    /// `sequencer-0`, …, `follower`.
+    pub name: String,
+    /// `sequencer` or `follower`.
+    pub role: String,
+    /// JSON-RPC over http.
+    pub http: String,
+    /// Its state, configuration and keys.
+    pub data_dir: PathBuf,
+    /// File with its process id, when each node is a process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid_file: Option<PathBuf>,
+}
+
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -122,6 +140,8 @@ pub struct ConfigOut {
     /// The follower, when one runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follower: Option<FollowerEndpoints>,
+    /// Every node.
+    pub nodes: Vec<NodeEndpoint>,
     /// Hash of the Layer 2 genesis block.
     pub genesis_hash: B256,
     /// Seconds an output waits before withdrawals against it can be finalised.
@@ -213,6 +233,13 @@ mod tests {
             },
             l2: L2Endpoints { chain_id: 1_088_001, http: "http://127.0.0.1:3".into(), ws: "ws://127.0.0.1:3".into() },
             follower: Some(FollowerEndpoints { http: "http://127.0.0.1:4".into() }),
+            nodes: vec![NodeEndpoint {
+                name: "follower".into(),
+                role: "follower".into(),
+                http: "http://127.0.0.1:4".into(),
+                data_dir: "/follower".into(),
+                pid_file: None,
+            }],
             genesis_hash: B256::repeat_byte(7),
             challenge_window: 5,
             accounts: dev_accounts(),

@@ -69,7 +69,7 @@ impl Sealer {
     pub(crate) fn seal_pending(&self) -> Result<bool, SealError> {
         let mut clock = self.clock.lock();
         let timestamp = self.parent_timestamp() + 1;
-        if self.pool.status().pending == 0 || timestamp > clock.now() {
+        if timestamp > clock.now() || !self.has_work() {
             return Ok(false);
         }
         self.seal(&mut clock, timestamp)?;
@@ -85,6 +85,11 @@ impl Sealer {
         }
         self.seal(&mut clock, now)?;
         Ok(true)
+    }
+
+    /// True if a transaction is pending that pays the base fee.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.pool.best().is_empty()
     }
 
     fn parent_timestamp(&self) -> u64 {
