@@ -137,7 +137,7 @@ async fn withdraw(ends: &Ends, transfer: &Transfer, as_json: bool) -> eyre::Resu
         target: message.target,
         value: message.value,
         gasLimit: message.gasLimit,
-        data: message.data.clone(),
+        data: message.data.data.clone(),
     };
     output::progress(&format!("prove    against output {index} (block {number})"));
     let proven = portal

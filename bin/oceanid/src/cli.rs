@@ -8,21 +8,21 @@ use std::path::PathBuf;
 /// An Ethereum Layer 2 with its own gas token, made by a pool of staked sequencers.
 #[derive(Debug, Parser)]
 #[command(name = "oceanid", version, propagate_version = true, max_term_width = 110)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to log, as in RUST_LOG: `warn`, `info`, `oceanid_sequencer=debug`, …
     #[arg(long, global = true, env = "OCEANID_LOG", default_value = "warn", value_name = "FILTER")]
-    pub log: String,
+    pub(crate) log: String,
     /// Logs as JSON lines (on stderr, as always).
     #[arg(long, global = true)]
-    pub log_json: bool,
+    pub(crate) log_json: bool,
     /// The command.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// Commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run a whole development network: L1, contracts, sequencers, a follower.
     Dev(DevArgs),
     /// Run one node: a sequencer, or a follower that needs nothing but L1.
@@ -35,100 +35,100 @@ pub enum Command {
 
 /// `oceanid dev`.
 #[derive(Debug, Args)]
-pub struct DevArgs {
+pub(crate) struct DevArgs {
     /// Number of sequencers.
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
-    pub sequencers: u32,
+    pub(crate) sequencers: u32,
     /// Time between blocks under load.
     #[arg(long, default_value = "500ms", value_name = "DURATION", value_parser = duration_ms)]
-    pub block_time: u64,
+    pub(crate) block_time: u64,
     /// An empty block is made after this long without one.
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration_ms)]
-    pub heartbeat: u64,
+    pub(crate) heartbeat: u64,
     /// Blocks in an epoch.
     #[arg(long, default_value_t = 60, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(4..=100_000))]
-    pub epoch_length: u64,
+    pub(crate) epoch_length: u64,
     /// Time after which an output on L1 is final.
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration_ms)]
-    pub challenge_window: u64,
+    pub(crate) challenge_window: u64,
     /// Where batches go.
     #[arg(long, default_value = "blob", value_name = "calldata|blob")]
-    pub da: DaMode,
+    pub(crate) da: DaMode,
     /// Use this L1 instead of the embedded one (chain with Prague rules, such as `anvil --hardfork prague`).
     #[arg(long, value_name = "URL")]
-    pub l1: Option<String>,
+    pub(crate) l1: Option<String>,
     /// Beacon API of that L1, needed to read blobs back.
     #[arg(long, value_name = "URL", requires = "l1")]
-    pub l1_beacon: Option<String>,
+    pub(crate) l1_beacon: Option<String>,
     /// Seconds between blocks of the embedded L1.
     #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = duration_ms, conflicts_with = "l1")]
-    pub l1_block_time: u64,
+    pub(crate) l1_block_time: u64,
     /// Keep everything in this folder and resume from it; without it a temporary folder is used and removed.
     #[arg(long, value_name = "DIR")]
-    pub state: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
     /// Write accounts, urls and addresses to this file (JSON) once the network is ready.
     #[arg(long, value_name = "FILE")]
-    pub config_out: Option<PathBuf>,
+    pub(crate) config_out: Option<PathBuf>,
     /// Run each node as a process of its own, restarted when it dies.
     #[arg(long)]
-    pub processes: bool,
+    pub(crate) processes: bool,
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
-    pub host: std::net::IpAddr,
+    pub(crate) host: std::net::IpAddr,
     /// Port of L2's RPC (first sequencer). The follower takes the next one, the other sequencers the ones after. 0: any free ports.
     #[arg(long, default_value_t = 9545, value_name = "PORT")]
-    pub port: u16,
+    pub(crate) port: u16,
     /// Port of the embedded L1's RPC; its beacon API takes the next one. 0: any free ports.
     #[arg(long, default_value_t = 8545, value_name = "PORT")]
-    pub l1_port: u16,
+    pub(crate) l1_port: u16,
 }
 
 /// `oceanid node`.
 #[derive(Debug, Args)]
-pub struct NodeArgs {
+pub(crate) struct NodeArgs {
     /// Configuration file (TOML). Flags below override it.
     #[arg(long, value_name = "FILE", env = "OCEANID_CONFIG_FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Follow L1 without any peer: derive, execute, compare. Ignores `[sequencer]`.
     #[arg(long)]
-    pub follow: bool,
+    pub(crate) follow: bool,
     /// Chain specification (JSON).
     #[arg(long, value_name = "FILE", required_unless_present = "config")]
-    pub spec: Option<PathBuf>,
+    pub(crate) spec: Option<PathBuf>,
     /// L1 execution endpoint.
     #[arg(long, value_name = "URL", required_unless_present = "config")]
-    pub l1: Option<String>,
+    pub(crate) l1: Option<String>,
     /// L1 beacon endpoint.
     #[arg(long, value_name = "URL")]
-    pub l1_beacon: Option<String>,
+    pub(crate) l1_beacon: Option<String>,
     /// Where the node keeps its state.
     #[arg(long, value_name = "DIR", required_unless_present = "config")]
-    pub data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
     /// Address of the JSON-RPC server.
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub http: Option<SocketAddr>,
+    pub(crate) http: Option<SocketAddr>,
 }
 
 /// `oceanid bridge`.
 #[derive(Debug, Args)]
-pub struct BridgeArgs {
+pub(crate) struct BridgeArgs {
     /// File written by `oceanid dev --config-out`.
     #[arg(long, global = true, value_name = "FILE", env = "OCEANID_CONFIG", default_value = "oceanid.json")]
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
     /// Private key (0x-hex) of the account that pays and sends; by default the first account of the file.
     #[arg(long, global = true, value_name = "KEY", env = "OCEANID_PRIVATE_KEY", hide_env_values = true)]
-    pub private_key: Option<String>,
+    pub(crate) private_key: Option<String>,
     /// Print the result as one JSON object.
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Direction.
     #[command(subcommand)]
-    pub direction: BridgeDirection,
+    pub(crate) direction: BridgeDirection,
 }
 
 /// Directions of `oceanid bridge`.
 #[derive(Debug, Subcommand)]
-pub enum BridgeDirection {
+pub(crate) enum BridgeDirection {
     /// L1 to L2: escrow the token in `Portal`, wait until the balance is there.
     Deposit(Transfer),
     /// L2 to L1: send to the message passer, wait for the output, prove, wait for the window, finalise.
@@ -137,26 +137,26 @@ pub enum BridgeDirection {
 
 /// What is moved.
 #[derive(Debug, Args)]
-pub struct Transfer {
+pub(crate) struct Transfer {
     /// Amount of the gas token, in whole tokens (`1.5`).
     #[arg(value_name = "AMOUNT")]
-    pub amount: String,
+    pub(crate) amount: String,
     /// Receiver; by default the sender.
     #[arg(long, value_name = "ADDRESS")]
-    pub to: Option<alloy_primitives::Address>,
+    pub(crate) to: Option<alloy_primitives::Address>,
 }
 
 /// `oceanid spec`.
 #[derive(Debug, Args)]
-pub struct SpecArgs {
+pub(crate) struct SpecArgs {
     /// What to do.
     #[command(subcommand)]
-    pub action: SpecAction,
+    pub(crate) action: SpecAction,
 }
 
 /// Actions of `oceanid spec`.
 #[derive(Debug, Subcommand)]
-pub enum SpecAction {
+pub(crate) enum SpecAction {
     /// Check a specification and print its genesis hash and consensus namespace as JSON.
     Check {
         /// The file.

@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
     let result = match output::start_logging(&cli.log, cli.log_json) {
         Err(error) => Err(error),
         Ok(()) => match cli.command {
-            Command::Dev(args) => dev::run(args).await,
+            Command::Dev(args) => dev::run(args, &cli.log).await,
             Command::Node(args) => node::run(args).await,
             Command::Bridge(args) => bridge::run(args).await,
             Command::Spec(args) => spec::run(&args),

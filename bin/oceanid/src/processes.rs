@@ -81,7 +81,7 @@ async fn supervise(mut command: Command, config: PathBuf, mut stop: watch::Recei
                 tracing::warn!(node = %name, status = %status?, "node process ended, starting it again");
                 tokio::time::sleep(RESTART_PAUSE).await;
             }
-            _ = stop.wait_for(|stop| *stop) => return end(&mut child, &name).await,
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => return end(&mut child, &name).await,
         }
     }
 }

@@ -1,1 +1,13 @@
-//! Composition of a node: typed config, builder, shutdown.
+//! One node, composed: configuration, keys, ledger, pool, L1, and either consensus or derivation, behind one RPC server.
+//!
+//! [`Node::start`] is one straight line. A **sequencer** votes and posts batches; a **follower** derives from L1 alone. Both serve the same RPC.
+#![forbid(unsafe_code)]
+
+mod config;
+mod keys;
+mod node;
+mod status;
+
+pub use config::{ConfigError, DEFAULT_HISTORY, L1Config, NodeConfig, RpcListen, SequencerSection};
+pub use keys::{KeyFile, KeyFileError};
+pub use node::{Node, NodeError, load_spec};

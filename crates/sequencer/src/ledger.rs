@@ -17,7 +17,12 @@ pub struct LedgerExecution {
     pool: Arc<Pool>,
     l1: Arc<dyn L1View>,
     limits: BuildLimits,
+    /// Pool transactions are taken only while this says so.
+    gate: Option<Gate>,
 }
+
+/// Says whether pool transactions may be put into blocks now.
+pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl core::fmt::Debug for LedgerExecution {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -28,7 +33,13 @@ impl core::fmt::Debug for LedgerExecution {
 impl LedgerExecution {
     /// `limits` bounds the blocks this node builds; what it accepts is bounded by consensus' own limit.
     pub fn new(ledger: Ledger, pool: Arc<Pool>, l1: Arc<dyn L1View>, limits: BuildLimits) -> Self {
-        Self { ledger, pool, l1, limits }
+        Self { ledger, pool, l1, limits, gate: None }
+    }
+
+    /// While `gate` is false, blocks hold deposits only: for a backlog of data that L1 has not taken yet.
+    pub fn with_gate(mut self, gate: Gate) -> Self {
+        self.gate = Some(gate);
+        self
     }
 
     /// Pooled transactions that are not already in an executed, not yet final ancestor: the pool knows final blocks only.
@@ -43,20 +54,21 @@ impl LedgerExecution {
             included.extend(block.body().iter().map(|transaction| *transaction.hash()));
             cursor = block.header().parent_hash;
         }
-        Unincluded { best: self.pool.best(), included }
+        let open = self.gate.as_ref().is_none_or(|gate| gate());
+        Unincluded { best: open.then(|| self.pool.best()), included }
     }
 }
 
-/// The pool's order without some transactions.
+/// The pool's order without some transactions; nothing while the gate is closed.
 struct Unincluded<'a> {
-    best: Best<'a>,
+    best: Option<Best<'a>>,
     included: HashSet<B256>,
 }
 
 impl TransactionSource for Unincluded<'_> {
     fn next(&mut self, gas_left: u64, bytes_left: usize) -> Option<(Arc<TxEnvelope>, Address)> {
         loop {
-            let (transaction, sender) = self.best.next(gas_left, bytes_left)?;
+            let (transaction, sender) = self.best.as_mut()?.next(gas_left, bytes_left)?;
             if !self.included.contains(transaction.hash()) {
                 return Some((transaction, sender));
             }
@@ -64,7 +76,9 @@ impl TransactionSource for Unincluded<'_> {
     }
 
     fn reject(&mut self, hash: B256, reason: &str) {
-        self.best.reject(hash, reason);
+        if let Some(best) = &mut self.best {
+            best.reject(hash, reason);
+        }
     }
 }
 

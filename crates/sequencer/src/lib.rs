@@ -31,6 +31,6 @@ pub use execution::{Execution, FinalizeError, ProposalContext, ProposeError, Ver
 pub use gossip::{MAX_TRANSACTION_BYTES, OnTransactions, TransactionGossip};
 pub use keys::{KeyError, NodeKeys, POSSESSION_TAG, g1_eip2537};
 #[cfg(feature = "ledger")]
-pub use ledger::LedgerExecution;
+pub use ledger::{Gate, LedgerExecution};
 pub use node::{Node, Status};
 pub use sequencer::{Sequencer, SequencerConfig, StartError};

@@ -1,0 +1,307 @@
+//! `oceanid dev`: a whole network on this machine, as one process or as many.
+//!
+//! Everything lives in one state folder: `l1/` (the embedded L1), `spec.json`, and `node-*/` with the configuration, keys and data of
+//! each node. A folder that holds a network is resumed.
+
+use crate::cli::DevArgs;
+use crate::node::stop_signal;
+use crate::output;
+use crate::processes::{Processes, pid_file};
+use eyre::{OptionExt, WrapErr, bail, ensure};
+use oceanid_contracts::probe::probe;
+use oceanid_devnet::{
+    Addresses, ConfigOut, DevOptions, EmbeddedL1, EmbeddedL1Config, FollowerEndpoints, L1Endpoints, L2Endpoints, NodeEndpoint,
+    connect, deploy_dev, dev_accounts, dev_sequencers,
+};
+use oceanid_node::{KeyFile, L1Config, Node, NodeConfig, RpcListen, SequencerSection, load_spec};
+use oceanid_primitives::ChainSpec;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Pause between two looks at L1; development L1s make a block a second.
+const L1_POLL_MS: u64 = 200;
+/// Oldest unposted block that forces a batch, seconds.
+const BATCH_AGE: u64 = 2;
+/// Longest wait for a node to serve.
+const READY_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the network lives: a folder of the user's, or a temporary one that goes with it.
+enum State {
+    Kept(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl State {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+}
+
+/// One node of the network, before it runs.
+struct Planned {
+    name: String,
+    role: &'static str,
+    config: NodeConfig,
+    file: PathBuf,
+}
+
+/// The running nodes.
+enum Running {
+    Inside(Vec<Node>),
+    Processes(Processes),
+}
+
+pub(crate) async fn run(args: DevArgs, log: &str) -> eyre::Result<()> {
+    let started = Instant::now();
+    let state = match &args.state {
+        Some(path) => State::Kept(path.clone()),
+        None => State::Temporary(tempfile::tempdir().wrap_err("cannot make a temporary folder")?),
+    };
+    let folder = state.path();
+    std::fs::create_dir_all(folder).wrap_err_with(|| format!("cannot make {}", folder.display()))?;
+    let folder = std::fs::canonicalize(folder)?;
+
+    let embedded = match &args.l1 {
+        Some(_) => None,
+        None => Some(embedded_l1(&args, &folder).await?),
+    };
+    let result = network(&args, log, &folder, embedded.as_ref(), started).await;
+    if let Some(l1) = embedded {
+        l1.shutdown().await;
+    }
+    result
+}
+
+/// Everything above L1: deploy or resume, start the nodes, greet, wait for the end, stop.
+async fn network(args: &DevArgs, log: &str, folder: &Path, embedded: Option<&EmbeddedL1>, started: Instant) -> eyre::Result<()> {
+    let l1 = l1_endpoints(args, embedded).await?;
+    let spec = specification(args, folder, &l1).await?;
+    let nodes = plan(args, folder, &l1, &spec)?;
+    for node in &nodes {
+        node.config.save(&node.file).wrap_err_with(|| format!("cannot write {}", node.file.display()))?;
+    }
+
+    output::progress(&format!("starting {} sequencers and a follower", args.sequencers));
+    let mut running = if args.processes {
+        Running::Processes(Processes::start(nodes.iter().map(|node| node.file.clone()).collect(), log)?)
+    } else {
+        let mut inside = Vec::with_capacity(nodes.len());
+        for node in &nodes {
+            inside.push(Node::start(node.config.clone()).await.wrap_err_with(|| format!("{} does not start", node.name))?);
+        }
+        Running::Inside(inside)
+    };
+    let ended = tokio::select! {
+        signal = stop_signal() => signal,
+        reason = failure(&mut running) => Err(reason),
+        result = greet_and_wait(args, &nodes, l1, &spec, started) => result,
+        reason = l1_failure(embedded) => Err(reason),
+    };
+    output::progress("stopping");
+    match running {
+        Running::Inside(nodes) => {
+            for node in nodes {
+                node.shutdown().await;
+            }
+        }
+        Running::Processes(processes) => processes.shutdown().await,
+    }
+    ended
+}
+
+async fn embedded_l1(args: &DevArgs, folder: &Path) -> eyre::Result<EmbeddedL1> {
+    let beacon_port = if args.l1_port == 0 { 0 } else { args.l1_port.checked_add(1).ok_or_eyre("--l1-port 65535 leaves no port for the beacon API")? };
+    let mut config = EmbeddedL1Config::dev(
+        folder.join("l1"),
+        SocketAddr::new(args.host, args.l1_port),
+        SocketAddr::new(args.host, beacon_port),
+    );
+    config.block_time = Duration::from_millis(args.l1_block_time);
+    Ok(EmbeddedL1::start(config).await?)
+}
+
+async fn l1_endpoints(args: &DevArgs, embedded: Option<&EmbeddedL1>) -> eyre::Result<L1Endpoints> {
+    match (embedded, &args.l1) {
+        (Some(l1), _) => {
+            Ok(L1Endpoints { chain_id: l1.chain_id(), http: l1.http(), ws: Some(l1.ws()), beacon: Some(l1.beacon()) })
+        }
+        (None, Some(url)) => {
+            let chain_id = probe(&connect(url)?, url).await?;
+            Ok(L1Endpoints { chain_id, http: url.clone(), ws: None, beacon: args.l1_beacon.clone() })
+        }
+        (None, None) => bail!("no L1"),
+    }
+}
+
+/// The chain of the folder, or a new one, deployed now.
+async fn specification(args: &DevArgs, folder: &Path, l1: &L1Endpoints) -> eyre::Result<ChainSpec> {
+    let file = folder.join("spec.json");
+    if file.exists() {
+        let spec = load_spec(&file)?;
+        let members = spec.committee.members.len();
+        ensure!(
+            members == args.sequencers as usize,
+            "{} holds a network of {members} sequencers: say `--sequencers {members}`, or choose another --state",
+            folder.display()
+        );
+        output::progress(&format!("resuming the network in {}", folder.display()));
+        return Ok(spec);
+    }
+    let options = DevOptions {
+        sequencers: args.sequencers,
+        block_time_ms: args.block_time,
+        heartbeat_ms: args.heartbeat,
+        epoch_length: args.epoch_length,
+        challenge_window: args.challenge_window.div_ceil(1_000),
+    };
+    let deployment = deploy_dev(&l1.http, &options, &dev_sequencers(args.sequencers)?, &output::progress).await?;
+    let part = folder.join("spec.json.part");
+    std::fs::write(&part, serde_json::to_vec_pretty(&deployment.spec)?)?;
+    std::fs::rename(part, &file)?;
+    Ok(deployment.spec)
+}
+
+/// Files and addresses of every node.
+fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> eyre::Result<Vec<Planned>> {
+    let sequencers = dev_sequencers(args.sequencers)?;
+    let count = sequencers.len();
+    let rpc = rpc_addresses(args, count + 1)?;
+    let peer_to_peer = free_addresses(args, count)?;
+    let peers = sequencers.iter().zip(&peer_to_peer).map(|(sequencer, address)| (sequencer.keys.identity(), *address)).collect();
+    let l1_config = L1Config { http: l1.http.clone(), beacon: l1.beacon.clone(), poll_ms: L1_POLL_MS };
+    let base = |name: &str, listen: SocketAddr| NodeConfig {
+        spec: folder.join("spec.json"),
+        data_dir: folder.join(name),
+        l1: l1_config.clone(),
+        rpc: RpcListen { listen },
+        sequencer: None,
+        history: oceanid_node::DEFAULT_HISTORY,
+    };
+    ensure!(spec.committee.members.len() == count, "the chain has another number of sequencers");
+    let mut nodes = Vec::with_capacity(count + 1);
+    for (index, sequencer) in sequencers.iter().enumerate() {
+        let name = format!("sequencer-{index}");
+        // The first sequencer has the first port, the follower the second, the others those after it.
+        let mut config = base(&name, rpc[if index == 0 { 0 } else { index + 1 }]);
+        std::fs::create_dir_all(&config.data_dir)?;
+        let key_file = config.data_dir.join("keys.json");
+        KeyFile { identity: sequencer.identity_seed.into(), bls: sequencer.bls_seed.into(), poster: sequencer.poster.to_bytes() }
+            .save(&key_file)?;
+        config.sequencer = Some(SequencerSection {
+            key_file,
+            listen: peer_to_peer[index],
+            peers: Clone::clone(&peers),
+            da: args.da,
+            batch_age_seconds: BATCH_AGE,
+        });
+        nodes.push(Planned { file: folder.join(&name).join("node.toml"), name, role: "sequencer", config });
+    }
+    let config = base("follower", rpc[1]);
+    std::fs::create_dir_all(&config.data_dir)?;
+    nodes.push(Planned { file: folder.join("follower").join("node.toml"), name: "follower".to_owned(), role: "follower", config });
+    Ok(nodes)
+}
+
+fn rpc_addresses(args: &DevArgs, count: usize) -> eyre::Result<Vec<SocketAddr>> {
+    if args.port == 0 {
+        return free_addresses(args, count);
+    }
+    let last = usize::from(args.port) + count - 1;
+    ensure!(last <= usize::from(u16::MAX), "--port {} leaves no room for {count} ports", args.port);
+    (0..count)
+        .map(|offset| {
+            let address = SocketAddr::new(args.host, args.port + u16::try_from(offset)?);
+            // Found out before anything is deployed, and said in one line.
+            TcpListener::bind(address)
+                .wrap_err_with(|| format!("cannot listen on {address}: choose another --port, or 0 for any free ports"))?;
+            Ok(address)
+        })
+        .collect()
+}
+
+/// Addresses with ports that are free now. They are chosen by the parent, so that a node that is started again keeps its own.
+fn free_addresses(args: &DevArgs, count: usize) -> eyre::Result<Vec<SocketAddr>> {
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind(SocketAddr::new(args.host, 0)).wrap_err_with(|| format!("cannot listen on {}", args.host)))
+        .collect::<eyre::Result<_>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?)).collect()
+}
+
+/// Greets once every node serves, then waits for ever.
+async fn greet_and_wait(args: &DevArgs, nodes: &[Planned], l1: L1Endpoints, spec: &ChainSpec, started: Instant) -> eyre::Result<()> {
+    let url = |node: &Planned| format!("http://{}", node.config.rpc.listen);
+    for node in nodes {
+        ready(&url(node)).await.wrap_err_with(|| format!("{} does not serve", node.name))?;
+    }
+    let first = nodes.first().ok_or_eyre("no node")?;
+    let genesis = oceanid_contracts::genesis::commitment(spec);
+    let config = ConfigOut {
+        l1,
+        l2: L2Endpoints { chain_id: spec.chain_id, http: url(first), ws: format!("ws://{}", first.config.rpc.listen) },
+        follower: nodes.iter().find(|node| node.role == "follower").map(|node| FollowerEndpoints { http: url(node) }),
+        nodes: nodes
+            .iter()
+            .map(|node| NodeEndpoint {
+                name: node.name.clone(),
+                role: node.role.to_owned(),
+                http: url(node),
+                data_dir: node.config.data_dir.clone(),
+                pid_file: args.processes.then(|| pid_file(&node.file)),
+            })
+            .collect(),
+        genesis_hash: genesis.hash,
+        challenge_window: spec.timing.challenge_window,
+        accounts: dev_accounts(),
+        contracts: Addresses::new(&spec.l1),
+    };
+    if let Some(file) = &args.config_out {
+        config.write(file).wrap_err_with(|| format!("cannot write {}", file.display()))?;
+    }
+    output::line(&config.banner());
+    output::progress(&format!("ready in {:.1} s; stop with Ctrl-C", started.elapsed().as_secs_f64()));
+    std::future::pending().await
+}
+
+async fn ready(url: &str) -> eyre::Result<()> {
+    use alloy_provider::Provider;
+    let provider = connect(url)?;
+    let waiting = Instant::now();
+    loop {
+        match provider.get_block_number().await {
+            Ok(_) => return Ok(()),
+            Err(error) if waiting.elapsed() > READY_PATIENCE => return Err(error.into()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// Waits until a node has stopped by itself.
+async fn failure(running: &mut Running) -> eyre::Error {
+    match running {
+        Running::Inside(nodes) => {
+            let mut waits = tokio::task::JoinSet::new();
+            for node in nodes.iter() {
+                let (role, address, stopped) = (node.role(), node.rpc_address(), node.stopped());
+                waits.spawn(async move { (role, address, stopped.await) });
+            }
+            match waits.join_next().await {
+                Some(Ok((role, address, reason))) => eyre::eyre!("the {role} at {address} stopped: {reason}"),
+                _ => eyre::eyre!("a node stopped"),
+            }
+        }
+        Running::Processes(processes) => processes.failed().await,
+    }
+}
+
+async fn l1_failure(embedded: Option<&EmbeddedL1>) -> eyre::Error {
+    let Some(l1) = embedded else { return std::future::pending().await };
+    let mut failure = l1.failure();
+    match failure.wait_for(Option::is_some).await {
+        Ok(reason) => eyre::eyre!("the embedded L1 stopped: {}", reason.as_deref().unwrap_or_default()),
+        Err(_) => eyre::eyre!("the embedded L1 stopped"),
+    }
+}

@@ -1,0 +1,353 @@
+//! Start and stop of a node.
+
+use crate::config::{ConfigError, NodeConfig, SequencerSection};
+use crate::keys::{KeyFile, KeyFileError};
+use crate::status::{Role, Status};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::Bytes;
+use alloy_signer_local::PrivateKeySigner;
+use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
+use oceanid_derive::{Follower, FollowerConfig};
+use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
+use oceanid_primitives::{ChainSpec, L1View, SpecError};
+use oceanid_rpc::{Backend, RpcConfig, RpcServer};
+use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
+use oceanid_settlement::{
+    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Certificate, L1Client, L1Watcher, PosterConfig, Task, WatcherConfig,
+    anchor,
+};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast::error::RecvError, watch};
+
+/// Longest wait for the first contact with L1.
+const L1_PATIENCE: Duration = Duration::from_secs(20);
+/// Head start of one committee member over the next in posting a batch.
+const POSTER_STAGGER: Duration = Duration::from_secs(6);
+/// A batch transaction that L1 has not mined after this long is replaced with a higher fee.
+const REPLACE_AFTER: Duration = Duration::from_secs(36);
+/// Threads of the consensus runtime.
+const CONSENSUS_THREADS: usize = 2;
+/// L1 blocks below the settled origin that stay in memory, for a reorganisation's sake.
+const L1_MARGIN: u64 = 64;
+
+/// Why a node does not start, one line each.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The specification cannot be read, or is not one; the text names the key.
+    #[error("chain spec {path}: {message}")]
+    SpecFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The specification breaks a limit.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// Store and state.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Keys.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// A key that is none.
+    #[error("key file {path}: {message}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// L1 is not usable.
+    #[error("{0}")]
+    L1(String),
+    /// Consensus.
+    #[error(transparent)]
+    Sequencer(#[from] oceanid_sequencer::StartError),
+    /// RPC.
+    #[error(transparent)]
+    Rpc(#[from] oceanid_rpc::StartError),
+}
+
+/// Reads and checks a chain specification.
+pub fn load_spec(path: &Path) -> Result<ChainSpec, NodeError> {
+    let file_error = |message: String| NodeError::SpecFile { path: path.to_path_buf(), message };
+    let text = std::fs::read(path).map_err(|error| file_error(error.to_string()))?;
+    let spec: ChainSpec = serde_json::from_slice(&text).map_err(|error| file_error(error.to_string()))?;
+    spec.validate()?;
+    Ok(spec)
+}
+
+/// A running node.
+pub struct Node {
+    ledger: Ledger,
+    role: Role,
+    rpc: RpcServer,
+    tasks: Vec<Task>,
+    stopped: watch::Receiver<Option<String>>,
+}
+
+impl core::fmt::Debug for Node {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Node").field("role", &self.role()).field("rpc", &self.rpc.address()).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Starts a node; returns once it serves RPC.
+    pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        config.check()?;
+        let spec = Arc::new(load_spec(&config.spec)?);
+        let keys = config.sequencer.as_ref().map(|sequencer| keys(&sequencer.key_file)).transpose()?;
+
+        // L1 must be the right chain and able to verify certificates before anything is opened.
+        let client = L1Client::new(&config.l1.http).map_err(|error| NodeError::L1(error.to_string()))?;
+        client.check(&spec).await.map_err(|error| NodeError::L1(error.to_string()))?;
+        client.check_bls().await.map_err(|error| NodeError::L1(error.to_string()))?;
+        let beacon = config.l1.beacon.as_deref().map(BeaconClient::new).transpose().map_err(|error| NodeError::L1(error.to_string()))?;
+
+        let ledger = Ledger::open(&config.data_dir.join("chain"), Arc::clone(&spec), ledger_config(&config))?;
+        let poll = Duration::from_millis(config.l1.poll_ms);
+        let anchor = anchor(&ledger).map_err(|error| NodeError::L1(error.to_string()))?;
+        let (watcher, watching) = L1Watcher::start(client.clone(), Arc::clone(&spec), WatcherConfig { anchor, poll });
+        watcher.ready(L1_PATIENCE).await.map_err(NodeError::L1)?;
+        let reader = BatchReader::new(client.clone(), beacon, spec.l1.rollup);
+
+        let pool_rules = PoolConfig::new(PoolRules::Rollup, spec.chain_id, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
+        let pool = Arc::new(Pool::new(pool_rules, Arc::new(StoreState::rollup(ledger.store().clone(), Arc::clone(&spec)))));
+        let mut tasks = vec![watching, Task::spawn(feed_pool(ledger.clone(), Arc::clone(&pool)))];
+
+        let (stop, stopped) = watch::channel(None);
+        let role = match (&config.sequencer, keys) {
+            (Some(section), Some(keys)) => {
+                let parts = Parts { spec: &spec, ledger: &ledger, pool: &pool, client, watcher: &watcher, reader, poll };
+                start_sequencer(&config, section, keys, parts, stop, &mut tasks)?
+            }
+            _ => {
+                let (follower, following) =
+                    Follower::start(ledger.clone(), client, watcher.clone(), reader, FollowerConfig { poll });
+                tasks.push(Task::spawn(prune_followed(follower.clone(), watcher.clone())));
+                tasks.push(Task::spawn(watch_task(following, "the follower", stop)));
+                Role::Follower { follower }
+            }
+        };
+        let status = Arc::new(Status::new(ledger.clone(), watcher, role.clone()));
+        let rpc = RpcServer::start(RpcConfig::new(config.rpc.listen), Backend::rollup(ledger.clone(), pool, status)).await?;
+        Ok(Self { ledger, role, rpc, tasks, stopped })
+    }
+
+    /// Address of the RPC server.
+    pub const fn rpc_address(&self) -> SocketAddr {
+        self.rpc.address()
+    }
+
+    /// The chain.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// `sequencer` or `follower`.
+    pub const fn role(&self) -> &'static str {
+        self.role.name()
+    }
+
+    /// Resolves when the node has stopped by itself, and says why. The future does not borrow the node.
+    pub fn stopped(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut stopped = self.stopped.clone();
+        async move {
+            match stopped.wait_for(Option::is_some).await {
+                Ok(reason) => reason.clone().unwrap_or_default(),
+                Err(_) => "the node's tasks have ended".to_owned(),
+            }
+        }
+    }
+
+    /// Stops serving, then voting, then everything else. What was acknowledged is durable with or without this.
+    pub async fn shutdown(self) {
+        self.rpc.stop().await;
+        if let Role::Sequencer { sequencer, .. } = self.role {
+            // The task that watches the sequencer holds a clone; once the tasks are gone this one is the last.
+            drop(self.tasks);
+            let joined = tokio::task::spawn_blocking(move || {
+                if let Some(sequencer) = Arc::into_inner(sequencer) {
+                    sequencer.shutdown();
+                }
+            });
+            if joined.await.is_err() {
+                tracing::warn!("stopping consensus panicked");
+            }
+        }
+    }
+}
+
+fn ledger_config(config: &NodeConfig) -> LedgerConfig {
+    let mut ledger = if config.sequencer.is_some() { LedgerConfig::default() } else { oceanid_derive::ledger_config() };
+    ledger.store.history = config.history;
+    ledger
+}
+
+struct Keys {
+    node: NodeKeys,
+    poster: PrivateKeySigner,
+}
+
+fn keys(path: &Path) -> Result<Keys, NodeError> {
+    let file = KeyFile::load(path)?;
+    let wrong = |message: String| NodeError::Key { path: path.to_path_buf(), message };
+    let node = NodeKeys::from_seeds(&file.identity.0, &file.bls.0).map_err(|error| wrong(error.to_string()))?;
+    let poster = PrivateKeySigner::from_bytes(&file.poster).map_err(|error| wrong(format!("`poster`: {error}")))?;
+    Ok(Keys { node, poster })
+}
+
+/// What a sequencer is built from.
+struct Parts<'a> {
+    spec: &'a Arc<ChainSpec>,
+    ledger: &'a Ledger,
+    pool: &'a Arc<Pool>,
+    client: L1Client,
+    watcher: &'a L1Watcher,
+    reader: BatchReader,
+    poll: Duration,
+}
+
+fn start_sequencer(
+    config: &NodeConfig,
+    section: &SequencerSection,
+    keys: Keys,
+    parts: Parts<'_>,
+    stop: watch::Sender<Option<String>>,
+    tasks: &mut Vec<Task>,
+) -> Result<Role, NodeError> {
+    let Parts { spec, ledger, pool, client, watcher, reader, poll } = parts;
+    let identity = keys.node.identity();
+    let poster = PosterConfig {
+        key: keys.poster,
+        identity,
+        da: DaPolicy::Fixed(section.da),
+        max_age: Duration::from_secs(section.batch_age_seconds),
+        stagger: POSTER_STAGGER,
+        replace_after: REPLACE_AFTER,
+    };
+    let (batcher, batching) = Batcher::start(
+        client,
+        Arc::clone(spec),
+        Arc::new(ledger.clone()),
+        watcher.clone(),
+        reader,
+        BatcherConfig::new(Some(poster), l1_certificate, poll),
+    );
+
+    let consensus = ConsensusConfig::from_spec(spec, ledger.genesis_hash());
+    let limits = BuildLimits { max_bytes: consensus.max_block_bytes };
+    let full = batcher.clone();
+    let l1: Arc<dyn L1View> = Arc::new(watcher.clone());
+    let execution = LedgerExecution::new(ledger.clone(), Arc::clone(pool), l1, limits)
+        .with_gate(Arc::new(move || !full.backlog_full()));
+    let gossiped = Arc::clone(pool);
+    let sequencer = Arc::new(Sequencer::start(
+        SequencerConfig {
+            keys: keys.node,
+            listen: section.listen,
+            peers: section.peers.clone(),
+            directory: config.data_dir.join("sequencer"),
+            consensus,
+            threads: CONSENSUS_THREADS,
+        },
+        execution,
+        Arc::new(move |transactions: Vec<Bytes>| {
+            for raw in transactions {
+                if let Err(error) = gossiped.add_raw(&raw, Origin::Remote) {
+                    tracing::debug!(%error, "gossiped transaction refused");
+                }
+            }
+        }),
+    )?);
+    tasks.push(Task::spawn(gossip(Arc::clone(pool), Arc::clone(&sequencer))));
+    tasks.push(Task::spawn(wake_on_l1(watcher.clone(), ledger.clone(), Arc::clone(&sequencer))));
+    let watched = Arc::clone(&sequencer);
+    tasks.push(Task::spawn(async move {
+        watched.stopped().await;
+        let reason = watched.status().failure.unwrap_or_else(|| "consensus has stopped; its last log lines say why".to_owned());
+        stop.send_replace(Some(reason));
+    }));
+    tasks.push(batching);
+    Ok(Role::Sequencer { sequencer, batcher, identity })
+}
+
+/// The stored form of a certificate, in the form L1 takes.
+fn l1_certificate(stored: &[u8]) -> Result<L1Certificate, String> {
+    let certificate = Certificate::decode(stored).map_err(|error| error.to_string())?;
+    let l1 = certificate.to_l1().map_err(|error| error.to_string())?;
+    Ok(L1Certificate { view: l1.view, parent_view: l1.parent_view, signers: l1.signers, signature: Bytes::copy_from_slice(l1.signature.as_slice()) })
+}
+
+/// Keeps the pool at the committed head.
+async fn feed_pool(ledger: Ledger, pool: Arc<Pool>) {
+    let mut commits = ledger.subscribe();
+    loop {
+        match commits.recv().await {
+            Ok(committed) => pool.on_committed(&committed),
+            // The pool reads the newest state at the next commit; what it missed only stays in it a little longer.
+            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "the pool missed commits"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Wakes the leader at every transaction and hands those that arrived here to the other sequencers.
+async fn gossip(pool: Arc<Pool>, sequencer: Arc<Sequencer>) {
+    let mut accepted = pool.subscribe();
+    let node = sequencer.node();
+    drop(sequencer);
+    loop {
+        match accepted.recv().await {
+            Ok(transaction) => {
+                if transaction.origin() == Origin::Local {
+                    // A full queue is no loss: this node still holds the transaction.
+                    let _ = node.gossip().broadcast(transaction.envelope().encoded_2718().into());
+                }
+                node.wake();
+            }
+            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "transactions were accepted faster than they could be gossiped"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Wakes the leader, and blocks that wait for L1, at every new L1 block; forgets L1 blocks that are settled.
+async fn wake_on_l1(watcher: L1Watcher, ledger: Ledger, sequencer: Arc<Sequencer>) {
+    let mut changes = watcher.subscribe();
+    let node = sequencer.node();
+    drop(sequencer);
+    while changes.changed().await.is_ok() {
+        node.wake();
+        if let Ok(needed) = anchor(&ledger) {
+            watcher.prune_below(needed.number.saturating_sub(L1_MARGIN));
+        }
+    }
+}
+
+/// Forgets L1 blocks whose postings the follower has read.
+async fn prune_followed(follower: Follower, watcher: L1Watcher) {
+    let mut changes = follower.subscribe();
+    while changes.changed().await.is_ok() {
+        let status = changes.borrow_and_update().clone();
+        if status.target <= status.head {
+            watcher.prune_below(status.l1.saturating_sub(L1_MARGIN));
+        }
+    }
+}
+
+/// Says that an actor ended, which none does but on a fatal error.
+async fn watch_task(task: Task, name: &'static str, stop: watch::Sender<Option<String>>) {
+    while !task.is_finished() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    stop.send_replace(Some(format!("{name} has stopped; its last log lines say why")));
+}

@@ -1,0 +1,134 @@
+//! What a node tells of itself over RPC: role, progress, and why it waits.
+
+use alloy_primitives::B256;
+use oceanid_chain::Ledger;
+use oceanid_derive::Follower;
+use oceanid_primitives::L1View;
+use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, Waiting};
+use oceanid_sequencer::Sequencer;
+use oceanid_settlement::{Batcher, L1Watcher};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// A node this many blocks behind the tip it knows of says that it is syncing.
+const SYNC_SLACK: u64 = 8;
+
+/// What a node does besides serving.
+#[derive(Clone)]
+pub(crate) enum Role {
+    Sequencer { sequencer: Arc<Sequencer>, batcher: Batcher, identity: B256 },
+    Follower { follower: Follower },
+}
+
+impl Role {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Sequencer { .. } => "sequencer",
+            Self::Follower { .. } => "follower",
+        }
+    }
+}
+
+/// Implementation of the RPC's [`NodeStatus`].
+pub(crate) struct Status {
+    ledger: Ledger,
+    watcher: L1Watcher,
+    role: Role,
+    started_at: u64,
+    /// Since when each reason for waiting has been seen without a break.
+    since: Mutex<BTreeMap<String, Instant>>,
+}
+
+impl Status {
+    pub(crate) fn new(ledger: Ledger, watcher: L1Watcher, role: Role) -> Self {
+        let started_at = ledger.head().number();
+        Self { ledger, watcher, role, started_at, since: Mutex::default() }
+    }
+
+    fn l1_ref(&self, number: u64) -> L1Ref {
+        L1View::block(&self.watcher, number).map_or(L1Ref { number, ..L1Ref::default() }, |block| L1Ref {
+            hash: block.hash,
+            number: block.number,
+            parent_hash: block.parent_hash,
+            timestamp: block.timestamp,
+        })
+    }
+
+    /// The reasons of all parts, with how long each has lasted.
+    fn waiting(&self, reasons: Vec<(String, &str)>) -> Vec<Waiting> {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.retain(|known, _| reasons.iter().any(|(reason, _)| reason == known));
+        reasons
+            .into_iter()
+            .map(|(reason, remedy)| {
+                let start = since.entry(reason.clone()).or_insert_with(Instant::now);
+                let for_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Waiting { reason, remedy: remedy.to_owned(), for_ms }
+            })
+            .collect()
+    }
+}
+
+impl NodeStatus for Status {
+    fn peers(&self) -> usize {
+        match &self.role {
+            Role::Sequencer { sequencer, .. } => sequencer.status().committee_size.saturating_sub(1),
+            Role::Follower { .. } => 0,
+        }
+    }
+
+    fn syncing(&self) -> Option<SyncProgress> {
+        let current = self.ledger.head().number();
+        let highest = match &self.role {
+            Role::Sequencer { sequencer, .. } => sequencer.status().tip,
+            Role::Follower { follower } => follower.status().target,
+        };
+        (highest > current + SYNC_SLACK).then_some(SyncProgress { starting: self.started_at, current, highest })
+    }
+
+    fn l1(&self) -> L1Heads {
+        let status = self.watcher.status();
+        let origin = status.newest_origin.map_or(0, |origin| origin.number);
+        let deep = self.l1_ref(origin);
+        L1Heads { current: deep, head: L1Ref { number: status.head, ..self.l1_ref(status.head) }, safe: deep, finalized: deep }
+    }
+
+    fn report(&self) -> StatusReport {
+        let l1 = self.watcher.status();
+        let mut reasons = Vec::new();
+        if let Some(waiting) = l1.waiting.clone().or(l1.last_error.clone()) {
+            reasons.push((waiting, "check the L1 endpoint in `l1.http`"));
+        }
+        let (consensus, settlement) = match &self.role {
+            Role::Sequencer { sequencer, batcher, identity } => {
+                let (votes, posts) = (sequencer.status(), batcher.status());
+                if let Some(failure) = &votes.failure {
+                    reasons.push((failure.clone(), "restart the node; if it fails again, its log says which file or block is at fault"));
+                }
+                if posts.backlog_full {
+                    let backlog = format!("{} blocks wait to be posted on L1: no transaction is taken until some are", posts.backlog_blocks);
+                    reasons.push((backlog, "fund the posters' L1 accounts, check L1"));
+                }
+                if let Some(waiting) = posts.waiting.clone().or(posts.last_error.clone()) {
+                    reasons.push((waiting, "check the poster's L1 account and the L1 endpoint"));
+                }
+                let consensus = json!({
+                    "identity": identity, "epoch": votes.epoch, "voting": votes.voting, "committeeSize": votes.committee_size,
+                    "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().records().len(),
+                });
+                (Some(consensus), json!(posts))
+            }
+            Role::Follower { follower } => {
+                let status = follower.status();
+                if let Some(waiting) = status.waiting.clone().or(status.last_error.clone()) {
+                    reasons.push((waiting, "a batch may have to be posted again (`Rollup.repostData`), or the beacon endpoint `l1.beacon` is missing"));
+                }
+                (None, json!(status))
+            }
+        };
+        let settlement = json!({ "l1": l1, "batches": settlement });
+        StatusReport { role: self.role.name().to_owned(), waiting: self.waiting(reasons), consensus, settlement: Some(settlement) }
+    }
+}
