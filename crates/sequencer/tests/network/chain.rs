@@ -13,6 +13,8 @@ use oceanid_primitives::{Block, Committee, Header, HeaderExtension, SealedBlock,
 use oceanid_sequencer::{Execution, FinalizeError, ProposalContext, ProposeError, Verdict};
 use parking_lot::Mutex;
 
+use crate::sim::TestChain;
+
 /// Committees by the first epoch they serve.
 pub(crate) type Schedule = Arc<BTreeMap<u64, Committee>>;
 
@@ -69,22 +71,6 @@ impl LightChain {
         }
     }
 
-    /// Finalised blocks with their certificates, from genesis.
-    pub(crate) fn finalized(&self) -> Vec<(Arc<SealedBlock>, Option<Bytes>)> {
-        self.state.lock().finalized.clone()
-    }
-
-    pub(crate) fn height(&self) -> u64 {
-        self.state.lock().finalized.len() as u64 - 1
-    }
-
-    /// What execution was not asked to keep after a crash.
-    pub(crate) fn forget_unfinalized(&self) {
-        let mut state = self.state.lock();
-        let finalized: Vec<B256> = state.finalized.iter().map(|(block, _)| block.hash()).collect();
-        state.executed.retain(|hash, _| finalized.contains(hash));
-    }
-
     fn next_committee_id(&self, epoch: u64) -> u64 {
         committee_at(&self.schedule, epoch + 1).id
     }
@@ -100,6 +86,18 @@ impl LightChain {
             ..Header::default()
         };
         SealedBlock::new(Block { header, body })
+    }
+}
+
+impl TestChain for LightChain {
+    fn finalized(&self) -> Vec<(Arc<SealedBlock>, Option<Bytes>)> {
+        self.state.lock().finalized.clone()
+    }
+
+    fn crash(&self) {
+        let mut state = self.state.lock();
+        let finalized: Vec<B256> = state.finalized.iter().map(|(block, _)| block.hash()).collect();
+        state.executed.retain(|hash, _| finalized.contains(hash));
     }
 }
 

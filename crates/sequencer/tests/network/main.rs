@@ -2,6 +2,8 @@
 
 mod byzantine;
 mod chain;
+#[cfg(feature = "ledger")]
+mod ledger;
 mod scenarios;
 mod sim;
 mod tcp;

@@ -9,7 +9,7 @@ use oceanid_sequencer::EvidenceKind;
 
 use crate::{
     byzantine::equivocate,
-    sim::{PrintOnPanic, Setup, Sim, disks, link, set_busy, twice},
+    sim::{PrintOnPanic, Setup, Sim, TestChain as _, light_disks, link, set_busy, twice},
 };
 
 #[test]
@@ -196,7 +196,7 @@ fn all_crash_at_once_again_and_again_and_lose_nothing_final() {
     let _guard = PrintOnPanic(seed);
     let setup = Setup { epoch_length: 12, link: link(25, 10, 0.98), ..Setup::committee_of(4) };
     let run = || {
-        let disks = disks(&setup);
+        let disks = light_disks(&setup);
         let mut checkpoint: Option<deterministic::Checkpoint> = None;
         let mut last = 0;
         for round in 1..=5u64 {
@@ -215,7 +215,7 @@ fn all_crash_at_once_again_and_again_and_lose_nothing_final() {
                 (0..4).map(|index| sim.height(index)).max().expect("nodes")
             });
             for disk in &disks {
-                disk.chain.forget_unfinalized();
+                disk.chain.crash();
             }
             assert!(height >= last + 7);
             last = height;

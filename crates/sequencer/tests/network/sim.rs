@@ -18,9 +18,9 @@ use commonware_p2p::{
 };
 use commonware_runtime::{Clock as _, Handle, Runner as _, Spawner as _, Supervisor as _, deterministic};
 use commonware_utils::{NZUsize, Probability, ordered::Map};
-use oceanid_primitives::{Committee, HeaderExtension, Member};
+use oceanid_primitives::{Committee, HeaderExtension, Member, SealedBlock};
 use oceanid_sequencer::{
-    ConsensusConfig, EvidenceLog, NodeKeys, Timing,
+    ConsensusConfig, EvidenceLog, Execution, NodeKeys, Timing,
     node::{self, CHANNELS, Channels, Node, NodeConfig, max_message_bytes, quota},
     types::Identity,
     verify_certificate,
@@ -142,38 +142,51 @@ impl AddressableManager for EveryoneTracked {
     }
 }
 
+/// A chain a network can be checked on.
+pub(crate) trait TestChain: Execution {
+    /// Finalised blocks with their certificates, from genesis.
+    fn finalized(&self) -> Vec<(Arc<SealedBlock>, Option<Bytes>)>;
+
+    fn height(&self) -> u64 {
+        self.head().number()
+    }
+
+    /// Loses what a crash of the process loses.
+    fn crash(&self);
+}
+
 /// What a node leaves behind when it crashes.
 #[derive(Clone)]
-pub(crate) struct Disk {
-    pub chain: LightChain,
+pub(crate) struct Disk<C = LightChain> {
+    pub chain: C,
     pub evidence: EvidenceLog,
     pub heard: Arc<Mutex<Vec<Bytes>>>,
 }
 
-pub(crate) fn disks(setup: &Setup) -> Vec<Disk> {
+pub(crate) fn light_disks(setup: &Setup) -> Vec<Disk> {
     let schedule = schedule(setup);
-    (0..setup.nodes)
-        .map(|_| Disk {
-            chain: LightChain::new(schedule.clone(), setup.epoch_length, 0),
-            evidence: EvidenceLog::in_memory(),
-            heard: Arc::default(),
-        })
-        .collect()
+    (0..setup.nodes).map(|_| Disk::new(LightChain::new(schedule.clone(), setup.epoch_length, 0))).collect()
+}
+
+impl<C> Disk<C> {
+    pub(crate) fn new(chain: C) -> Self {
+        Self { chain, evidence: EvidenceLog::in_memory(), heard: Arc::default() }
+    }
 }
 
 /// A network under test.
-pub(crate) struct Sim {
+pub(crate) struct Sim<C = LightChain> {
     pub context: deterministic::Context,
     pub oracle: Oracle,
     pub setup: Setup,
-    pub disks: Vec<Disk>,
+    pub disks: Vec<Disk<C>>,
     pub nodes: Vec<Option<(Node, Handle<()>)>>,
     schedule: Schedule,
 }
 
-impl Sim {
+impl<C: TestChain> Sim<C> {
     /// Links everybody and starts nobody.
-    pub(crate) async fn new(context: deterministic::Context, setup: Setup, disks: Vec<Disk>) -> Self {
+    pub(crate) async fn new(context: deterministic::Context, setup: Setup, disks: Vec<Disk<C>>) -> Self {
         let identities: Vec<_> = (0..setup.nodes).map(identity).collect();
         let config = simulated::Config {
             max_size: max_message_bytes(&consensus_config(&setup)),
@@ -252,7 +265,7 @@ impl Sim {
     pub(crate) fn crash(&mut self, index: usize) {
         let (_, handle) = self.nodes[index].take().expect("the node runs");
         handle.abort();
-        self.disks[index].chain.forget_unfinalized();
+        self.disks[index].chain.crash();
     }
 
     pub(crate) fn height(&self, index: usize) -> u64 {
@@ -314,24 +327,33 @@ impl Sim {
     }
 }
 
-/// Runs a scenario twice from one seed: the audit of every scheduling decision, message and storage operation must agree.
+/// Runs a scenario over light chains twice from one seed.
 pub(crate) fn twice<F, Fut>(seed: u64, setup: Setup, scenario: F)
 where
     F: Fn(Sim) -> Fut,
     Fut: Future<Output = Sim>,
 {
+    twice_on(seed, setup, light_disks, scenario);
+}
+
+/// Runs a scenario twice from one seed: the audit of every scheduling decision, message and storage operation must agree.
+pub(crate) fn twice_on<C, D, F, Fut>(seed: u64, setup: Setup, make: D, scenario: F)
+where
+    C: TestChain,
+    D: Fn(&Setup) -> Vec<Disk<C>>,
+    F: Fn(Sim<C>) -> Fut,
+    Fut: Future<Output = Sim<C>>,
+{
     let run = || {
         let config = deterministic::Config::new().with_seed(seed).with_timeout(Some(2 * PATIENCE));
         deterministic::Runner::new(config).start(|context| {
-            let disks = disks(&setup);
-            let setup = setup.clone();
-            let scenario = &scenario;
+            let (setup, disks, scenario) = (setup.clone(), make(&setup), &scenario);
             async move {
                 let auditor = context.auditor();
                 let sim = Sim::new(context, setup, disks).await;
                 let sim = scenario(sim).await;
                 sim.check();
-                let heads: Vec<B256> = sim.disks.iter().map(|disk| disk.chain.finalized().last().expect("genesis").0.hash()).collect();
+                let heads: Vec<B256> = sim.disks.iter().map(|disk| disk.chain.head().hash()).collect();
                 (auditor.state(), heads)
             }
         })

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::{
     chain::LightChain,
-    sim::{Setup, consensus_config, keys, schedule},
+    sim::{Setup, TestChain as _, consensus_config, keys, schedule},
 };
 
 fn free_port() -> SocketAddr {
@@ -68,7 +68,7 @@ fn four_nodes_agree_over_tcp_restart_and_gossip() {
         assert!(sequencer.evidence().records().is_empty());
         sequencer.shutdown();
     }
-    let finalized: Vec<_> = chains.iter().map(LightChain::finalized).collect();
+    let finalized: Vec<_> = chains.iter().map(|chain| chain.finalized()).collect();
     for chain in &finalized[1..] {
         for ((left, _), (right, _)) in finalized[0].iter().zip(chain) {
             assert_eq!(left.hash(), right.hash());
