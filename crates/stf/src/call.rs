@@ -1,10 +1,11 @@
 //! Executing outside of a block: `eth_call`, gas estimation, access lists, and replaying one transaction under a tracer.
 
 use crate::executor::{EvmContext, config, machine, tx_error};
-use crate::handler::RulesHandler;
+use crate::handler::{RulesHandler, fail_deposit};
 use crate::tx::tx_env;
 use crate::{BlockEnv, InvalidTx, L1Prices, Rules, StateDiff, StateReader, TxError, l1_data_fee};
 use alloc::vec::Vec;
+use alloy_consensus::Transaction;
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::AccessList;
 use alloy_eips::eip7702::SignedAuthorization;
@@ -12,7 +13,7 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use oceanid_primitives::{TxEnvelope, TxType};
 use revm::context::TxEnv;
 use revm::context::either::Either;
-use revm::context::result::{ExecutionResult, HaltReason};
+use revm::context::result::{ExecutionResult, HaltReason, OutOfGasError};
 use revm::context_interface::JournalTr;
 use revm::inspector::{Inspector, InspectorHandler, NoOpInspector};
 use revm::interpreter::interpreter::EthInterpreter;
@@ -97,18 +98,23 @@ pub fn call_with_inspector<'a, R: StateReader, I: Inspector<EvmContext<'a, R>, E
 /// Executes one transaction of a block over the state just before it, under an inspector, with every check of a block on.
 ///
 /// To trace transaction `n`: begin with what [`crate::BlockExecutor::new`] did (its diff is the block-start system calls),
-/// then replay `0..=n`, applying each diff to an [`crate::Overlay`]. The room left in the block is not checked, since the
-/// block is known to be valid.
+/// then replay `0..=n`, applying each diff to an [`crate::Overlay`]. `gas_left` is what the transactions before it left of the
+/// block's gas limit: a deposit above it is recorded without running, a signed transaction above it is an error.
 pub fn replay<'a, R: StateReader, I: Inspector<EvmContext<'a, R>, EthInterpreter>>(
     rules: Rules,
     chain_id: u64,
     env: BlockEnv,
     reader: &'a R,
+    gas_left: u64,
     tx: &TxEnvelope,
     sender: Address,
     inspector: I,
 ) -> Result<CallOutcome, TxError<R::Error>> {
     let deposit = tx.as_deposit();
+    let fits = tx.gas_limit() <= gas_left;
+    if !fits && deposit.is_none() {
+        return Err(TxError::GasLimit { limit: tx.gas_limit(), left: gas_left });
+    }
     let l1_fee = match rules {
         Rules::Rollup(rollup) if deposit.is_none() && !rollup.l1_data_fee.is_free() => {
             let prices = L1Prices::read(reader).map_err(TxError::State)?;
@@ -123,7 +129,12 @@ pub fn replay<'a, R: StateReader, I: Inspector<EvmContext<'a, R>, EthInterpreter
     machine.ctx.tx = tx_env(tx, sender);
     machine.ctx.chain.l1_fee = l1_fee;
     machine.ctx.chain.mint = deposit.map_or(0, |deposit| deposit.mint);
-    let result = RulesHandler::new().inspect_run(&mut machine).map_err(tx_error)?;
+    let result = if fits {
+        RulesHandler::new().inspect_run(&mut machine)
+    } else {
+        fail_deposit(&mut machine.ctx, HaltReason::OutOfGas(OutOfGasError::Basic), 0)
+    }
+    .map_err(tx_error)?;
     let state = machine.ctx.journaled_state.finalize();
     let diff = machine.ctx.journaled_state.database.diff(&state);
     Ok(CallOutcome { result, state, diff, l1_fee })

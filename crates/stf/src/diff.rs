@@ -2,7 +2,6 @@
 
 use crate::AccountState;
 use alloc::collections::BTreeMap;
-use alloy_genesis::GenesisAccount;
 use alloy_primitives::map::{AddressMap, B256Map, HashMap};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use oceanid_trie::{HashedAccount, HashedState, HashedStorage};
@@ -30,34 +29,6 @@ pub struct StorageDiff {
 }
 
 impl StateDiff {
-    /// The whole state of a genesis allocation, as changes to [`crate::EmptyState`]. Empty accounts (EIP-161) are left out.
-    pub fn genesis<'a>(alloc: impl IntoIterator<Item = (&'a Address, &'a GenesisAccount)>) -> Self {
-        let mut diff = Self::default();
-        for (address, genesis) in alloc {
-            let code = genesis.code.clone().unwrap_or_default();
-            let code_hash = keccak256(&code);
-            let account = AccountState { nonce: genesis.nonce.unwrap_or_default(), balance: genesis.balance, code_hash };
-            if account.is_empty() {
-                continue;
-            }
-            diff.accounts.insert(*address, Some(account));
-            if !code.is_empty() {
-                diff.codes.insert(code_hash, code);
-            }
-            let slots: HashMap<U256, U256> = genesis
-                .storage
-                .iter()
-                .flatten()
-                .map(|(slot, value)| (U256::from_be_bytes(slot.0), U256::from_be_bytes(value.0)))
-                .filter(|(_, value)| !value.is_zero())
-                .collect();
-            if !slots.is_empty() {
-                diff.storage.insert(*address, StorageDiff { wiped: false, slots });
-            }
-        }
-        diff
-    }
-
     /// True when nothing changed.
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty() && self.storage.is_empty() && self.codes.is_empty()

@@ -82,12 +82,11 @@ where
         validate_account_nonce_and_code_with_components(&sender.account().info, tx, cfg)?;
         let balance = *sender.balance();
         tx.ensure_enough_balance(balance)?;
-        let after_l1_fee = balance.saturating_sub(U256::from(l1_fee));
-        let left = calculate_caller_fee(after_l1_fee, tx, block, cfg).map_err(|reason| match reason {
-            InvalidTransaction::LackOfFundForMaxFee { fee, .. } => InvalidTx::L1Fee { cost: *fee, l1_fee, balance },
-            other => InvalidTx::Evm(other),
-        });
-        sender.set_balance(left.map_err(EVMError::Transaction)?);
+        let cost = tx.max_balance_spending()?;
+        let too_much = || EVMError::Transaction(InvalidTx::L1Fee { cost, l1_fee, balance });
+        let after_l1_fee = balance.checked_sub(U256::from(l1_fee)).ok_or_else(too_much)?;
+        let left = calculate_caller_fee(after_l1_fee, tx, block, cfg).map_err(|_| too_much())?;
+        sender.set_balance(left);
         if tx.kind().is_call() {
             sender.bump_nonce();
         }

@@ -74,10 +74,11 @@ fn inspectors_of_the_library_work() {
     assert!(list.0.iter().any(|item| item.address == BOB && item.storage_keys.len() == 1), "{list:?}");
 }
 
-/// A block with a deposit, a transfer and a call.
+/// A block with deposits (one that cannot fit), a transfer and calls.
 fn sample_block() -> Vec<TxEnvelope> {
     let to = |nonce, to| seal(TxEip1559 { nonce, to: TxKind::Call(to), value: U256::from(3), ..tx() });
-    vec![TxDeposit { mint: 100, ..deposit() }.into(), to(1, BOB), to(2, CONTRACT), to(3, CONTRACT)]
+    let oversized = TxDeposit { mint: 7, gas_limit: env().gas_limit + 1, ..deposit() };
+    vec![TxDeposit { mint: 100, ..deposit() }.into(), oversized.into(), to(2, BOB), to(3, CONTRACT), to(4, CONTRACT)]
 }
 
 #[test]
@@ -97,12 +98,13 @@ fn replaying_one_by_one_is_the_block() {
     single.apply(BlockExecutor::new(rules, CHAIN_ID, env(), &world).unwrap().finish().diff);
     for tx in sample_block() {
         executor.inspector_mut().fuse();
+        let gas_left = executor.gas_left();
         let inspected = executor.inspect(&tx, ALICE).unwrap();
-        assert!(!executor.inspector_mut().traces().nodes().is_empty());
-        let replayed = replay(rules, CHAIN_ID, env(), &single, &tx, ALICE, &mut TracingInspector::default()).unwrap();
+        let replayed = replay(rules, CHAIN_ID, env(), &single, gas_left, &tx, ALICE, &mut TracingInspector::default()).unwrap();
         assert_eq!((replayed.result.tx_gas_used(), replayed.l1_fee), (inspected.gas_used, inspected.l1_fee));
         single.apply(replayed.diff);
     }
+    assert!(!executor.inspector_mut().traces().nodes().is_empty());
     let whole = Overlay::new(&world).with_layer(executor.finish().diff);
     assert_eq!(whole.layers, single.layers);
 }

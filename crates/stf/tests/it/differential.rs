@@ -10,6 +10,7 @@ use oceanid_stf::revm::context::result::ExecutionResult;
 use oceanid_stf::revm::context::{BlockEnv as EvmBlock, Context, TxEnv};
 use oceanid_stf::revm::context_interface::block::BlobExcessGasAndPrice;
 use oceanid_stf::revm::database::CacheDB;
+use oceanid_stf::revm::inspector::NoOpInspector;
 use oceanid_stf::revm::primitives::hardfork::SpecId;
 use oceanid_stf::revm::{Database, ExecuteCommitEvm, MainBuilder, MainContext};
 use oceanid_stf::{
@@ -17,7 +18,7 @@ use oceanid_stf::{
 };
 use oceanid_trie::{MemoryNodes, state_root_from_scratch, update_state_root};
 
-const BLOCKS: u64 = 250;
+const BLOCKS: u64 = 150;
 const TRANSACTIONS: usize = 40;
 
 struct Random(u64);
@@ -110,9 +111,8 @@ fn program(random: &mut Random, places: &Places, length: u64) -> Asm {
                 let value = random.below(3);
                 let code = code.create(&child(salt, places.senders[0]), value, Some(salt));
                 if random.chance(50) {
-                    // Poke the newborn, often to death.
-                    let size = random.below(2);
-                    let code = code.push(U256::ZERO).push(U256::ZERO).push(U256::from(size)).push(U256::ZERO);
+                    // Poke the newborn: to death if the creator itself was called with input.
+                    let code = code.push(U256::ZERO).push(U256::ZERO).op(&[CALLDATASIZE]).push(U256::ZERO);
                     // stack: address, 0, 0, size, 0 -> value 0, then the address back on top
                     code.push(U256::ZERO).op(&[0x85]).push(U256::from(100_000)).op(&[CALL, POP, POP])
                 } else {
@@ -147,7 +147,7 @@ fn first_state(random: &mut Random) -> (World, Places) {
         fund(&mut world, *sender, ETHER);
     }
     for contract in &places.contracts {
-        let length = 3 + random.below(12);
+        let length = 3 + random.below(16);
         let code = program(random, &places, length).bytes();
         fund(&mut world, *contract, 50);
         deploy(&mut world, *contract, code);
@@ -165,7 +165,11 @@ fn transaction(random: &mut Random, places: &Places, nonce: u64) -> TxEip1559 {
     TxEip1559 {
         nonce: if random.chance(4) { nonce + random.below(3) } else { nonce },
         gas_limit: if random.chance(12) { 21_000 + random.below(60_000) } else { 2_000_000 },
-        to: if create { TxKind::Create } else { TxKind::Call(places.any(random)) },
+        to: match create {
+            true => TxKind::Create,
+            false if random.chance(70) => TxKind::Call(random.of(&places.contracts)),
+            false => TxKind::Call(places.any(random)),
+        },
         value: if random.chance(3) { U256::from(2 * ETHER) } else { U256::from(random.below(4)) },
         input: if create { program(random, places, length).bytes() } else { vec![1; random.below(3) as usize].into() },
         max_fee_per_gas: if random.chance(3) { 10 } else { 5_000 },
@@ -223,11 +227,12 @@ fn reference(
     let db = evm.ctx.journaled_state.database;
     let read = move |address, slots: &[U256]| {
         let mut db = db.clone();
-        let account = db.basic(address).unwrap().map(|info| AccountState {
-            nonce: info.nonce,
-            balance: info.balance,
-            code_hash: info.code_hash,
-        });
+        let account = db
+            .basic(address)
+            .unwrap()
+            .map(|info| AccountState { nonce: info.nonce, balance: info.balance, code_hash: info.code_hash })
+            // `CacheDB` keeps empty accounts, which EIP-161 deletes.
+            .filter(|account| !account.is_empty());
         (account, slots.iter().map(|slot| db.storage(address, *slot).unwrap()).collect())
     };
     (results, read)
@@ -260,7 +265,8 @@ fn compare(seed: u64, rules: Rules) {
         let tx = transaction(&mut random, &places, nonces[index]);
         let sender = places.senders[index];
         let envelope: TxEnvelope = seal(tx.clone());
-        let replayed = replay(rules, CHAIN_ID, env, &single, &envelope, sender, oceanid_stf::revm::inspector::NoOpInspector);
+        let gas_left = executor.gas_left();
+        let replayed = replay(rules, CHAIN_ID, env, &single, gas_left, &envelope, sender, NoOpInspector);
         match executor.execute(&envelope, sender) {
             Ok(outcome) => {
                 nonces[index] += 1;
@@ -352,14 +358,16 @@ fn the_generator_destroys_and_recreates() {
             let index = random.below(nonces.len() as u64) as usize;
             let tx = seal(transaction(&mut random, &places, nonces[index]));
             let sender = places.senders[index];
-            let inspector = oceanid_stf::revm::inspector::NoOpInspector;
-            let Ok(outcome) = replay(ROLLUP, CHAIN_ID, env, &single, &tx, sender, inspector) else { continue };
+            let Ok(outcome) = replay(ROLLUP, CHAIN_ID, env, &single, env.gas_limit, &tx, sender, NoOpInspector) else {
+                continue;
+            };
             nonces[index] += 1;
             for child in &places.children {
-                match outcome.state.get(child) {
-                    Some(account) if account.is_selfdestructed() => _ = gone.insert(*child),
-                    Some(account) if account.is_created() && gone.contains(child) => recreated += 1,
-                    _ => {}
+                let Some(account) = outcome.state.get(child).filter(|account| account.is_created()) else { continue };
+                if account.is_selfdestructed() {
+                    gone.insert(*child);
+                } else if gone.contains(child) {
+                    recreated += 1;
                 }
             }
             single.apply(outcome.diff);

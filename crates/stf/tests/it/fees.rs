@@ -9,7 +9,8 @@ use oceanid_primitives::predeploys::{FEE_VAULT, L1_BLOCK_INFO, l1_block_info};
 use oceanid_primitives::{L1Block, L1DataFee, TxEnvelope, l1_info_deposit};
 use oceanid_stf::revm::context::result::InvalidTransaction;
 use oceanid_stf::{
-    AccountState, BlockExecutor, InvalidTx, L1Prices, RollupRules, Rules, StateReader, TxError, estimated_bytes, l1_data_fee,
+    AccountState, BlockEnv, BlockExecutor, InvalidTx, L1Prices, RollupRules, Rules, StateReader, TxError, estimated_bytes,
+    l1_data_fee,
 };
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -85,6 +86,19 @@ fn the_balance_must_cover_value_gas_and_l1_fee() {
     fund(&mut world, ALICE, cost - 1);
     let error = run(CHARGED, &world, seal(tx)).unwrap_err();
     assert!(matches!(error, TxError::Invalid(InvalidTx::Evm(InvalidTransaction::LackOfFundForMaxFee { .. }))), "{error}");
+}
+
+#[test]
+fn an_l1_fee_nobody_has_is_not_paid_by_nobody() {
+    // Gas is free, so that gas and value cost nothing and only the L1 data fee is left to check.
+    let mut world = with_prices();
+    fund(&mut world, ALICE, 1);
+    let env = BlockEnv { base_fee: 0, ..env() };
+    let tx = TxEip1559 { max_fee_per_gas: 0, max_priority_fee_per_gas: 0, ..tx() };
+    let mut executor = BlockExecutor::new(CHARGED, CHAIN_ID, env, &world).unwrap();
+    let error = executor.execute(&seal(tx), ALICE).unwrap_err();
+    assert!(matches!(error, TxError::Invalid(InvalidTx::L1Fee { .. })), "{error}");
+    assert!(executor.finish().diff.is_empty());
 }
 
 #[test]
