@@ -228,8 +228,8 @@ fn changes(
         writes.extend(gone.into_iter().filter(|slot| !own(slot)).map(|slot| (slot, Vec::new())));
     }
     // An account may be both destroyed and wiped, and would then list its slots twice.
-    writes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    writes.dedup_by(|a, b| a.0 == b.0);
+    writes.sort_unstable_by_key(|write| write.0);
+    writes.dedup_by_key(|write| write.0);
     Ok(writes)
 }
 

@@ -1,0 +1,6 @@
+//! The store from outside: against a model, and under kill -9.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod common;
+mod crash;
+mod model;
