@@ -4,6 +4,7 @@
 //! bytes of it, a [`DataAvailability`] mode makes an L1 transaction's calldata or blobs of those, and the way back checks each
 //! step: commitment, then codec. Everything that comes back from L1 is hostile, so every refusal is an error value.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a panic is how a test fails"))]
 
 mod batch;
 mod codec;

@@ -8,6 +8,7 @@
 //!
 //! Only L1 blocks at the specification's depth are read, so an L1 reorganisation above that depth changes nothing here.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a panic is how a test fails"))]
 
 mod follower;
 mod replay;

@@ -1,1 +1,274 @@
+//! The codec against random batches, mutations, truncations and bombs.
 
+use super::*;
+use alloy_consensus::{Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
+use alloy_eips::eip2930::{AccessList, AccessListItem};
+use alloy_eips::eip7702::{Authorization, SignedAuthorization};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
+use oceanid_primitives::{TxDeposit, TxEnvelope};
+use proptest::prelude::*;
+
+const CHAIN_ID: u64 = 59_902;
+
+/// Few distinct addresses, so that the address book is used, and some that occur once.
+fn address() -> impl Strategy<Value = Address> {
+    prop_oneof![3 => (0u8..6).prop_map(Address::repeat_byte), 1 => any::<[u8; 20]>().prop_map(Address::from)]
+}
+
+fn number() -> impl Strategy<Value = U256> {
+    prop_oneof![
+        Just(U256::ZERO),
+        Just(U256::MAX),
+        any::<u64>().prop_map(U256::from),
+        (1u64..1_000, 0u32..60).prop_map(|(digits, zeros)| U256::from(digits) * U256::from(10).pow(U256::from(zeros))),
+        any::<[u8; 32]>().prop_map(U256::from_be_bytes),
+    ]
+}
+
+fn word() -> impl Strategy<Value = B256> {
+    prop_oneof![
+        number().prop_map(B256::from),
+        address().prop_map(|address| address.into_word()),
+        (1_790_000_000u64 - 70_000..1_790_000_000 + 70_000).prop_map(|time| B256::from(U256::from(time))),
+    ]
+}
+
+fn input() -> impl Strategy<Value = Bytes> {
+    let call = (any::<[u8; 4]>(), prop::collection::vec(word(), 0..6)).prop_map(|(selector, words)| {
+        let mut input = selector.to_vec();
+        words.iter().for_each(|word| input.extend_from_slice(word.as_slice()));
+        Bytes::from(input)
+    });
+    prop_oneof![2 => Just(Bytes::new()), 4 => call, 1 => prop::collection::vec(any::<u8>(), 0..80).prop_map(Bytes::from)]
+}
+
+fn kind() -> impl Strategy<Value = TxKind> {
+    prop_oneof![1 => Just(TxKind::Create), 6 => address().prop_map(TxKind::Call)]
+}
+
+fn signature() -> impl Strategy<Value = Signature> {
+    (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<bool>()).prop_map(|(r, mut s, parity)| {
+        s[0] &= 0x7f;
+        Signature::new(U256::from_be_bytes(r), U256::from_be_bytes(s), parity)
+    })
+}
+
+fn access_list() -> impl Strategy<Value = AccessList> {
+    let item = (address(), prop::collection::vec(word(), 0..3))
+        .prop_map(|(address, storage_keys)| AccessListItem { address, storage_keys });
+    prop::collection::vec(item, 0..3).prop_map(AccessList)
+}
+
+fn authorization() -> impl Strategy<Value = SignedAuthorization> {
+    (number(), address(), any::<u64>(), any::<u8>(), number(), number()).prop_map(|(chain_id, address, nonce, parity, r, s)| {
+        SignedAuthorization::new_unchecked(Authorization { chain_id, address, nonce }, parity, r, s)
+    })
+}
+
+fn transaction() -> impl Strategy<Value = TxEnvelope> {
+    let fees = prop_oneof![Just(1_000_000_000u128), 0u128..5, any::<u128>()];
+    let common = (0u8..5, any::<u64>(), prop_oneof![Just(21_000u64), any::<u64>()], (fees.clone(), fees), kind(), number(), input());
+    let rest = (access_list(), prop::collection::vec(authorization(), 0..3), signature());
+    (common, rest).prop_map(|((kind, nonce, gas_limit, (max, tip), to, value, input), (access_list, authorization_list, signature))| {
+        let chain_id = CHAIN_ID;
+        match kind {
+            0 | 1 => {
+                let chain_id = (kind == 1).then_some(CHAIN_ID);
+                let tx = TxLegacy { chain_id, nonce, gas_price: max, gas_limit, to, value, input };
+                TxEnvelope::Legacy(Signed::new_unhashed(tx, signature))
+            }
+            2 => {
+                let tx = TxEip2930 { chain_id, nonce, gas_price: max, gas_limit, to, value, access_list, input };
+                TxEnvelope::Eip2930(Signed::new_unhashed(tx, signature))
+            }
+            3 => {
+                let (max_fee_per_gas, max_priority_fee_per_gas) = (max, tip);
+                let tx =
+                    TxEip1559 { chain_id, nonce, gas_limit, max_fee_per_gas, max_priority_fee_per_gas, to, value, access_list, input };
+                TxEnvelope::Eip1559(Signed::new_unhashed(tx, signature))
+            }
+            _ => {
+                let to = to.to().copied().unwrap_or_default();
+                let (max_fee_per_gas, max_priority_fee_per_gas) = (max, tip);
+                let tx = TxEip7702 {
+                    chain_id,
+                    nonce,
+                    gas_limit,
+                    max_fee_per_gas,
+                    max_priority_fee_per_gas,
+                    to,
+                    value,
+                    access_list,
+                    authorization_list,
+                    input,
+                };
+                TxEnvelope::Eip7702(Signed::new_unhashed(tx, signature))
+            }
+        }
+    })
+}
+
+fn block() -> impl Strategy<Value = BatchBlock> {
+    let time = prop_oneof![9 => 1_790_000_000u64..1_790_000_100, 1 => any::<u64>()];
+    (time, any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>(), prop::collection::vec(transaction(), 0..8)).prop_map(
+        |(timestamp, origin, view, parent_view, leader, transactions)| BatchBlock {
+            timestamp,
+            origin,
+            view,
+            parent_view,
+            leader,
+            transactions,
+        },
+    )
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    prop::collection::vec(block(), 1..6).prop_map(|blocks| Batch { blocks })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    /// Lossless, with equal transaction hashes, and deterministic.
+    #[test]
+    fn every_batch_round_trips(batch in batch()) {
+        let data = batch.encode(CHAIN_ID).unwrap();
+        let decoded = Batch::decode(CHAIN_ID, &data).unwrap();
+        prop_assert_eq!(&decoded, &batch);
+        for (ours, theirs) in batch.blocks.iter().zip(&decoded.blocks) {
+            let hashes = |block: &BatchBlock| block.transactions.iter().map(|tx| *tx.hash()).collect::<Vec<_>>();
+            prop_assert_eq!(hashes(ours), hashes(theirs));
+        }
+        prop_assert_eq!(decoded.encode(CHAIN_ID).unwrap(), data);
+    }
+
+    /// Changed bytes of the columns, before compression: an error or another batch, which then encodes.
+    #[test]
+    fn mutated_columns_never_panic(batch in batch(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let (mut packed, raw) = batch.columns(CHAIN_ID).unwrap();
+        for (at, byte) in changes {
+            let at = at.index(packed.len());
+            packed[at] = byte;
+        }
+        if let Ok(mut columns) = Reader::new(&packed, &raw)
+            && let Ok(other) = Batch::read(&mut columns, CHAIN_ID)
+            && columns.finish().is_ok()
+        {
+            other.encode(CHAIN_ID).unwrap();
+        }
+    }
+
+    /// Changed and truncated data.
+    #[test]
+    fn mutated_data_never_panics(batch in batch(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
+        let data = batch.encode(CHAIN_ID).unwrap();
+        let mut changed = data.clone();
+        let at = at.index(changed.len());
+        changed[at] = byte;
+        let _ = Batch::decode(CHAIN_ID, &changed);
+        prop_assert!(Batch::decode(CHAIN_ID, &data[..cut.index(data.len())]).is_err());
+    }
+
+    #[test]
+    fn noise_never_panics(mut noise in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = Batch::decode(CHAIN_ID, &noise);
+        if let Some(version) = noise.first_mut() {
+            *version = CODEC_VERSION;
+            prop_assert!(Batch::decode(CHAIN_ID, &noise).is_err());
+        }
+    }
+}
+
+fn sample() -> Batch {
+    let tx = TxEip1559 {
+        chain_id: CHAIN_ID,
+        gas_limit: 21_000,
+        to: TxKind::Call(Address::repeat_byte(7)),
+        value: U256::from(1),
+        ..TxEip1559::default()
+    };
+    let signature = Signature::new(U256::from(3), U256::from(4), true);
+    let transactions = vec![TxEnvelope::Eip1559(Signed::new_unhashed(tx, signature))];
+    Batch { blocks: vec![BatchBlock { timestamp: 1_790_000_000, transactions, ..BatchBlock::default() }] }
+}
+
+/// The format is what followers of the future read: a change of these bytes is a new codec version.
+#[test]
+fn the_encoding_is_pinned() {
+    let data = sample().encode(CHAIN_ID).unwrap();
+    insta_like(&data, include_str!("sample.hex"));
+}
+
+fn insta_like(data: &[u8], pinned: &str) {
+    assert_eq!(alloy_primitives::hex::encode(data), pinned.trim(), "the codec's output changed: raise CODEC_VERSION");
+}
+
+#[test]
+fn bad_shapes_are_named() {
+    assert_eq!(Batch::decode(CHAIN_ID, &[]), Err(BatchError::Empty));
+    assert_eq!(Batch::decode(CHAIN_ID, &[9, 0, 0, 0, 0]), Err(BatchError::Version(9)));
+    assert_eq!(Batch::default().encode(CHAIN_ID), Err(BatchError::Blocks(0)));
+    let mut data = sample().encode(CHAIN_ID).unwrap();
+    data.push(0);
+    assert_eq!(Batch::decode(CHAIN_ID, &data), Err(BatchError::Leftover("raw")));
+}
+
+#[test]
+fn what_no_block_holds_is_refused() {
+    let with = |tx: TxEnvelope| {
+        let mut batch = sample();
+        batch.blocks[0].transactions.push(tx);
+        batch.encode(CHAIN_ID)
+    };
+    assert_eq!(with(TxEnvelope::from(TxDeposit::default())), Err(BatchError::Transaction("deposit")));
+    assert_eq!(sample().encode(CHAIN_ID + 1), Err(BatchError::Transaction("signed for another chain id")));
+    let high = Signature::new(U256::from(1), U256::MAX, false);
+    let tx = TxLegacy { chain_id: Some(CHAIN_ID), ..TxLegacy::default() };
+    assert_eq!(with(TxEnvelope::Legacy(Signed::new_unhashed(tx, high))), Err(BatchError::Transaction("signature with a high `s`")));
+}
+
+fn with_columns(packed: &[u8], raw: &[u8]) -> Vec<u8> {
+    let compressed = compress(packed);
+    let mut data = vec![CODEC_VERSION];
+    data.extend_from_slice(&(compressed.len() as u32).to_be_bytes());
+    data.extend_from_slice(&compressed);
+    data.extend_from_slice(raw);
+    data
+}
+
+#[test]
+fn a_decompression_bomb_is_refused() {
+    let bomb = with_columns(&vec![0; MAX_COLUMN_BYTES as usize + 1], &[]);
+    assert!(bomb.len() < 1_000, "the bomb is small: {} bytes", bomb.len());
+    assert!(matches!(Batch::decode(CHAIN_ID, &bomb), Err(BatchError::Inflated(_))));
+}
+
+/// One byte a word: transactions of a thousand words each, the same template for all.
+#[test]
+fn a_bomb_of_words_is_refused() {
+    let mut words = vec![0xaa; 4];
+    words.extend(std::iter::repeat_n([0xffu8; 32], 1_024).flatten());
+    let tx = TxLegacy { chain_id: Some(CHAIN_ID), to: TxKind::Call(Address::ZERO), input: words.into(), ..TxLegacy::default() };
+    let tx = TxEnvelope::Legacy(Signed::new_unhashed(tx, Signature::new(U256::from(1), U256::from(1), false)));
+    let count = MAX_DECODED_BYTES / (1_024 * 32);
+    let block = BatchBlock { transactions: vec![tx; count], ..BatchBlock::default() };
+    let data = Batch { blocks: vec![block] }.encode(CHAIN_ID).unwrap();
+    assert_eq!(Batch::decode(CHAIN_ID, &data), Err(BatchError::TooLarge));
+}
+
+/// Sizes that lie about what follows must not reserve memory.
+#[test]
+fn lying_counts_are_refused() {
+    let mut out = Writer::default();
+    out.varint(Column::Blocks, 1);
+    for column in [Column::Timestamps, Column::Origins, Column::Views, Column::ParentViews, Column::Leaders] {
+        out.varint(column, 0);
+    }
+    out.varint(Column::Counts, u64::MAX);
+    let (packed, raw) = out.finish();
+    assert_eq!(Batch::decode(CHAIN_ID, &with_columns(&packed, &raw)), Err(BatchError::Truncated("raw")));
+    let mut out = Writer::default();
+    out.varint(Column::Blocks, u64::MAX);
+    let (packed, raw) = out.finish();
+    assert_eq!(Batch::decode(CHAIN_ID, &with_columns(&packed, &raw)), Err(BatchError::Blocks(u64::MAX)));
+}
