@@ -2,12 +2,12 @@
 
 use crate::{AccountState, StateDiff, StateReader, StorageDiff};
 use alloc::vec::Vec;
-use alloy_primitives::map::B256Map;
+use alloy_primitives::map::{AddressMap, B256Map};
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use core::fmt::{Debug, Display};
 use revm::bytecode::Bytecode;
 use revm::database_interface::DBErrorMarker;
-use revm::state::{Account, AccountInfo, EvmState};
+use revm::state::{Account, AccountId, AccountInfo, EvmState};
 use revm::{Database, DatabaseRef};
 
 /// A reader's failure, as the EVM carries it.
@@ -19,13 +19,14 @@ impl<E: Debug + Display + Send + Sync + 'static> DBErrorMarker for ReadError<E> 
 
 /// A [`StateReader`] under one block's journal.
 ///
-/// The journal asks for an account or slot once and keeps it to the end of the block, so the log of answers is the list of
-/// everything the block can have changed, with its old value and in the order of execution.
+/// The journal asks for an account or slot once and keeps it to the end of the block, so the logs of answers are what
+/// everything the block can have changed was before. An account that exists carries its place in the log as revm's account id.
 #[derive(Debug)]
 pub struct Db<'a, R> {
     reader: &'a R,
     parent: (u64, B256),
-    accounts: Vec<(Address, Option<AccountState>)>,
+    /// Accounts that exist.
+    accounts: Vec<(Address, AccountState)>,
     slots: Vec<(Address, U256, U256)>,
     codes: B256Map<Bytecode>,
 }
@@ -44,11 +45,20 @@ impl<'a, R: StateReader> Db<'a, R> {
     /// What the journal's final `state` changed against what was read.
     pub(crate) fn diff(&self, state: &EvmState) -> StateDiff {
         let mut diff = StateDiff::default();
-        diff.accounts.reserve(self.accounts.len());
-        for (address, before) in &self.accounts {
-            let Some(account) = state.get(address).filter(|account| account.is_touched()) else { continue };
+        diff.accounts.reserve(state.len());
+        let mut by_address = None;
+        for (address, account) in state.iter().filter(|(_, account)| account.is_touched()) {
+            let before = match account.info.account_id {
+                Some(id) => self.accounts.get(id.get()).map(|(_, before)| *before),
+                // A self-destruct forgets the id; without one the account is new, and nothing was there before.
+                None if account.is_selfdestructed() => by_address
+                    .get_or_insert_with(|| self.accounts.iter().copied().collect::<AddressMap<_>>())
+                    .get(address)
+                    .copied(),
+                None => None,
+            };
             let after = outcome(account);
-            if after != *before {
+            if after != before {
                 diff.accounts.insert(*address, after);
             }
             let Some(after) = after else { continue };
@@ -68,10 +78,19 @@ impl<'a, R: StateReader> Db<'a, R> {
                 }
             }
         }
+        // Slots of one contract come in runs.
+        let mut run: Option<(Address, &Account)> = None;
         for (address, slot, before) in &self.slots {
-            let Some(account) = state.get(address).filter(|account| account.is_touched() && !starts_over(account)) else {
-                continue;
+            let account = match run {
+                Some((of, account)) if of == *address => account,
+                _ => match state.get(address) {
+                    Some(account) => run.insert((*address, account)).1,
+                    None => continue,
+                },
             };
+            if !account.is_touched() || starts_over(account) {
+                continue;
+            }
             if let Some(after) = account.storage.get(slot).map(|slot| slot.present_value)
                 && after != *before
             {
@@ -101,9 +120,10 @@ impl<R: StateReader> Database for Db<'_, R> {
     type Error = ReadError<R::Error>;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
-        let account = self.reader.account(address).map_err(ReadError)?;
+        let Some(account) = self.reader.account(address).map_err(ReadError)? else { return Ok(None) };
+        let account_id = AccountId::new(self.accounts.len());
         self.accounts.push((address, account));
-        Ok(account.map(account_info))
+        Ok(Some(AccountInfo { account_id, ..account_info(account) }))
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, Self::Error> {
