@@ -28,6 +28,7 @@ pub use transaction::{
 };
 
 use alloy_eips::eip7594::BlobTransactionSidecarVariant;
+use alloy_primitives::map::B256Set;
 use alloy_primitives::{Address, B256, U256};
 use oceanid_chain::Senders;
 use oceanid_primitives::TxEnvelope;
@@ -286,19 +287,15 @@ impl Pool {
     pub fn on_block<'t>(&self, timestamp: u64, transactions: impl Iterator<Item = (&'t TxEnvelope, Address)>) {
         let mut inner = self.inner.lock();
         let mut touched = std::mem::take(&mut inner.doubtful);
-        let mut included = Vec::new();
+        let mut included = B256Set::default();
         for (transaction, sender) in transactions {
-            included.push(*transaction.hash());
+            included.insert(*transaction.hash());
             touched.insert(sender);
             for authorization in alloy_consensus::Transaction::authorization_list(transaction).unwrap_or_default() {
                 touched.extend(authorization.recover_authority());
             }
         }
         let mut dropped = Vec::new();
-        for hash in &included {
-            // Its sidecar is now the block's: it is not discarded.
-            inner.queues.remove(hash);
-        }
         for sender in touched {
             if !inner.queues.contains_sender(&sender) {
                 continue;
@@ -318,7 +315,8 @@ impl Pool {
             dropped.extend(inner.queues.expire(deadline));
         }
         drop(inner);
-        for transaction in &dropped {
+        // The sidecar of an included transaction is now the block's.
+        for transaction in dropped.iter().filter(|transaction| !included.contains(transaction.hash())) {
             tracing::debug!(hash = %transaction.hash(), "transaction left the pool without being in a block");
             self.discard_sidecar(transaction);
         }

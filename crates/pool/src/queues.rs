@@ -69,20 +69,21 @@ impl Queue {
         Self { entries: BTreeMap::new(), nonce, next: nonce, bytes: 0, key }
     }
 
-    /// Recomputes what depends on the entries. The queue is not empty.
+    /// Recomputes what depends on the entries, in one pass. The queue is not empty.
     fn refresh(&mut self) {
         self.next = self.nonce;
-        for nonce in self.entries.keys() {
-            if *nonce != self.next {
-                break;
+        self.key.lowest_cap = u128::MAX;
+        self.key.newest = Reverse(0);
+        let mut tail = 0;
+        for (nonce, entry) in &self.entries {
+            if *nonce == self.next {
+                self.next += 1;
             }
-            self.next += 1;
+            tail = *nonce;
+            self.key.lowest_cap = self.key.lowest_cap.min(entry.transaction.envelope().max_fee_per_gas());
+            self.key.newest = self.key.newest.min(Reverse(entry.sequence));
         }
-        let tail = self.entries.last_key_value().map_or(0, |(nonce, _)| *nonce);
         self.key.pending = tail < self.next;
-        let caps = self.entries.values().map(|entry| entry.transaction.envelope().max_fee_per_gas());
-        self.key.lowest_cap = caps.min().unwrap_or(0);
-        self.key.newest = Reverse(self.entries.values().map(|entry| entry.sequence).max().unwrap_or(0));
     }
 }
 

@@ -60,12 +60,21 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Parameters: transaction, block, state overrides, block overrides.
-    pub(crate) fn parse(context: &Context, args: &mut Args<'_>) -> RpcResult<Self> {
-        let request: TransactionRequest = args.required("transaction")?;
-        let block: Option<BlockId> = args.optional("block")?;
-        let state_overrides: Option<StateOverride> = args.optional("stateOverrides")?;
-        let block_overrides: Option<BlockOverrides> = args.optional("blockOverrides")?;
+    fn parse(context: &Context, args: &mut Args<'_>) -> RpcResult<Self> {
+        let request = args.required("transaction")?;
+        let block = args.optional("block")?;
+        let state_overrides = args.optional("stateOverrides")?;
+        Self::new(context, request, block, state_overrides, args.optional("blockOverrides")?)
+    }
 
+    /// Checks the request and lays the overrides over the block's state.
+    pub(crate) fn new(
+        context: &Context,
+        request: TransactionRequest,
+        block: Option<BlockId>,
+        state_overrides: Option<StateOverride>,
+        block_overrides: Option<BlockOverrides>,
+    ) -> RpcResult<Self> {
         let view = context.state(block)?;
         let mut env = block_env(&context.header(view.number())?);
         let mut state = Overlay::new(view);

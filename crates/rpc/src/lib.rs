@@ -11,6 +11,7 @@ mod backend;
 mod config;
 mod context;
 mod convert;
+mod debug;
 mod dev;
 mod error;
 mod eth;

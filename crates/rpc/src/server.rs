@@ -5,7 +5,7 @@ use crate::config::RpcConfig;
 use crate::context::Context;
 use crate::filters::HexIds;
 use crate::registry::Registry;
-use crate::{dev, eth, evm, fees, filters, logs, rollup, subscriptions};
+use crate::{debug, dev, eth, evm, fees, filters, logs, rollup, subscriptions};
 use jsonrpsee::RpcModule;
 use jsonrpsee::server::{BatchRequestConfig, PingConfig, ServerBuilder, ServerConfig, ServerHandle};
 use std::io;
@@ -101,6 +101,7 @@ fn module(config: RpcConfig, backend: Backend) -> RpcModule<Context> {
     let mut registry = Registry::new(context);
     eth::register(&mut registry);
     evm::register(&mut registry);
+    debug::register(&mut registry);
     fees::register(&mut registry);
     logs::register(&mut registry);
     filters::register(&mut registry);

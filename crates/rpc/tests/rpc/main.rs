@@ -172,6 +172,24 @@ async fn every_method_of_layer_two_answers() {
     assert_eq!(c.call("eth_getLogs", json!([{ "fromBlock": "0x0", "toBlock": "0x1" }])).await, json!([]));
     assert_eq!(c.call("eth_getLogs", json!([{ "fromBlock": "0x0", "address": TO }])).await, json!([]));
 
+    // Traces.
+    let hash = &block["transactions"][3]["hash"];
+    let tracer = json!({ "tracer": "callTracer", "tracerConfig": { "withLog": true } });
+    let trace = c.call("debug_traceTransaction", json!([hash, tracer])).await;
+    assert_eq!((&trace["type"], &trace["from"], &trace["to"]), (&json!("CALL"), &json!(sender), &json!(counter)));
+    assert_eq!((&trace["gasUsed"], &trace["output"]), (&receipts[3]["gasUsed"], &two));
+    assert_eq!(trace["logs"][0]["topics"], receipts[3]["logs"][0]["topics"]);
+    let traces = c.call("debug_traceBlockByNumber", json!(["0x2", tracer])).await;
+    assert_eq!((traces.as_array().unwrap().len(), &traces[3]["result"]), (4, &trace));
+    assert_eq!(c.call("debug_traceBlockByHash", json!([head_hash, tracer])).await, traces);
+    let steps = c.call("debug_traceTransaction", json!([hash])).await;
+    assert_eq!((&steps["failed"], &steps["structLogs"][0]["op"]), (&json!(false), &json!("CALLDATASIZE")));
+    let before = c.call("debug_traceTransaction", json!([hash, { "tracer": "prestateTracer" }])).await;
+    let slot = B256::ZERO.to_string();
+    assert_eq!(before[counter.to_string().to_lowercase()]["storage"][&slot], json!(B256::with_last_byte(1)));
+    let call_trace = c.call("debug_traceCall", json!([{ "to": counter }, "0x1", tracer])).await;
+    assert_eq!(call_trace["output"], json!(B256::with_last_byte(1)));
+
     // Pool: one pending, one behind a gap.
     let (raw, hash) = chain.transfer(4, TO, 1);
     assert_eq!(c.call("eth_sendRawTransaction", json!([raw])).await, json!(hash));
@@ -334,11 +352,11 @@ async fn old_state_is_gone_but_withdrawals_stay_provable() {
     let (chain, _) = lived_in().await;
     let c = &chain.client;
     let old = c.call("eth_getProof", json!([predeploys::MESSAGE_PASSER, ["0x5"], "0x1"])).await;
+    // A flush prunes below what the one before it has written.
     for _ in 0..HISTORY + 4 {
         chain.mine();
+        chain.ledger.store().flush().unwrap();
     }
-    // Pruning follows flushing, which runs in the background.
-    chain.ledger.store().flush().unwrap();
     let (code, message, _) = c.try_call("eth_getBalance", json!([TO, "0x1"])).await.unwrap_err();
     assert_eq!(code, -32_000);
     assert!(message.contains("state of block 1 is no longer kept"), "{message}");
@@ -388,6 +406,10 @@ async fn refusals_name_the_argument_and_the_limit() {
         // JUMPDEST PUSH0 JUMP: runs until the cap of 50,000,000 gas.
         ("eth_call", json!([{ "data": "0x5b5f56", "gas": "0xffffffffffff" }]), -32_000, "out of gas"),
         ("eth_estimateGas", json!([{ "data": "0x5b5f56" }]), -32_000, "gas required exceeds allowance (30000000)"),
+        ("debug_traceTransaction", json!([B256::ZERO]), -32_001, "is in no block"),
+        ("debug_traceCall", json!([{}, "latest", { "tracer": "{step: function() {}}" }]), -32_602, "options.tracer"),
+        // An endless loop, step by step: the trace ends before memory does.
+        ("debug_traceCall", json!([{ "data": "0x5b5f56" }, "latest", {}]), -32_005, "more than 4,000,000 stack words"),
         ("seq_committee", json!(["next"]), -32_602, "invalid argument `epoch`: must be an epoch number or `latest`"),
     ];
     for (method, params, code, text) in cases {

@@ -1,0 +1,239 @@
+//! Tracing: `debug_traceTransaction`, `debug_traceBlock*`, `debug_traceCall`, by the tracers of `revm-inspectors`.
+//!
+//! A traced transaction is replayed over the state before its block with every transaction in front of it. A trace is larger
+//! than what it traces: [`Guard`] ends one that would take too much memory or time.
+
+use crate::context::Context;
+use crate::convert::block_env;
+use crate::error::{RpcError, RpcResult};
+use crate::evm::{CallState, Prepared};
+use crate::params::Args;
+use crate::registry::Registry;
+use alloy_consensus::Transaction;
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::{Address, B256, TxKind};
+use alloy_rpc_types_eth::TransactionRequest;
+use alloy_rpc_types_trace::common::TraceResult;
+use alloy_rpc_types_trace::geth::{GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace};
+use oceanid_stf::revm::context::TxEnv;
+use oceanid_stf::revm::context_interface::result::ResultAndState;
+use oceanid_stf::revm::context_interface::{ContextError, ContextTr};
+use oceanid_stf::revm::inspector::{Inspector, NoOpInspector};
+use oceanid_stf::revm::interpreter::Interpreter;
+use oceanid_stf::{BlockEnv, BlockExecutor, CallOutcome, Overlay, ReaderRef, TxError, call_with_inspector, replay};
+use oceanid_store::{CommittedBlock, StoreError};
+use revm_inspectors::tracing::{DebugInspector, TraceLimitBehavior, TraceLimits, TracingInspector, TransactionContext};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Most stack words and steps a trace records; 32 bytes and more each.
+const MAX_TRACE_WORDS: u64 = 4_000_000;
+/// Most bytes of calldata, memory and output a trace records.
+const MAX_TRACE_BYTES: usize = 64 << 20;
+/// Steps between two looks at the clock.
+const CLOCK_STEPS: u64 = 4_096;
+
+pub(crate) fn register(registry: &mut Registry) {
+    registry.heavy("debug_traceTransaction", |context: &Context, args: &mut Args<'_>| {
+        let hash: B256 = args.required("hash")?;
+        let options = args.optional("options")?.unwrap_or_default();
+        let place = context.transaction(hash)?;
+        let (block, index) = place.ok_or_else(|| RpcError::not_found(format!("transaction {hash} is in no block")))?;
+        Replay::new(context, block)?.trace(index, &options)
+    });
+    registry.heavy("debug_traceBlockByNumber", |context: &Context, args: &mut Args<'_>| {
+        let tag: BlockNumberOrTag = args.required("block")?;
+        trace_block(context, tag.into(), args)
+    });
+    registry.heavy("debug_traceBlockByHash", |context: &Context, args: &mut Args<'_>| {
+        let hash: B256 = args.required("blockHash")?;
+        trace_block(context, hash.into(), args)
+    });
+    registry.heavy("debug_traceCall", trace_call);
+}
+
+fn trace_block(context: &Context, id: BlockId, args: &mut Args<'_>) -> RpcResult<Vec<TraceResult<GethTrace, String>>> {
+    let options = args.optional("options")?.unwrap_or_default();
+    let number = context.resolve(id)?;
+    let block = context.block(number)?.ok_or_else(|| RpcError::not_found(format!("block {number} does not exist")))?;
+    let hashes: Vec<B256> = block.block.body().iter().map(|tx| *tx.hash()).collect();
+    if hashes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut replay = Replay::new(context, block)?;
+    let trace = |(index, hash)| Ok(TraceResult::Success { result: replay.trace(index, &options)?, tx_hash: Some(hash) });
+    hashes.into_iter().enumerate().map(trace).collect()
+}
+
+fn trace_call(context: &Context, args: &mut Args<'_>) -> RpcResult<GethTrace> {
+    let request: TransactionRequest = args.required("transaction")?;
+    let block: Option<BlockId> = args.optional("block")?;
+    let options: GethDebugTracingCallOptions = args.optional("options")?.unwrap_or_default();
+    if options.tx_index.is_some() {
+        return Err(RpcError::invalid("options.txIndex", "a call is traced on the state after its block"));
+    }
+    let call = Prepared::new(context, request, block, options.state_overrides, options.block_overrides)?;
+    let mut tracer = tracer(&options.tracing_options)?;
+    let mut guard = Guard::new(context, &options.tracing_options);
+    let (rules, chain_id) = (context.backend.rules(), context.backend.chain_id);
+    let outcome = call_with_inspector(rules, chain_id, call.env, &call.state, &call.request, (&mut guard, &mut tracer));
+    let outcome = guard.check(outcome)?;
+    let tx = TxEnv {
+        caller: call.request.from,
+        gas_limit: call.request.gas_limit,
+        kind: call.request.to,
+        value: call.request.value,
+        data: call.request.input.clone(),
+        ..TxEnv::default()
+    };
+    result(&mut tracer, None, &tx, call.env, outcome, &call.state)
+}
+
+/// A block on its way through execution, transaction by transaction.
+struct Replay<'c> {
+    context: &'c Context,
+    block: Arc<CommittedBlock>,
+    env: BlockEnv,
+    /// After the transactions before `next`.
+    state: CallState,
+    next: usize,
+}
+
+impl<'c> Replay<'c> {
+    fn new(context: &'c Context, block: Arc<CommittedBlock>) -> RpcResult<Self> {
+        let header = block.block.header();
+        let env = block_env(header);
+        let view = context.backend.store.view_at(header.number.saturating_sub(1))?;
+        let mut state = Overlay::new(view);
+        let (rules, chain_id) = (context.backend.rules(), context.backend.chain_id);
+        // What happens before the first transaction: the system calls.
+        let start = BlockExecutor::new(rules, chain_id, env, &state)?.finish().diff;
+        state.apply(start);
+        Ok(Self { context, block, env, state, next: 0 })
+    }
+
+    /// Traces transaction `index`, which must not be before the last one traced.
+    fn trace(&mut self, index: usize, options: &GethDebugTracingOptions) -> RpcResult<GethTrace> {
+        while self.next < index {
+            let outcome = self.run(self.next, NoOpInspector)?;
+            self.state.apply(outcome.diff);
+            self.next += 1;
+        }
+        let mut tracer = tracer(options)?;
+        let mut guard = Guard::new(self.context, options);
+        let outcome = self.run(index, (&mut guard, &mut tracer));
+        let outcome = guard.check(outcome)?;
+        let (tx, sender) = self.part(index)?;
+        let place =
+            TransactionContext { block_hash: Some(self.block.block.hash()), tx_index: Some(index), tx_hash: Some(*tx.hash()) };
+        let tx = TxEnv {
+            caller: sender,
+            gas_limit: tx.gas_limit(),
+            kind: tx.to().map_or(TxKind::Create, TxKind::Call),
+            value: tx.value(),
+            data: tx.input().clone(),
+            nonce: tx.nonce(),
+            ..TxEnv::default()
+        };
+        let diff = outcome.diff.clone();
+        let trace = result(&mut tracer, Some(place), &tx, self.env, outcome, &self.state)?;
+        self.state.apply(diff);
+        self.next = index + 1;
+        Ok(trace)
+    }
+
+    fn part(&self, index: usize) -> RpcResult<(&oceanid_primitives::TxEnvelope, Address)> {
+        let part = self.block.block.body().get(index).zip(self.block.senders.get(index).copied());
+        part.ok_or_else(|| RpcError::internal(format!("block {} has no transaction {index}", self.block.block.number())))
+    }
+
+    fn run<'s, I>(&'s self, index: usize, inspector: I) -> Result<CallOutcome, TxError<StoreError>>
+    where
+        I: Inspector<oceanid_stf::EvmContext<'s, CallState>>,
+    {
+        let (tx, sender) = self.part(index).map_err(|error| TxError::Fatal(error.message))?;
+        let used = index.checked_sub(1).and_then(|before| self.block.receipts.get(before));
+        let gas_left = self.env.gas_limit.saturating_sub(used.map_or(0, |receipt| receipt.cumulative_gas_used));
+        let (rules, chain_id) = (self.context.backend.rules(), self.context.backend.chain_id);
+        replay(rules, chain_id, self.env, &self.state, gas_left, tx, sender, inspector)
+    }
+}
+
+fn tracer(options: &GethDebugTracingOptions) -> RpcResult<DebugInspector> {
+    let refused = |error| RpcError::invalid("options.tracer", error);
+    let limits = TraceLimits::default().set_max_recorded_bytes(Some(MAX_TRACE_BYTES)).set_behavior(TraceLimitBehavior::Halt);
+    let bounded = |tracer: TracingInspector| tracer.with_limits(limits);
+    Ok(match DebugInspector::new(options.clone()).map_err(refused)? {
+        DebugInspector::CallTracer(tracer, config) => DebugInspector::CallTracer(bounded(tracer), config),
+        DebugInspector::PreStateTracer(tracer, config) => DebugInspector::PreStateTracer(bounded(tracer), config),
+        DebugInspector::FlatCallTracer(tracer) => DebugInspector::FlatCallTracer(bounded(tracer)),
+        DebugInspector::Erc7562Tracer(tracer, config) => DebugInspector::Erc7562Tracer(bounded(tracer), config),
+        DebugInspector::Default(tracer, config) => DebugInspector::Default(bounded(tracer), config),
+        other => other,
+    })
+}
+
+fn result(
+    tracer: &mut DebugInspector,
+    place: Option<TransactionContext>,
+    tx: &TxEnv,
+    env: BlockEnv,
+    outcome: CallOutcome,
+    before: &CallState,
+) -> RpcResult<GethTrace> {
+    let executed = ResultAndState { result: outcome.result, state: outcome.state };
+    let block = oceanid_stf::revm::context::BlockEnv {
+        number: alloy_primitives::U256::from(env.number),
+        basefee: env.base_fee,
+        ..Default::default()
+    };
+    tracer.get_result(place, tx, &block, &executed, &mut ReaderRef(before)).map_err(RpcError::internal)
+}
+
+/// Ends a traced execution that records too much or takes too long.
+struct Guard {
+    /// True if every step is recorded with its stack.
+    records_steps: bool,
+    words: u64,
+    steps: u64,
+    deadline: Instant,
+    tripped: Option<&'static str>,
+}
+
+impl Guard {
+    fn new(context: &Context, options: &GethDebugTracingOptions) -> Self {
+        let name = options.tracer.as_ref().map_or("", |tracer| tracer.as_str());
+        // Only these tracers are known not to keep steps.
+        let records_steps = !matches!(name, "callTracer" | "prestateTracer" | "4byteTracer" | "noopTracer");
+        let deadline = Instant::now() + context.config.timeout;
+        Self { records_steps, words: 0, steps: 0, deadline, tripped: None }
+    }
+
+    /// Blames the limit for the failure it has caused.
+    fn check(&self, outcome: Result<CallOutcome, TxError<StoreError>>) -> RpcResult<CallOutcome> {
+        match self.tripped {
+            Some(reason) => Err(RpcError::limit(reason)),
+            None => Ok(outcome?),
+        }
+    }
+}
+
+impl<CTX: ContextTr> Inspector<CTX> for Guard {
+    fn step(&mut self, interp: &mut Interpreter, context: &mut CTX) {
+        self.steps += 1;
+        if self.records_steps {
+            self.words += 8 + interp.stack.len() as u64;
+        }
+        if self.words > MAX_TRACE_WORDS {
+            self.tripped = Some("trace has more than 4,000,000 stack words and steps: use callTracer or prestateTracer");
+        } else if self.steps.is_multiple_of(CLOCK_STEPS) && Instant::now() > self.deadline {
+            self.tripped = Some("trace timed out");
+        }
+        if let Some(reason) = self.tripped {
+            if context.error().is_ok() {
+                *context.error() = Err(ContextError::Custom(reason.into()));
+            }
+            interp.halt_fatal();
+        }
+    }
+}
