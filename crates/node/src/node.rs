@@ -132,7 +132,6 @@ impl Node {
             _ => {
                 let (follower, following) =
                     Follower::start(ledger.clone(), client, watcher.clone(), reader, FollowerConfig { poll });
-                tasks.push(Task::spawn(prune_followed(follower.clone(), watcher.clone())));
                 tasks.push(Task::spawn(watch_task(following, "the follower", stop)));
                 Role::Follower { follower }
             }
@@ -329,17 +328,6 @@ async fn wake_on_l1(watcher: L1Watcher, ledger: Ledger, sequencer: Arc<Sequencer
         node.wake();
         if let Ok(needed) = anchor(&ledger) {
             watcher.prune_below(needed.number.saturating_sub(L1_MARGIN));
-        }
-    }
-}
-
-/// Forgets L1 blocks whose postings the follower has read.
-async fn prune_followed(follower: Follower, watcher: L1Watcher) {
-    let mut changes = follower.subscribe();
-    while changes.changed().await.is_ok() {
-        let status = changes.borrow_and_update().clone();
-        if status.target <= status.head {
-            watcher.prune_below(status.l1.saturating_sub(L1_MARGIN));
         }
     }
 }
