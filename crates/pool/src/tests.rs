@@ -337,6 +337,43 @@ fn subscribers_hear_of_accepted_transactions_only() {
     assert!(accepted.try_recv().is_err());
 }
 
+#[test]
+fn a_builder_on_an_uncommitted_parent_passes_over_what_it_holds() {
+    use alloy_genesis::GenesisAccount;
+    use oceanid_chain::{EthGenesis, EthLedger, MineRequest};
+    let key = PrivateKeySigner::from_bytes(&B256::repeat_byte(1)).expect("a valid key");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let rich = GenesisAccount::default().with_balance(U256::from(10u128.pow(18)));
+    let genesis = EthGenesis {
+        chain_id: CHAIN_ID,
+        timestamp: 0,
+        gas_limit: 30_000_000,
+        base_fee: GWEI as u64,
+        alloc: BTreeMap::from([(key.address(), rich)]),
+    };
+    let ledger = EthLedger::open(dir.path(), &genesis, EthLedger::default_config()).expect("a valid genesis");
+    let config = PoolConfig::new(PoolRules::Ethereum, CHAIN_ID, 30_000_000, 1);
+    let pool = Pool::new(config, Arc::new(StoreState::ethereum(ledger.store().clone()))).with_senders(ledger.senders().clone());
+    let add = |nonce| pool.add(TxEnvelope::Eip1559(sign(&key, transfer(nonce, 2 * GWEI, 1))), Origin::Local).unwrap();
+    let hashes = [add(0), add(1), add(2)];
+    assert_eq!(ledger.senders().get(&hashes[0]), Some(key.address()), "the ledger need not recover it again");
+
+    // A block takes two of them; the pool is not told, as if the block were not final.
+    let mut two: std::collections::VecDeque<_> =
+        hashes[..2].iter().map(|hash| (pool.get(hash).unwrap().envelope().clone(), key.address())).collect();
+    ledger.mine(MineRequest { max_bytes: 1 << 20, ..MineRequest::default() }, &mut two).unwrap();
+    assert_eq!(pool.status().pending, 3);
+    let mut best = pool.best_on(ledger.view(), GWEI as u64);
+    assert!(!best.is_empty());
+    assert_eq!(best.next(1 << 30, 1 << 20).map(|(tx, _)| *tx.hash()), Some(hashes[2]));
+    assert!(best.is_empty());
+    // And when the block becomes final, they go.
+    let block = ledger.store().committed(1).unwrap().expect("just mined");
+    pool.on_committed(&block);
+    assert_eq!(pool.status().pending, 1);
+    assert_eq!(pool.best().next(1 << 30, 1 << 20).map(|(tx, _)| *tx.hash()), Some(hashes[2]));
+}
+
 /// Keeps hashes only.
 #[derive(Default)]
 struct FakeBlobs(Mutex<BTreeSet<B256>>);

@@ -238,10 +238,16 @@ pub(crate) const HISTORY: u64 = 8;
 
 impl Rollup {
     pub(crate) async fn start(change: impl FnOnce(&mut RpcConfig)) -> Self {
+        Self::with_spec(|_| {}, change).await
+    }
+
+    pub(crate) async fn with_spec(change_spec: impl FnOnce(&mut ChainSpec), change: impl FnOnce(&mut RpcConfig)) -> Self {
+        let mut spec = spec();
+        change_spec(&mut spec);
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut limits = LedgerConfig::default();
         limits.store.history = HISTORY;
-        let ledger = Ledger::open(dir.path(), Arc::new(spec()), limits).expect("a valid spec");
+        let ledger = Ledger::open(dir.path(), Arc::new(spec), limits).expect("a valid spec");
         let state = StoreState::rollup(ledger.store().clone(), ledger.spec().clone());
         let rules = PoolConfig::new(PoolRules::Rollup, L2_CHAIN, GAS_LIMIT, 1_000);
         let pool = Arc::new(Pool::new(rules, Arc::new(state)).with_senders(ledger.senders().clone()));

@@ -7,7 +7,7 @@ use fixture::{ETHER, Ethereum, GENESIS_TIME, GWEI, HISTORY, L2_CHAIN, Rollup, co
 use jsonrpsee::core::client::{Subscription, SubscriptionClientT};
 use jsonrpsee::core::params::ArrayParams;
 use jsonrpsee_ws_client::WsClientBuilder;
-use oceanid_primitives::{TxDeposit, predeploys};
+use oceanid_primitives::{L1DataFee, TxDeposit, predeploys};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -366,6 +366,39 @@ async fn old_state_is_gone_but_withdrawals_stay_provable() {
     assert_eq!(c.call("eth_getBlockByNumber", json!(["0x1", false])).await["number"], json!("0x1"));
     let receipts = c.call("eth_getBlockReceipts", json!(["0x1"])).await;
     assert_eq!(receipts.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_l1_data_fee_is_in_the_receipt_and_in_the_balance() {
+    use predeploys::{L1_BLOCK_INFO, l1_block_info, slot};
+    let chain = Rollup::with_spec(
+        |spec| {
+            spec.l1_data_fee = L1DataFee { calldata_scalar: 1_000_000, blob_scalar: 0 };
+            let word = |value: u128| B256::from(U256::from(value));
+            let prices = [(l1_block_info::BASE_FEE, word(GWEI)), (l1_block_info::GAS_TOKEN_RATIO, word(50 * ETHER))];
+            let prices = prices.into_iter().map(|(number, value)| (slot(number).into(), value)).collect();
+            spec.alloc.entry(L1_BLOCK_INFO).and_modify(|account| account.storage = Some(prices));
+        },
+        |_| {},
+    )
+    .await;
+    let c = &chain.client;
+    let balance = async || number(&c.call("eth_getBalance", json!([key().address(), "latest"])).await);
+    let before = balance().await;
+    let (raw, hash) = chain.transfer(0, TO, 5);
+    c.call("eth_sendRawTransaction", json!([raw])).await;
+    chain.mine();
+    let receipt = c.call("eth_getTransactionReceipt", json!([hash])).await;
+    let fee = number(&receipt["l1Fee"]);
+    let bytes = u128::from(oceanid_stf::estimated_bytes(&raw));
+    assert_eq!(fee, bytes * 16 * GWEI * 50);
+    let gas = number(&receipt["gasUsed"]) * number(&receipt["effectiveGasPrice"]);
+    assert_eq!(before - balance().await, 5 + gas + fee);
+    // The pool counts the fee: what is left after value and gas does not cover it.
+    let left = balance().await;
+    let (raw, _) = chain.transfer(1, TO, left - 200_000 * 10 * GWEI);
+    let (code, message, _) = c.try_call("eth_sendRawTransaction", json!([raw])).await.unwrap_err();
+    assert!(code == -32_000 && message.starts_with("insufficient funds for gas * price + value"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
