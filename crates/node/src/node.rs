@@ -120,7 +120,8 @@ impl Node {
         let reader = BatchReader::new(client.clone(), beacon, spec.l1.rollup);
 
         let pool_rules = PoolConfig::new(PoolRules::Rollup, spec.chain_id, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
-        let pool = Arc::new(Pool::new(pool_rules, Arc::new(StoreState::rollup(ledger.store().clone(), Arc::clone(&spec)))));
+        let pool_state = Arc::new(StoreState::rollup(ledger.store().clone(), Arc::clone(&spec)));
+        let pool = Arc::new(Pool::new(pool_rules, pool_state).with_senders(Arc::clone(ledger.senders())));
         let mut tasks = vec![watching, Task::spawn(feed_pool(ledger.clone(), Arc::clone(&pool)))];
 
         let (stop, stopped) = watch::channel(None);
