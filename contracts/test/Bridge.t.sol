@@ -379,9 +379,7 @@ contract BridgeTest is Withdrawals {
         eq(portal.hashWithdrawal(w), hash, "both chains hash alike");
         yes(L2ToL1MessagePasser(payable(Predeploys.MESSAGE_PASSER)).sentMessages(hash), "written down");
         // The slot the Portal proves is the slot that was written.
-        eq(
-            vm.load(Predeploys.MESSAGE_PASSER, keccak256(abi.encode(hash, uint256(0)))), bytes32(uint256(1)), "slot"
-        );
+        eq(vm.load(Predeploys.MESSAGE_PASSER, keccak256(abi.encode(hash, uint256(0)))), bytes32(uint256(1)), "slot");
     }
 
     function settle(WithdrawalTransaction memory w) private {

@@ -59,31 +59,54 @@ contract GasTest is Chain {
         uint256 some = bitmap(size, (size - 1) / 3);
         submit(nextHeader(1)); // the first batch ever writes a slot that later ones only change
 
-        batch("submitBatch", string.concat(label, " members, all present"), all);
-        batch("submitBatch", string.concat(label, " members, a third absent"), some);
+        batch(string.concat(label, " members, all present"), all);
+        batch(string.concat(label, " members, a third absent"), some);
         certificate(string.concat(label, " members, all present"), all);
         certificate(string.concat(label, " members, a third absent"), some);
 
+        vm.snapshotValue("rotation", string.concat(label, " members, first rotation"), firstRotationGas);
+        rotateLater();
+        vm.snapshotValue("rotation", string.concat(label, " members, nobody joins"), used());
         pool.packKeys();
         vm.snapshotValue("rotation", string.concat(label, " members, packKeys"), used());
-        rotateLater();
-        vm.snapshotValue("rotation", string.concat(label, " members, rotate, nobody joins"), used());
-        for (uint256 i = 0; i < 4 && size < 100; ++i) {
+        if (size + 4 > 100) return;
+        for (uint256 i = 0; i < 4; ++i) {
             join(MAX_LOCK);
         }
-        // Under the second committee the keys lie in one page.
-        TestHeader memory h = nextHeader(58);
-        h.nextCommitteeId = 2;
-        submit(h);
-        submit(nextHeader(1));
-        batch("submitBatch", string.concat(label, " members, a third absent, keys packed"), some);
-        certificate(string.concat(label, " members, a third absent, keys packed"), some);
-        if (size == 100) return;
         rotateLater();
-        vm.snapshotValue("rotation", string.concat(label, " members, rotate, 4 join"), used());
+        vm.snapshotValue("rotation", string.concat(label, " members, 4 join"), used());
     }
 
-    function batch(string memory group, string memory name, uint256 signers) private {
+    /// @dev Fifteen keys in pages of their own, the most that rotations leave, and as many of them absent as there may be.
+    function test_gas_scattered() public {
+        deploy(31);
+        vm.roll(height() + 10);
+        for (uint256 round = 0; round < 4; ++round) {
+            for (uint256 i = 0; i < 4 && pool.lastId() < 46; ++i) {
+                join(MIN_LOCK);
+            }
+            rotateLater();
+        }
+        submitHandOver(5);
+        (uint256 size,,,,, uint64[] memory ids) = pool.committee(5);
+        eq(size, 46, "members");
+        uint256 signers = (1 << size) - 1;
+        for (uint256 i = 0; i < size; ++i) {
+            if (ids[i] > 31) signers ^= 1 << i;
+        }
+        batch("046 members, 15 absent, each key in a page of its own", signers);
+        certificate("046 members, 15 absent, each key in a page of its own", signers);
+    }
+
+    /// @dev Ends epoch 0 naming committee `next`, and begins epoch 1 under it.
+    function submitHandOver(uint64 next) private {
+        TestHeader memory h = nextHeader(59);
+        h.nextCommitteeId = next;
+        submit(h);
+        submit(nextHeader(1));
+    }
+
+    function batch(string memory name, uint256 signers) private {
         uint256 state = vm.snapshotState();
         TestHeader memory h = nextHeader(10);
         (uint256 index,, uint64 number,, uint64 committeeId,) = rollup.head();
@@ -92,7 +115,7 @@ contract GasTest is Chain {
         rollup.submitBatch(index, number + 1, rlp, c, 0, "data");
         uint256 gas_ = used();
         vm.revertToState(state);
-        vm.snapshotValue(group, name, gas_);
+        vm.snapshotValue("submitBatch", name, gas_);
     }
 
     function certificate(string memory name, uint256 signers) private {

@@ -17,15 +17,23 @@ import {vm} from "./base/Vm.sol";
 
 /// @dev Gives the internal libraries an external face, so that reverts can be caught and calldata is calldata.
 contract Harness {
-    function verify(bytes memory message, bytes32 tag, bytes memory key, bytes calldata signature) external view returns (bool) {
+    function verify(bytes memory signed, bytes32 tag, bytes memory key, bytes calldata signature)
+        external
+        view
+        returns (bool)
+    {
         uint256 at_;
         assembly {
             at_ := add(key, 32)
         }
-        return Bls.verify(message, tag, at_, signature);
+        return Bls.verify(signed, tag, at_, signature);
     }
 
-    function compress(bytes memory key) external pure returns (bytes memory packed, bytes memory compressed, bytes memory padded) {
+    function compress(bytes memory key)
+        external
+        pure
+        returns (bytes memory packed, bytes memory compressed, bytes memory padded)
+    {
         (packed, compressed, padded) = (new bytes(192), new bytes(96), new bytes(256));
         uint256 from;
         uint256 to;
@@ -104,7 +112,10 @@ contract BlsTest is Test {
             yes(harness.verify(messages[i], Bls.DST_VOTE, keys[i], votes[i]), "vote");
             yes(harness.verify(messages[i], Bls.DST_POSSESSION, keys[i], possessions[i]), "possession");
             yes(!harness.verify(messages[i], Bls.DST_POSSESSION, keys[i], votes[i]), "a vote is no proof of possession");
-            yes(!harness.verify(abi.encodePacked(messages[i], uint8(0)), Bls.DST_VOTE, keys[i], votes[i]), "other message");
+            yes(
+                !harness.verify(abi.encodePacked(messages[i], uint8(0)), Bls.DST_VOTE, keys[i], votes[i]),
+                "other message"
+            );
             yes(!harness.verify(messages[i], Bls.DST_VOTE, keys[(i + 1) % 12], votes[i]), "other key");
             (, bytes memory small, bytes memory back) = harness.compress(keys[i]);
             eq(small, compressed[i], "compressed");
@@ -160,10 +171,12 @@ contract BlsTest is Test {
             abi.encodePacked(prefix, hex"ac02f0a204efa204", payload),
             "framing"
         );
-        eq(harness.message("", 0, 127, 128, new bytes(100)), abi.encodePacked(hex"007f8001", new bytes(100)), "edges of a byte");
         eq(
-            harness.message("", type(uint64).max, 0, 0, ""), hex"ffffffffffffffffff010000", "largest varint"
+            harness.message("", 0, 127, 128, new bytes(100)),
+            abi.encodePacked(hex"007f8001", new bytes(100)),
+            "edges of a byte"
         );
+        eq(harness.message("", type(uint64).max, 0, 0, ""), hex"ffffffffffffffffff010000", "largest varint");
     }
 }
 
@@ -310,7 +323,8 @@ contract MerklePatriciaTest is Test {
         (bool ok, bytes memory reason) = _get(Case({root: keccak256(node), key: key, value: "", proof: proof}));
         yes(!ok, "accepted loose RLP");
         yes(
-            bytes4(reason) == MerklePatricia.ProofNodeMalformed.selector || bytes4(reason) == MerklePatricia.ProofKeyAbsent.selector,
+            bytes4(reason) == MerklePatricia.ProofNodeMalformed.selector
+                || bytes4(reason) == MerklePatricia.ProofKeyAbsent.selector,
             "own error"
         );
     }
@@ -472,7 +486,9 @@ contract CodeStoreTest is Test {
         for (uint256 i = 0; i < length; ++i) {
             yes(part[i] == data[offset + i], "byte");
         }
-        vm.expectRevert(abi.encodeWithSelector(CodeStore.CodeStoreOutOfRange.selector, pointer, offset, data.length + 1));
+        vm.expectRevert(
+            abi.encodeWithSelector(CodeStore.CodeStoreOutOfRange.selector, pointer, offset, data.length + 1)
+        );
         harness.load(pointer, offset, data.length + 1);
     }
 

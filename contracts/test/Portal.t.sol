@@ -102,7 +102,11 @@ contract PortalTest is Withdrawals {
         vm.prank(ALICE, BOB);
         portal.depositTransaction(BOB, 0, 21_000, false, "");
         eq(Aliasing.toL2(address(1)), address(uint160(0x1111000000000000000000000000000000001112)), "offset");
-        eq(Aliasing.toL2(address(type(uint160).max)), address(uint160(0x1111000000000000000000000000000000001110)), "wraps");
+        eq(
+            Aliasing.toL2(address(type(uint160).max)),
+            address(uint160(0x1111000000000000000000000000000000001110)),
+            "wraps"
+        );
     }
 
     function testFuzz_aliasIsReversible(address account) public pure {
@@ -122,7 +126,9 @@ contract PortalTest is Withdrawals {
         vm.expectRevert(abi.encodeWithSelector(Portal.DepositGasTooLow.selector, 21_039, 21_040));
         portal.depositTransaction(BOB, 0, 21_039, false, hex"00");
         vm.expectRevert(
-            abi.encodeWithSelector(Portal.MintTooLarge.selector, uint256(type(uint128).max) + 1, uint256(type(uint128).max))
+            abi.encodeWithSelector(
+                Portal.MintTooLarge.selector, uint256(type(uint128).max) + 1, uint256(type(uint128).max)
+            )
         );
         portal.depositERC20Transaction(BOB, uint256(type(uint128).max) + 1, 0, 100_000, false, "");
         // The largest data there may be, as a creation.
@@ -262,8 +268,7 @@ contract PortalTest is Withdrawals {
         w.gasLimit = type(uint256).max;
         prove(w);
         vm.warp(now_() + WINDOW);
-        (bool ok, bytes memory reason) =
-            address(portal).call(abi.encodeCall(Portal.finalizeWithdrawalTransaction, (w)));
+        (bool ok, bytes memory reason) = address(portal).call(abi.encodeCall(Portal.finalizeWithdrawalTransaction, (w)));
         yes(!ok && bytes4(reason) == Portal.InsufficientGas.selector, "own error");
     }
 
@@ -299,7 +304,9 @@ contract PortalTest is Withdrawals {
         (uint256 index, OutputRootProof memory opened) = postOutput(root);
         bytes32 expected = rollup.getL2Output(index).outputRoot;
         opened.stateRoot = keccak256("other");
-        vm.expectRevert(abi.encodeWithSelector(Portal.OutputRootMismatch.selector, expected, keccak256(abi.encode(opened))));
+        vm.expectRevert(
+            abi.encodeWithSelector(Portal.OutputRootMismatch.selector, expected, keccak256(abi.encode(opened)))
+        );
         portal.proveWithdrawalTransaction(w, index, opened, proof);
     }
 
@@ -329,14 +336,13 @@ contract PortalTest is Withdrawals {
         eq(portal.l2Oracle(), address(rollup), "oracle");
     }
 
-    function withdrawal(address to, uint256 value, bytes memory data) private pure returns (WithdrawalTransaction memory) {
+    function withdrawal(address to, uint256 value, bytes memory data)
+        private
+        pure
+        returns (WithdrawalTransaction memory)
+    {
         return WithdrawalTransaction({
-            nonce: uint256(1) << 240,
-            sender: address(0x5e4de4),
-            target: to,
-            value: value,
-            gasLimit: 200_000,
-            data: data
+            nonce: uint256(1) << 240, sender: address(0x5e4de4), target: to, value: value, gasLimit: 200_000, data: data
         });
     }
 }

@@ -201,7 +201,9 @@ contract PredeploysTest is Chain {
         eq(NATIVE.balanceOf(ALICE), balance, "balanceOf");
         vm.prank(ALICE);
         if (amount > balance) {
-            vm.expectRevert(abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, ALICE, balance, amount));
+            vm.expectRevert(
+                abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, ALICE, balance, amount)
+            );
             NATIVE.transfer(to, amount);
             return;
         }

@@ -35,7 +35,8 @@ contract RollupTest is Chain {
         emit Rollup.BatchSubmitted(1, hash, 1, 10, 0, keccak256("payload"), outputRoot);
         rollup.submitBatch(0, 1, encode(h), certificate, 0, "payload");
 
-        (uint256 index, bytes32 headerHash, uint64 number, uint64 epoch, uint64 committeeId, uint64 next) = rollup.head();
+        (uint256 index, bytes32 headerHash, uint64 number, uint64 epoch, uint64 committeeId, uint64 next) =
+            rollup.head();
         eq(index, 1, "index");
         eq(headerHash, hash, "hash");
         eq(number, 10, "number");
@@ -148,7 +149,8 @@ contract RollupTest is Chain {
         TestHeader memory h = nextHeader(10);
         Rollup.Certificate memory certificate = certify(rollup, h, 1, ALL);
         // Signed by keys outside of the committee.
-        bytes memory signed = voteMessage(rollup, "_FINALIZE", h.epoch, h.view_, h.parentView, abi.encodePacked(keccak256(encode(h))));
+        bytes memory signed =
+            voteMessage(rollup, "_FINALIZE", h.epoch, h.view_, h.parentView, abi.encodePacked(keccak256(encode(h))));
         certificate.signature = Signer.sign(12345, signed, Signer.VOTE);
         expectInvalid(h, certificate, 1);
         // A point that is not on the curve, the identity, and a point outside the field.
@@ -180,7 +182,8 @@ contract RollupTest is Chain {
     function test_refusesANotarization() public {
         TestHeader memory h = nextHeader(10);
         Rollup.Certificate memory certificate = certify(rollup, h, 1, ALL);
-        bytes memory signed = voteMessage(rollup, "_NOTARIZE", h.epoch, h.view_, h.parentView, abi.encodePacked(keccak256(encode(h))));
+        bytes memory signed =
+            voteMessage(rollup, "_NOTARIZE", h.epoch, h.view_, h.parentView, abi.encodePacked(keccak256(encode(h))));
         certificate.signature = Signer.sign(secretSum(1, ALL), signed, Signer.VOTE);
         expectInvalid(h, certificate, 1);
     }
@@ -220,7 +223,9 @@ contract RollupTest is Chain {
 
     function test_refusesOneSignerTooFew() public {
         TestHeader memory h = nextHeader(10);
-        expectRefusal(abi.encodeWithSelector(CertificateVerifier.QuorumNotReached.selector, 2, 3), h, certify(rollup, h, 1, 0x3));
+        expectRefusal(
+            abi.encodeWithSelector(CertificateVerifier.QuorumNotReached.selector, 2, 3), h, certify(rollup, h, 1, 0x3)
+        );
     }
 
     function test_refusesSignersBeyondTheCommittee() public {
@@ -277,7 +282,12 @@ contract RollupTest is Chain {
     }
 
     /// @dev `namespace` differs in address as well; the certificate is made for the other's namespace with the value in question put back.
-    function expectReplayRefused(Rollup original, Rollup other, TestHeader memory h, Rollup.Certificate memory certificate) private {
+    function expectReplayRefused(
+        Rollup original,
+        Rollup other,
+        TestHeader memory h,
+        Rollup.Certificate memory certificate
+    ) private {
         rollup = other;
         yes(keccak256(original.namespace()) != keccak256(other.namespace()), "namespaces differ");
         expectInvalid(h, certificate, 1);
@@ -312,7 +322,9 @@ contract RollupTest is Chain {
         TestHeader memory h = nextHeader(1);
         h.parentHash = keccak256("fork");
         expectRefusal(
-            abi.encodeWithSelector(Rollup.ParentHashMismatch.selector, h.parentHash, GENESIS_HASH), h, certify(rollup, h, 1, ALL)
+            abi.encodeWithSelector(Rollup.ParentHashMismatch.selector, h.parentHash, GENESIS_HASH),
+            h,
+            certify(rollup, h, 1, ALL)
         );
     }
 
@@ -351,7 +363,9 @@ contract RollupTest is Chain {
         TestHeader memory h = nextHeader(10);
         vm.roll(height() + MAX_LAG);
         expectRefusal(
-            abi.encodeWithSelector(Rollup.OriginStale.selector, h.originNumber, h.originNumber + 1), h, certify(rollup, h, 1, ALL)
+            abi.encodeWithSelector(Rollup.OriginStale.selector, h.originNumber, h.originNumber + 1),
+            h,
+            certify(rollup, h, 1, ALL)
         );
     }
 
@@ -373,7 +387,9 @@ contract RollupTest is Chain {
         h.originNumber = uint64(height() - 300);
         h.originHash = 0;
         expectRefusal(
-            abi.encodeWithSelector(Rollup.OriginNotCanonical.selector, h.originNumber, 0, 0), h, certify(rollup, h, 1, ALL)
+            abi.encodeWithSelector(Rollup.OriginNotCanonical.selector, h.originNumber, 0, 0),
+            h,
+            certify(rollup, h, 1, ALL)
         );
     }
 
@@ -392,7 +408,9 @@ contract RollupTest is Chain {
         h.originNumber -= 1;
         h.originHash = blockhash(h.originNumber);
         expectRefusal(
-            abi.encodeWithSelector(Rollup.OriginWentBack.selector, parentOrigin - 1, parentOrigin), h, certify(rollup, h, 1, ALL)
+            abi.encodeWithSelector(Rollup.OriginWentBack.selector, parentOrigin - 1, parentOrigin),
+            h,
+            certify(rollup, h, 1, ALL)
         );
     }
 
@@ -461,7 +479,9 @@ contract RollupTest is Chain {
         eq(rollup.nextOutputIndex(), 6, "next");
         // viem compares this text.
         vm.expectRevert(
-            abi.encodeWithSignature("Error(string)", "L2OutputOracle: cannot get output for a block that has not been proposed")
+            abi.encodeWithSignature(
+                "Error(string)", "L2OutputOracle: cannot get output for a block that has not been proposed"
+            )
         );
         rollup.getL2OutputIndexAfter(61);
     }
@@ -501,16 +521,29 @@ contract RollupTest is Chain {
 
     function expectInvalid(TestHeader memory h, Rollup.Certificate memory certificate, uint64 committeeId) private {
         bytes memory signed = voteMessage(
-            rollup, "_FINALIZE", h.epoch, certificate.view_, certificate.parentView, abi.encodePacked(keccak256(encode(h)))
+            rollup,
+            "_FINALIZE",
+            h.epoch,
+            certificate.view_,
+            certificate.parentView,
+            abi.encodePacked(keccak256(encode(h)))
         );
         expectRefusal(
-            abi.encodeWithSelector(CertificateVerifier.CertificateInvalid.selector, pool.committeeCode(committeeId), keccak256(signed)),
+            abi.encodeWithSelector(
+                CertificateVerifier.CertificateInvalid.selector, pool.committeeCode(committeeId), keccak256(signed)
+            ),
             h,
             certificate
         );
     }
 
-    function expectDataRefusal(bytes memory reason, TestHeader memory h, Rollup.Certificate memory c, uint8 mode, bytes memory data) private {
+    function expectDataRefusal(
+        bytes memory reason,
+        TestHeader memory h,
+        Rollup.Certificate memory c,
+        uint8 mode,
+        bytes memory data
+    ) private {
         vm.expectRevert(reason);
         rollup.submitBatch(0, 1, encode(h), c, mode, data);
     }

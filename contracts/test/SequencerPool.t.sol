@@ -56,12 +56,21 @@ contract SequencerPoolTest is Chain {
         bytes memory proof = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.POSSESSION);
         fund(MALLORY, address(pool), MIN_LOCK);
         expectLockRefusal(
-            MALLORY, keys, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, MALLORY, keys.identity)
+            MALLORY,
+            keys,
+            proof,
+            MIN_LOCK,
+            abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, MALLORY, keys.identity)
         );
         // Nor with another identity beside the same key.
-        SequencerPool.Keys memory other = SequencerPool.Keys({identity: identityAt(78), consensusKey: keys.consensusKey});
+        SequencerPool.Keys memory other =
+            SequencerPool.Keys({identity: identityAt(78), consensusKey: keys.consensusKey});
         expectLockRefusal(
-            ALICE, other, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, other.identity)
+            ALICE,
+            other,
+            proof,
+            MIN_LOCK,
+            abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, other.identity)
         );
         fund(ALICE, address(pool), MIN_LOCK);
         vm.prank(ALICE);
@@ -70,9 +79,8 @@ contract SequencerPoolTest is Chain {
 
     function test_refusesAProofOfAnotherPoolOrChain() public {
         SequencerPool.Keys memory keys = keysOf(77);
-        bytes memory elsewhere = abi.encodePacked(
-            hex"0b", "OCEANID_POP", uint64(1), address(pool), ALICE, keys.identity, keys.consensusKey
-        );
+        bytes memory elsewhere =
+            abi.encodePacked(hex"0b", "OCEANID_POP", uint64(1), address(pool), ALICE, keys.identity, keys.consensusKey);
         bytes memory reason = abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, keys.identity);
         expectLockRefusal(ALICE, keys, Signer.sign(secretAt(77), elsewhere, Signer.POSSESSION), MIN_LOCK, reason);
         elsewhere = abi.encodePacked(
@@ -85,7 +93,11 @@ contract SequencerPoolTest is Chain {
         SequencerPool.Keys memory keys = keysOf(77);
         bytes memory vote = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.VOTE);
         expectLockRefusal(
-            ALICE, keys, vote, MIN_LOCK, abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, keys.identity)
+            ALICE,
+            keys,
+            vote,
+            MIN_LOCK,
+            abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, keys.identity)
         );
     }
 
@@ -97,17 +109,26 @@ contract SequencerPoolTest is Chain {
         SequencerPool.Keys memory keys = SequencerPool.Keys({identity: identityAt(77), consensusKey: rogue});
         bytes memory proof = Signer.sign(42, pool.possessionMessage(MALLORY, keys), Signer.POSSESSION);
         expectLockRefusal(
-            MALLORY, keys, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, MALLORY, keys.identity)
+            MALLORY,
+            keys,
+            proof,
+            MIN_LOCK,
+            abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, MALLORY, keys.identity)
         );
     }
 
     function test_refusesMalformedKeys() public {
         SequencerPool.Keys memory keys = keysOf(77);
         bytes memory proof = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.POSSESSION);
-        SequencerPool.Keys memory bad = SequencerPool.Keys({identity: bytes32(uint256(2) << 248), consensusKey: keys.consensusKey});
-        expectLockRefusal(ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.IdentityNotOnCurve.selector, bad.identity));
+        SequencerPool.Keys memory bad =
+            SequencerPool.Keys({identity: bytes32(uint256(2) << 248), consensusKey: keys.consensusKey});
+        expectLockRefusal(
+            ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.IdentityNotOnCurve.selector, bad.identity)
+        );
         bad = SequencerPool.Keys({identity: keys.identity, consensusKey: new bytes(96)});
-        expectLockRefusal(ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.ConsensusKeyLength.selector, 96, 256));
+        expectLockRefusal(
+            ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.ConsensusKeyLength.selector, 96, 256)
+        );
         bad = SequencerPool.Keys({identity: keys.identity, consensusKey: new bytes(256)});
         expectLockRefusal(
             ALICE,
@@ -120,8 +141,11 @@ contract SequencerPoolTest is Chain {
 
     function test_refusesKeysInUse() public {
         SequencerPool.Keys memory first = keysOf(1);
-        SequencerPool.Keys memory keys = SequencerPool.Keys({identity: first.identity, consensusKey: Signer.publicKey(5)});
-        expectLockRefusal(ALICE, keys, "", MIN_LOCK, abi.encodeWithSelector(SequencerPool.IdentityTaken.selector, keys.identity, 1));
+        SequencerPool.Keys memory keys =
+            SequencerPool.Keys({identity: first.identity, consensusKey: Signer.publicKey(5)});
+        expectLockRefusal(
+            ALICE, keys, "", MIN_LOCK, abi.encodeWithSelector(SequencerPool.IdentityTaken.selector, keys.identity, 1)
+        );
         keys = SequencerPool.Keys({identity: identityAt(77), consensusKey: first.consensusKey});
         expectLockRefusal(
             ALICE,
@@ -245,7 +269,8 @@ contract SequencerPoolTest is Chain {
         pool.claim(1);
         vm.prank(ownerOf[1]);
         pool.exit(1);
-        bytes memory leaving = abi.encodeWithSelector(SequencerPool.WrongStatus.selector, 1, SequencerPool.Status.Exiting);
+        bytes memory leaving =
+            abi.encodeWithSelector(SequencerPool.WrongStatus.selector, 1, SequencerPool.Status.Exiting);
         vm.prank(ownerOf[1]);
         vm.expectRevert(leaving);
         pool.exit(1);
@@ -288,7 +313,8 @@ contract SequencerPoolTest is Chain {
         (bytes32 digest, bytes32 seed, bytes memory packed) = fixedCommittee(logs);
         eq(seed, keccak256(abi.encodePacked(keccak256("randao"), uint64(2), keccak256(packed))), "seed");
         eq(digest, keccak256(abi.encodePacked(uint64(2), seed, packed)), "digest");
-        (uint256 size, bytes32 storedDigest, bytes32 storedSeed, uint64 fixedAt,, uint64[] memory ids) = pool.committee(2);
+        (uint256 size, bytes32 storedDigest, bytes32 storedSeed, uint64 fixedAt,, uint64[] memory ids) =
+            pool.committee(2);
         eq(storedDigest, digest, "stored digest");
         eq(storedSeed, seed, "stored seed");
         eq(fixedAt, now_(), "fixed at");
@@ -352,6 +378,7 @@ contract SequencerPoolTest is Chain {
         eq(pool.activeSet().length, 6, "active set");
     }
 
+    /// forge-config: default.fuzz.runs = 48
     function testFuzz_committeesStaySortedAndComplete(uint256 seed) public {
         for (uint256 round = 0; round < 4; ++round) {
             uint256 r = uint256(keccak256(abi.encode(seed, round)));
@@ -396,6 +423,38 @@ contract SequencerPoolTest is Chain {
         bytes memory before = pool.aggregateKey(1);
         rotateLater();
         eq(pool.aggregateKey(2), before, "aggregate");
+    }
+
+    function test_newcomersShareAPageOnceTheyAreSixteen() public {
+        address[] memory pages = new address[](20);
+        for (uint256 i = 0; i < 11; ++i) {
+            join(MIN_LOCK);
+        }
+        for (uint256 round = 0; round < 3; ++round) {
+            rotateLater();
+        }
+        for (uint64 id = 1; id <= 15; ++id) {
+            pages[id] = pool.sequencer(id).keyPage;
+            eq(pages[id].code.length, 225, "alone");
+        }
+        uint64 last = join(MIN_LOCK);
+        bytes memory key = pool.memberKey(4, 7);
+        rotateLater();
+        address page = pool.sequencer(last).keyPage;
+        eq(page.code.length, 1 + 16 * 224, "shared");
+        for (uint64 id = 1; id <= 16; ++id) {
+            eq(pool.sequencer(id).keyPage, page, "page");
+        }
+        // The old committee's code still names the old pages; its keys read the same.
+        eq(pool.memberKey(4, 7), key, "key");
+        (uint256 size,,,,, uint64[] memory ids) = pool.committee(5);
+        eq(size, 16, "size");
+        for (uint256 i = 0; i < size; ++i) {
+            eq(pool.memberKey(5, i), Signer.publicKey(secretOf[ids[i]]), "key");
+        }
+        // And a packed record is not packed again.
+        rotateLater();
+        eq(pool.sequencer(last).keyPage, page, "stays");
     }
 
     function test_costOfAttack() public view {

@@ -1,6 +1,7 @@
-// Writes test/vectors: keys, signatures and tries made by libraries that share nothing with the contracts. Deterministic.
+// Writes test/vectors: keys, signatures and tries made by libraries that share nothing with the contracts. Deterministic; with --check
+// nothing is written, and any difference from the committed files is an error.
 import { createHash } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createMPT, createMerkleProof } from "@ethereumjs/mpt";
@@ -12,7 +13,15 @@ const folder = join(dirname(fileURLToPath(import.meta.url)), "../test/vectors");
 mkdirSync(folder, { recursive: true });
 const hex = (bytes) => `0x${Buffer.from(bytes).toString("hex")}`;
 const digest = (...parts) => createHash("sha256").update(parts.join("/")).digest();
-const write = (name, data) => writeFileSync(join(folder, name), `${JSON.stringify(data, null, 1)}\n`);
+const check = process.argv.includes("--check");
+const write = (name, data) => {
+  const text = `${JSON.stringify(data, null, 1)}\n`;
+  if (!check) return writeFileSync(join(folder, name), text);
+  if (readFileSync(join(folder, name), "utf8") === text) return undefined;
+  console.error(`test/vectors/${name} differs; run "npm run vectors" and review`);
+  process.exitCode = 1;
+  return undefined;
+};
 
 // ---- BLS12-381, variant MinSig ----
 const element = (n) => n.toString(16).padStart(128, "0");

@@ -42,10 +42,14 @@ contract GasPriceOracle {
     function update(uint256 newRatio) external {
         if (msg.sender != UPDATER) revert NotUpdater(msg.sender);
         if (newRatio == 0) revert RatioZero();
-        if (lastUpdate != 0 && block.timestamp < lastUpdate + MIN_INTERVAL) revert UpdateTooEarly(lastUpdate + MIN_INTERVAL);
+        if (lastUpdate != 0 && block.timestamp < lastUpdate + MIN_INTERVAL) {
+            revert UpdateTooEarly(lastUpdate + MIN_INTERVAL);
+        }
         uint256 previous = ratio;
         uint256 step = previous * MAX_STEP_BPS / BPS;
-        if (newRatio < previous - step || newRatio > previous + step) revert StepTooLarge(newRatio, previous - step, previous + step);
+        if (newRatio < previous - step || newRatio > previous + step) {
+            revert StepTooLarge(newRatio, previous - step, previous + step);
+        }
         ratio = newRatio;
         lastUpdate = block.timestamp;
         emit RatioUpdated(previous, newRatio);

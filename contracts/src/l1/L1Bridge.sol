@@ -69,7 +69,14 @@ contract L1Bridge is ReentrancyGuardTransient {
         _deposit(token, to, received, name, symbol, decimals);
     }
 
-    function _deposit(address token, address to, uint256 amount, string memory name, string memory symbol, uint8 decimals) private {
+    function _deposit(
+        address token,
+        address to,
+        uint256 amount,
+        string memory name,
+        string memory symbol,
+        uint8 decimals
+    ) private {
         if (amount == 0) revert AmountZero();
         if (to == address(0)) revert RecipientZero();
         escrowed[token] += amount;

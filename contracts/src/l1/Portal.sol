@@ -133,7 +133,10 @@ contract Portal is IPortal {
 
     /// @inheritdoc IPortal
     /// @dev Payable for OP's signature only: the native coin of L2 is not ether, so any value is refused.
-    function depositTransaction(address to, uint256 value, uint64 gasLimit, bool isCreation, bytes calldata data) external payable {
+    function depositTransaction(address to, uint256 value, uint64 gasLimit, bool isCreation, bytes calldata data)
+        external
+        payable
+    {
         if (msg.value != 0) revert EtherNotAccepted(msg.value);
         _deposit(to, 0, value, gasLimit, isCreation, data);
     }
@@ -162,7 +165,9 @@ contract Portal is IPortal {
         _deposit(to, mint, value, gasLimit, isCreation, data);
     }
 
-    function _deposit(address to, uint256 mint, uint256 value, uint64 gasLimit, bool isCreation, bytes calldata data) private {
+    function _deposit(address to, uint256 mint, uint256 value, uint64 gasLimit, bool isCreation, bytes calldata data)
+        private
+    {
         if (isCreation && to != address(0)) revert CreationWithTarget(to);
         if (data.length > MAX_DEPOSIT_DATA) revert DepositDataTooLong(data.length, MAX_DEPOSIT_DATA);
         uint64 minimum = minimumGasLimit(uint64(data.length));
@@ -208,9 +213,7 @@ contract Portal is IPortal {
         if (keccak256(value) != TRUE_RLP_HASH) revert WithdrawalValueInTrie(value);
 
         provenWithdrawals[withdrawalHash] = ProvenWithdrawal({
-            outputRoot: outputRoot,
-            timestamp: uint128(block.timestamp),
-            l2OutputIndex: uint128(l2OutputIndex)
+            outputRoot: outputRoot, timestamp: uint128(block.timestamp), l2OutputIndex: uint128(l2OutputIndex)
         });
         emit WithdrawalProven(withdrawalHash, withdrawal.sender, withdrawal.target);
     }

@@ -115,7 +115,9 @@ contract Rollup is IRollup {
 
     constructor(Config memory config) {
         if (config.epochLength < 2) revert ConfigOutOfRange("epochLength", config.epochLength);
-        if (config.maxOriginLag == 0 || config.maxOriginLag > HISTORY_WINDOW) revert ConfigOutOfRange("maxOriginLag", config.maxOriginLag);
+        if (config.maxOriginLag == 0 || config.maxOriginLag > HISTORY_WINDOW) {
+            revert ConfigOutOfRange("maxOriginLag", config.maxOriginLag);
+        }
         POOL = config.pool;
         GENESIS_HASH = config.genesisHash;
         L1_CHAIN_ID = block.chainid;
@@ -198,7 +200,9 @@ contract Rollup is IRollup {
     function _requireFollows(Batch storage parent, Header memory header, uint64 firstBlock) private view {
         if (firstBlock != parent.lastBlock + 1) revert GapInChain(firstBlock, parent.lastBlock + 1);
         if (header.number < firstBlock) revert BatchReversed(firstBlock, header.number);
-        if (header.number == firstBlock && header.parentHash != _headHash) revert ParentHashMismatch(header.parentHash, _headHash);
+        if (header.number == firstBlock && header.parentHash != _headHash) {
+            revert ParentHashMismatch(header.parentHash, _headHash);
+        }
         uint64 epoch = header.number / EPOCH_LENGTH;
         if (header.epoch != epoch) revert EpochMismatch(header.epoch, epoch);
         // A batch in one epoch, right behind its parent, starts the next epoch only if the parent ends with the boundary block.
@@ -211,7 +215,9 @@ contract Rollup is IRollup {
         if (origin >= block.number) revert OriginInFuture(origin, block.number);
         if (block.number - origin > MAX_ORIGIN_LAG) revert OriginStale(origin, block.number - MAX_ORIGIN_LAG);
         bytes32 canonical = Blockhash.blockHash(origin);
-        if (header.originHash != canonical || canonical == 0) revert OriginNotCanonical(origin, header.originHash, canonical);
+        if (header.originHash != canonical || canonical == 0) {
+            revert OriginNotCanonical(origin, header.originHash, canonical);
+        }
     }
 
     /// @dev Checks the header's committee against the one its parent named and follows a hand-over. Returns the committee's code store.
@@ -237,7 +243,10 @@ contract Rollup is IRollup {
         }
     }
 
-    function _requireCertificate(Header memory header, Certificate calldata certificate, address committeeCode) private view {
+    function _requireCertificate(Header memory header, Certificate calldata certificate, address committeeCode)
+        private
+        view
+    {
         if (certificate.view_ < header.view_) revert CertificateViewTooLow(certificate.view_, header.view_);
         bytes memory signed = CertificateVerifier.message(
             _prefix(), header.epoch, certificate.view_, certificate.parentView, abi.encodePacked(header.hash)
@@ -263,7 +272,7 @@ contract Rollup is IRollup {
         uint256 count;
         assembly ("memory-safe") {
             let hashes := mload(0x40)
-            for { } blobhash(count) { count := add(count, 1) } {
+            for {} blobhash(count) { count := add(count, 1) } {
                 mstore(add(hashes, shl(5, count)), blobhash(count))
             }
             commitment := keccak256(hashes, shl(5, count))
@@ -294,7 +303,14 @@ contract Rollup is IRollup {
     function head()
         external
         view
-        returns (uint256 index, bytes32 headerHash, uint64 number, uint64 epoch, uint64 committeeId, uint64 nextCommitteeId)
+        returns (
+            uint256 index,
+            bytes32 headerHash,
+            uint64 number,
+            uint64 epoch,
+            uint64 committeeId,
+            uint64 nextCommitteeId
+        )
     {
         index = _batches.length - 1;
         Batch storage latest = _batches[index];

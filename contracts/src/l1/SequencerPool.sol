@@ -40,14 +40,19 @@ contract SequencerPool is ISequencerPool {
     error ConfigOutOfRange(string field, uint256 value);
 
     event Locked(
-        uint64 indexed id, address indexed owner, bytes32 indexed identity, bytes consensusKey, uint256 amount, address recipient
+        uint64 indexed id,
+        address indexed owner,
+        bytes32 indexed identity,
+        bytes consensusKey,
+        uint256 amount,
+        address recipient
     );
     event Increased(uint64 indexed id, uint256 amount);
     event Joined(uint64 indexed id, uint64 indexed committeeId);
     event ExitStarted(uint64 indexed id, uint256 claimableAt);
     event Claimed(uint64 indexed id, address indexed owner, uint256 amount);
     event CommitteeFixed(uint64 indexed id, bytes32 digest, bytes32 seed, bytes packedMembers);
-    event KeysPacked(uint64 indexed committeeId, address page);
+    event KeysPacked(address indexed page, uint64[] ids);
 
     enum Status {
         None,
@@ -94,6 +99,9 @@ contract SequencerPool is ISequencerPool {
     uint256 public constant CHURN_DIVISOR = 16;
     /// @notice Members of the active set, in the committee or waiting behind it. Bounds the gas of a rotation.
     uint256 public constant MAX_ACTIVE = 256;
+    /// @notice Members with a key page of their own at which a rotation copies their records into one shared page: a certificate then reads
+    ///         one account for them instead of one per absent member. Each key is copied once in its life.
+    uint256 public constant PACK_AT = 16;
     /// @dev Queue entries read in one rotation: those who left while queued are skipped, but not without end.
     uint256 private constant MAX_QUEUE_SCAN = 128;
     /// @dev Packed member of the L2 registry: id u64 | identity 32 | compressed key 96 | weight u128.
@@ -149,10 +157,15 @@ contract SequencerPool is ISequencerPool {
     ///        BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_.
     /// @param amount Wei of the token, pulled from the caller.
     /// @param recipient Of rewards, on L1.
-    function lock(Keys calldata keys, bytes calldata possession, uint256 amount, address recipient) external returns (uint64 id) {
+    function lock(Keys calldata keys, bytes calldata possession, uint256 amount, address recipient)
+        external
+        returns (uint64 id)
+    {
         if (amount < MIN_LOCK || amount > MAX_LOCK) revert LockOutOfRange(amount, MIN_LOCK, MAX_LOCK);
         if (recipient == address(0)) revert RecipientZero();
-        if (keys.consensusKey.length != Bls.G2_LENGTH) revert ConsensusKeyLength(keys.consensusKey.length, Bls.G2_LENGTH);
+        if (keys.consensusKey.length != Bls.G2_LENGTH) {
+            revert ConsensusKeyLength(keys.consensusKey.length, Bls.G2_LENGTH);
+        }
         id = ++lastId;
         _register(id, keys, possession);
         _pull(amount);
@@ -269,6 +282,7 @@ contract SequencerPool is ISequencerPool {
         bytes[] memory records = _loadRecords(active, size);
         _sortByIdentity(active, weights, records);
         _storeActive(active);
+        _packSingles(active, records);
 
         (bytes memory packed, bytes memory code) = _assemble(active, weights, records);
         bytes32 seed = keccak256(abi.encodePacked(block.prevrandao, id, keccak256(packed)));
@@ -290,30 +304,52 @@ contract SequencerPool is ISequencerPool {
         );
     }
 
-    /// @notice Copies the key records of the newest committee into one page, so that later committees' certificates with many members
-    ///         absent read one account instead of one per absent member. Costs about 45,000 gas a member; changes nothing but gas.
+    /// @notice Copies the key records of the newest committee into one page, for the committees after it. Rotations do this for newcomers
+    ///         (PACK_AT); after long churn this gathers the rest. Costs about 57,000 gas a member and changes nothing but gas.
     function packKeys() external returns (address page) {
-        uint64 committeeId = latestCommittee;
-        address code = committeeCode(committeeId);
-        uint256 size = CertificateVerifier.sizeOf(code);
-        uint64[] memory ids = new uint64[](size);
-        for (uint256 i = 0; i < size; ++i) {
+        address code = committeeCode(latestCommittee);
+        uint64[] memory ids = new uint64[](CertificateVerifier.sizeOf(code));
+        for (uint256 i = 0; i < ids.length; ++i) {
             ids[i] = _memberId(code, i);
         }
-        bytes[] memory records = _loadRecords(ids, size);
-        bytes memory all = new bytes(size * CertificateVerifier.RECORD_LENGTH);
+        return _writePage(ids, _loadRecords(ids, ids.length));
+    }
+
+    /// @dev Shares one page between the committee members whose record lies alone, once there are PACK_AT of them.
+    function _packSingles(uint64[] memory ids, bytes[] memory records) private {
+        uint256 size = records.length;
+        uint64[] memory singles = new uint64[](size);
+        bytes[] memory theirs = new bytes[](size);
+        uint256 count;
         for (uint256 i = 0; i < size; ++i) {
-            bytes memory record = records[i];
+            if (CodeStore.size(_sequencers[ids[i]].keyPage) != CertificateVerifier.RECORD_LENGTH) continue;
+            (singles[count], theirs[count]) = (ids[i], records[i]);
+            ++count;
+        }
+        if (count < PACK_AT) return;
+        assembly ("memory-safe") {
+            mstore(singles, count)
+            mstore(theirs, count)
+        }
+        _writePage(singles, theirs);
+    }
+
+    /// @dev A committee has at most 100 members and a page room for 109 records.
+    function _writePage(uint64[] memory ids, bytes[] memory records) private returns (address page) {
+        bytes memory all = new bytes(ids.length * CertificateVerifier.RECORD_LENGTH);
+        for (uint256 i = 0; i < ids.length; ++i) {
+            uint256 from = _at(records[i], 0);
+            uint256 to = _at(all, i * CertificateVerifier.RECORD_LENGTH);
             assembly ("memory-safe") {
-                mcopy(add(add(all, 32), mul(i, 224)), add(record, 32), 224)
+                mcopy(to, from, 224) // RECORD_LENGTH
             }
         }
         page = CodeStore.write(all);
-        for (uint256 i = 0; i < size; ++i) {
+        for (uint256 i = 0; i < ids.length; ++i) {
             Sequencer storage s = _sequencers[ids[i]];
             (s.keyPage, s.keyIndex) = (page, uint16(i));
         }
-        emit KeysPacked(committeeId, page);
+        emit KeysPacked(page, ids);
     }
 
     /// @dev The active set without those exiting, with those joining at committee `committeeId` behind it.
@@ -389,7 +425,9 @@ contract SequencerPool is ISequencerPool {
         records = new bytes[](size);
         for (uint256 i = 0; i < size; ++i) {
             Sequencer storage s = _sequencers[ids[i]];
-            records[i] = CodeStore.read(s.keyPage, s.keyIndex * CertificateVerifier.RECORD_LENGTH, CertificateVerifier.RECORD_LENGTH);
+            records[i] = CodeStore.read(
+                s.keyPage, s.keyIndex * CertificateVerifier.RECORD_LENGTH, CertificateVerifier.RECORD_LENGTH
+            );
         }
     }
 
@@ -470,8 +508,13 @@ contract SequencerPool is ISequencerPool {
 
     function _memberId(address code, uint256 index) private view returns (uint64) {
         return uint64(
-            uint256(bytes32(CodeStore.read(code, CertificateVerifier.ENTRIES_OFFSET - 1 + index * CertificateVerifier.ENTRY_LENGTH, 8)))
-                >> 192
+            uint256(
+                bytes32(
+                    CodeStore.read(
+                        code, CertificateVerifier.ENTRIES_OFFSET - 1 + index * CertificateVerifier.ENTRY_LENGTH, 8
+                    )
+                )
+            ) >> 192
         );
     }
 
@@ -502,7 +545,8 @@ contract SequencerPool is ISequencerPool {
 
     /// @notice Sum of the consensus keys of committee `id`, EIP-2537 encoding.
     function aggregateKey(uint64 id) external view returns (bytes memory) {
-        return _padded(CodeStore.read(committeeCode(id), CertificateVerifier.AGGREGATE_OFFSET - 1, Bls.G2_PACKED_LENGTH));
+        return
+            _padded(CodeStore.read(committeeCode(id), CertificateVerifier.AGGREGATE_OFFSET - 1, Bls.G2_PACKED_LENGTH));
     }
 
     /// @notice Consensus key of signer `index` of committee `id`, EIP-2537 encoding.
@@ -510,7 +554,10 @@ contract SequencerPool is ISequencerPool {
         address code = committeeCode(id);
         if (index >= CertificateVerifier.sizeOf(code)) revert UnknownMember(id, index);
         Sequencer storage s = _sequencers[_memberId(code, index)];
-        return _padded(CodeStore.read(s.keyPage, s.keyIndex * CertificateVerifier.RECORD_LENGTH + 32, Bls.G2_PACKED_LENGTH));
+        return
+            _padded(
+                CodeStore.read(s.keyPage, s.keyIndex * CertificateVerifier.RECORD_LENGTH + 32, Bls.G2_PACKED_LENGTH)
+            );
     }
 
     /// @notice Record of sequencer `id`; all zero for an unknown one.

@@ -28,7 +28,9 @@ contract L1BlockInfo {
     address public gasPriceOracle;
 
     /// @notice System deposit that opens every L1 origin.
-    function setL1Block(uint64 number_, uint64 timestamp_, uint256 baseFee_, uint256 blobBaseFee_, bytes32 hash_) external {
+    function setL1Block(uint64 number_, uint64 timestamp_, uint256 baseFee_, uint256 blobBaseFee_, bytes32 hash_)
+        external
+    {
         if (msg.sender != Predeploys.SYSTEM_DEPOSITOR) revert NotDepositor(msg.sender);
         number = number_;
         timestamp = timestamp_;

@@ -42,7 +42,8 @@ contract L2Bridge {
         if (msg.sender != Aliasing.toL2(l1Bridge)) revert NotL1Bridge(msg.sender);
         address l2Token = l2TokenOf[l1Token];
         if (l2Token == address(0)) {
-            l2Token = address(new BridgedERC20{salt: bytes32(uint256(uint160(l1Token)))}(l1Token, name, symbol, decimals));
+            l2Token =
+                address(new BridgedERC20{salt: bytes32(uint256(uint160(l1Token)))}(l1Token, name, symbol, decimals));
             l2TokenOf[l1Token] = l2Token;
             _l1TokenOf[l2Token] = l1Token;
             emit TokenCreated(l1Token, l2Token);
@@ -59,8 +60,9 @@ contract L2Bridge {
         if (amount == 0) revert AmountZero();
         BridgedERC20(l2Token).burn(msg.sender, amount);
         emit WithdrawalInitiated(l1Token, msg.sender, to, amount);
-        L2ToL1MessagePasser(payable(Predeploys.MESSAGE_PASSER)).initiateWithdrawal(
-            l1Bridge, L1_GAS, abi.encodeCall(L1Bridge.finalizeWithdrawal, (l1Token, msg.sender, to, amount))
-        );
+        L2ToL1MessagePasser(payable(Predeploys.MESSAGE_PASSER))
+            .initiateWithdrawal(
+                l1Bridge, L1_GAS, abi.encodeCall(L1Bridge.finalizeWithdrawal, (l1Token, msg.sender, to, amount))
+            );
     }
 }

@@ -42,7 +42,11 @@ library Bls {
     /// @dev False for malformed points, points outside the subgroups (the pairing precompile checks) and the identity on either side.
     /// @param key Memory address of a padded G2 point.
     /// @param dst DST_VOTE or DST_POSSESSION.
-    function verify(bytes memory message, bytes32 dst, uint256 key, bytes calldata signature) internal view returns (bool valid) {
+    function verify(bytes memory message, bytes32 dst, uint256 key, bytes calldata signature)
+        internal
+        view
+        returns (bool valid)
+    {
         if (signature.length != G1_LENGTH) return false;
         assembly ("memory-safe") {
             // One buffer above the free pointer: pairing input H 0..128 | key 128..384 | signature 384..512 | -G2 512..768, scratch after it.
@@ -106,7 +110,11 @@ library Bls {
             mstore(add(buffer, 736), NG2_7)
 
             // A pairing with an identity on both sides holds for any message. No finite point of either group has both halves of y zero.
-            let keyFinite := or(or(mload(add(buffer, 256)), mload(add(buffer, 288))), or(mload(add(buffer, 320)), mload(add(buffer, 352))))
+            let keyFinite :=
+                or(
+                    or(mload(add(buffer, 256)), mload(add(buffer, 288))),
+                    or(mload(add(buffer, 320)), mload(add(buffer, 352)))
+                )
             let signatureFinite := or(mload(add(buffer, 448)), mload(add(buffer, 480)))
             ok := and(ok, and(iszero(iszero(keyFinite)), iszero(iszero(signatureFinite))))
             if ok {

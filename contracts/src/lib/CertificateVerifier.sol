@@ -51,7 +51,7 @@ library CertificateVerifier {
         assembly ("memory-safe") {
             // Unsigned LEB128.
             function varint(at, value) -> next {
-                for { } gt(value, 0x7f) { value := shr(7, value) } {
+                for {} gt(value, 0x7f) { value := shr(7, value) } {
                     mstore8(at, or(0x80, and(value, 0x7f)))
                     at := add(at, 1)
                 }

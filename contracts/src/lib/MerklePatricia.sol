@@ -118,7 +118,9 @@ library MerklePatricia {
         for (uint256 i = 0; i < length; ++i) {
             uint256 position = i + 2 - (flag & 1); // in nibbles from the flag
             uint256 b = _byte(from + position / 2);
-            if ((position & 1 == 0 ? b >> 4 : b & 0x0f) != _nibble(key, node.depth + i)) revert ProofKeyAbsent(node.index);
+            if ((position & 1 == 0 ? b >> 4 : b & 0x0f) != _nibble(key, node.depth + i)) {
+                revert ProofKeyAbsent(node.index);
+            }
         }
         node.depth += length;
     }

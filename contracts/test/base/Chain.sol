@@ -60,6 +60,7 @@ abstract contract Chain is Test {
     L1Bridge internal bridge;
     Rollup internal rollup;
 
+    uint256 internal firstRotationGas;
     /// @dev BLS secret of a sequencer id.
     mapping(uint64 id => uint256) internal secretOf;
     mapping(uint64 id => address) internal ownerOf;
@@ -92,6 +93,7 @@ abstract contract Chain is Test {
             join(MIN_LOCK + i * 1e18);
         }
         pool.rotate();
+        firstRotationGas = vm.lastCallGas().gasTotalUsed;
         bytes memory initCode = abi.encodePacked(vm.getCode("Rollup"), abi.encode(config(1, L2_CHAIN_ID)));
         vm.prank(ROLLUP_DEPLOYER);
         address deployed;
@@ -264,12 +266,17 @@ abstract contract Chain is Test {
         return certifyAt(target, h, committeeId, signers, h.view_, h.parentView);
     }
 
-    function certifyAt(Rollup target, TestHeader memory h, uint64 committeeId, uint256 signers, uint64 view_, uint64 parentView)
-        internal
-        view
-        returns (Rollup.Certificate memory)
-    {
-        bytes memory signed = voteMessage(target, "_FINALIZE", h.epoch, view_, parentView, abi.encodePacked(keccak256(encode(h))));
+    function certifyAt(
+        Rollup target,
+        TestHeader memory h,
+        uint64 committeeId,
+        uint256 signers,
+        uint64 view_,
+        uint64 parentView
+    ) internal view returns (Rollup.Certificate memory) {
+        bytes memory signed = voteMessage(
+            target, "_FINALIZE", h.epoch, view_, parentView, abi.encodePacked(keccak256(encode(h)))
+        );
         return Rollup.Certificate({
             view_: view_,
             parentView: parentView,
@@ -285,11 +292,14 @@ abstract contract Chain is Test {
         }
     }
 
-    function voteMessage(Rollup target, string memory kind, uint64 epoch, uint64 view_, uint64 parentView, bytes memory payload)
-        internal
-        view
-        returns (bytes memory)
-    {
+    function voteMessage(
+        Rollup target,
+        string memory kind,
+        uint64 epoch,
+        uint64 view_,
+        uint64 parentView,
+        bytes memory payload
+    ) internal view returns (bytes memory) {
         bytes memory full = abi.encodePacked(target.namespace(), kind);
         return abi.encodePacked(uint8(full.length), full, varint(epoch), varint(view_), varint(parentView), payload);
     }

@@ -7,8 +7,7 @@ library Signer {
     uint256 internal constant ORDER = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001;
     bytes internal constant VOTE = "BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
     bytes internal constant POSSESSION = "BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
-    bytes internal constant G2 =
-        hex"00000000000000000000000000000000024aa2b2f08f0a91260805272dc51051c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb8"
+    bytes internal constant G2 = hex"00000000000000000000000000000000024aa2b2f08f0a91260805272dc51051c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb8"
         hex"0000000000000000000000000000000013e02b6052719f607dacd3a088274f65596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e"
         hex"000000000000000000000000000000000ce5d527727d6e118cc9cdc6da2e351aadfd9baa8cbdd3a76d429a695160d12c923ac9cc3baca289e193548608b82801"
         hex"000000000000000000000000000000000606c4a02ea734cc32acd2b02bc28b99cb3e287e85a763af267492ab572e99ab3f370d275cec1da1aaa9075ff05f79be";
@@ -43,7 +42,8 @@ library Signer {
     }
 
     function _map(bytes memory wide) private view returns (bytes memory) {
-        bytes memory element = _call(address(0x05), abi.encodePacked(uint256(64), uint256(1), uint256(64), wide, uint8(1), P));
+        bytes memory element =
+            _call(address(0x05), abi.encodePacked(uint256(64), uint256(1), uint256(64), wide, uint8(1), P));
         return _call(address(0x10), element);
     }
 

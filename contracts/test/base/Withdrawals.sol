@@ -22,10 +22,7 @@ abstract contract Withdrawals is Chain {
         submit(h);
         index = rollup.latestOutputIndex();
         opened = OutputRootProof({
-            version: 0,
-            stateRoot: h.stateRoot,
-            messagePasserStorageRoot: root,
-            latestBlockhash: keccak256(encode(h))
+            version: 0, stateRoot: h.stateRoot, messagePasserStorageRoot: root, latestBlockhash: keccak256(encode(h))
         });
     }
 
