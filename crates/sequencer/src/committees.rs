@@ -64,7 +64,7 @@ pub(crate) fn member_keys(committee: &Committee) -> Result<BiMap<Identity, G2>, 
 #[derive(Clone, Debug)]
 pub(crate) struct Seated {
     pub(crate) committee: Arc<Committee>,
-    pub(crate) scheme: Scheme,
+    pub(crate) scheme: Arc<Scheme>,
     pub(crate) identities: Set<Identity>,
     /// Whether this node votes in it.
     pub(crate) votes: bool,
@@ -110,7 +110,7 @@ impl Committees {
         });
         let votes = signer.is_some();
         let scheme = signer.unwrap_or_else(|| Scheme::verifier(&self.namespace, members));
-        let seated = Arc::new(Seated { committee: Arc::new(committee), scheme, identities, votes });
+        let seated = Arc::new(Seated { committee: Arc::new(committee), scheme: Arc::new(scheme), identities, votes });
         self.seated.write().insert(epoch, seated.clone());
         Ok(seated)
     }
@@ -135,7 +135,7 @@ impl Provider for Committees {
     type Scheme = Scheme;
 
     fn scoped(&self, epoch: Epoch) -> Option<Scoped<Scheme>> {
-        self.get(epoch.get()).map(|seated| Scoped::scheme(Arc::new(seated.scheme.clone())))
+        self.get(epoch.get()).map(|seated| Scoped::scheme(seated.scheme.clone()))
     }
 }
 

@@ -242,7 +242,7 @@ impl<R: CryptoRng> Collector<R> {
     fn observe(&mut self, activity: Activity) {
         let at = (activity.epoch().get(), activity.view().get());
         let Some(seated) = self.committees.get(at.0) else { return };
-        let scheme = &seated.scheme;
+        let scheme = seated.scheme.as_ref();
         let rng = &mut self.rng;
         // A view is taken out while it is looked at; conflicts are listed, then checked.
         let mut seen = self.views.remove(&at).unwrap_or_default();

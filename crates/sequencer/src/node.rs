@@ -646,7 +646,7 @@ where
         let engine = simplex::Engine::new(
             self.context.child("engine").with_attribute("epoch", epoch),
             simplex::Config {
-                scheme: seated.scheme.clone(),
+                scheme: seated.scheme.as_ref().clone(),
                 elector: StakeElector(seated.committee.clone()),
                 blocker: self.blocker.clone(),
                 automaton: self.automaton.clone(),
