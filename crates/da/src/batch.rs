@@ -59,8 +59,8 @@ pub enum BatchError {
     /// The compressed part is not a valid stream, or is longer than it says.
     #[error("batch columns do not decompress")]
     Compression,
-    /// A decompression bomb.
-    #[error("batch columns decompress to {0} bytes: the limit is {limit}", limit = crate::MAX_COLUMN_BYTES)]
+    /// More than is decompressed: a bomb, or a batch that should have been two.
+    #[error("batch columns have {0} bytes or more: the limit is {limit}", limit = crate::MAX_COLUMN_BYTES)]
     Inflated(u64),
     /// A column ends early.
     #[error("batch column `{0}` ends early")]

@@ -12,4 +12,6 @@ mod mode;
 
 pub use batch::{Batch, BatchBlock, BatchError, MAX_BATCH_BLOCKS};
 pub use codec::{CODEC_VERSION, MAX_COLUMN_BYTES, MAX_DECODED_BYTES};
-pub use mode::{CALLDATA_BYTES, DaError, DataAvailability, MAX_BLOBS, Material, Packed, blob_capacity, mode, versioned_hash, warm_up};
+pub use mode::{
+    CALLDATA_BYTES, DaError, DataAvailability, MAX_BLOBS, Material, Packed, blob_capacity, mode, versioned_hash, warm_up,
+};

@@ -160,9 +160,8 @@ impl DataAvailability for Blobs {
 
     fn pack(&self, data: &[u8]) -> Result<Packed, DaError> {
         check_size(self, data)?;
-        let sidecar = SidecarBuilder::<SimpleCoder>::from_slice(data)
-            .build_4844()
-            .map_err(|error| DaError::Kzg(error.to_string()))?;
+        let sidecar =
+            SidecarBuilder::<SimpleCoder>::from_slice(data).build_4844().map_err(|error| DaError::Kzg(error.to_string()))?;
         let commitment = hashes_commitment(sidecar.versioned_hashes());
         Ok(Packed { argument: Bytes::new(), sidecar: Some(Box::new(sidecar)), commitment })
     }

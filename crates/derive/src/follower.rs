@@ -67,7 +67,13 @@ pub struct Follower(watch::Receiver<FollowerStatus>);
 
 impl Follower {
     /// Starts following. The watcher begins at [`oceanid_settlement::anchor`]; the ledger was opened with [`ledger_config`].
-    pub fn start(ledger: Ledger, client: L1Client, watcher: L1Watcher, reader: BatchReader, config: FollowerConfig) -> (Self, Task) {
+    pub fn start(
+        ledger: Ledger,
+        client: L1Client,
+        watcher: L1Watcher,
+        reader: BatchReader,
+        config: FollowerConfig,
+    ) -> (Self, Task) {
         let (sender, status) = watch::channel(FollowerStatus::default());
         let actor = Actor {
             ledger,
@@ -163,7 +169,8 @@ impl Actor {
     async fn round(&mut self) -> Result<bool, RoundError> {
         self.read_postings()?;
         let worked = self.replay_next().await?;
-        let finalized = if worked { None } else { Some(follow_finality(&self.client, self.ledger.spec().l1.rollup, &self.ledger).await?) };
+        let finalized =
+            if worked { None } else { Some(follow_finality(&self.client, self.ledger.spec().l1.rollup, &self.ledger).await?) };
         self.watcher.prune_below(self.oldest_needed()?);
         let head = self.ledger.head().number();
         self.status.send_modify(|status| {
@@ -224,14 +231,18 @@ impl Actor {
         let index = *entry.key();
         let pending = entry.get_mut();
         let Some(posting) = pending.postings.front() else {
-            let waiting = format!("batch {index} (blocks {} to {}) has no good data on L1: waiting for it to be posted again", pending.batch.first, pending.batch.last);
+            let waiting = format!(
+                "batch {index} (blocks {} to {}) has no good data on L1: waiting for it to be posted again",
+                pending.batch.first, pending.batch.last
+            );
             self.status.send_modify(|status| status.waiting = Some(waiting));
             return Ok(false);
         };
         let verdict = match self.reader.read(posting).await? {
             Reading::Empty(reason) => Err(reason),
             Reading::Data(data) => {
-                let (ledger, watcher, batch, accepted_in) = (self.ledger.clone(), self.watcher.clone(), pending.batch, pending.accepted_in.number);
+                let (ledger, watcher, batch, accepted_in) =
+                    (self.ledger.clone(), self.watcher.clone(), pending.batch, pending.accepted_in.number);
                 let replayed = tokio::task::spawn_blocking(move || replay(&ledger, &watcher, &batch, accepted_in, &data));
                 match replayed.await.map_err(RoundError::Worker)? {
                     Ok(blocks) => Ok(blocks),

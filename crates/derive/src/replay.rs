@@ -142,12 +142,8 @@ fn derive(ledger: &Ledger, l1: &dyn L1View, parent: &SealedBlock, block: BatchBl
     let view = ledger.view_of(parent.hash()).ok_or(Missing::Parent(parent.hash()))?;
     let spec = ledger.spec();
     let (committee_id, next_committee_id) = committee_ids(spec, parent.header(), &before, &view).map_err(LedgerError::from)?;
-    let context = ConsensusContext {
-        epoch: spec.epoch_of(number),
-        view: block.view,
-        parent_view: block.parent_view,
-        leader: block.leader,
-    };
+    let context =
+        ConsensusContext { epoch: spec.epoch_of(number), view: block.view, parent_view: block.parent_view, leader: block.leader };
     let extension = HeaderExtension {
         epoch: context.epoch,
         view: context.view,

@@ -23,7 +23,10 @@ pub struct BeaconClient {
 /// How a block's time gives its slot.
 #[derive(Clone, Copy, Debug)]
 enum Clock {
-    Slots { genesis_time: u64, seconds_per_slot: u64 },
+    Slots {
+        genesis_time: u64,
+        seconds_per_slot: u64,
+    },
     /// A development node: block numbers are used instead.
     Numbers,
 }

@@ -105,7 +105,8 @@ impl SettledChain for Ledger {
 
     fn cursor(&self) -> Result<Option<L1Origin>, ChainError> {
         let Some(value) = self.store().get_meta(CURSOR).map_err(LedgerError::from)? else { return Ok(None) };
-        let (number, hash) = value.split_first_chunk::<8>().ok_or_else(|| ChainError("the settlement cursor is damaged".to_owned()))?;
+        let (number, hash) =
+            value.split_first_chunk::<8>().ok_or_else(|| ChainError("the settlement cursor is damaged".to_owned()))?;
         let hash = B256::try_from(hash).map_err(|_| ChainError("the settlement cursor is damaged".to_owned()))?;
         Ok(Some(L1Origin { number: u64::from_be_bytes(*number), hash }))
     }

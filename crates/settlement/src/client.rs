@@ -86,7 +86,8 @@ impl L1Client {
         let header = block_answer.header.inner;
         let hash = header.hash_slow();
         if hash != block_answer.header.hash {
-            let what = format!("block {} is said to have hash {}, its header hashes to {hash}", header.number, block_answer.header.hash);
+            let what =
+                format!("block {} is said to have hash {}, its header hashes to {hash}", header.number, block_answer.header.hash);
             return Err(self.inconsistent(what));
         }
         if let BlockNumberOrTag::Number(asked) = block

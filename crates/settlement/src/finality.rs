@@ -15,7 +15,9 @@ pub enum FinalityError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// L1 finalised something else than this node executed.
-    #[error("output {index} is final on L1 with root {on_l1}; block {number} here has {here}: stop this node and compare with others")]
+    #[error(
+        "output {index} is final on L1 with root {on_l1}; block {number} here has {here}: stop this node and compare with others"
+    )]
     Output {
         /// Batch index.
         index: u64,

@@ -19,8 +19,8 @@ mod task;
 mod watcher;
 
 pub use batcher::{
-    Batcher, BatcherConfig, CertificateDecoder, DaPolicy, InFlight, L1Certificate, MAX_BACKLOG_BLOCKS, MAX_BACKLOG_BYTES, PosterConfig,
-    SettlementStatus,
+    Batcher, BatcherConfig, CertificateDecoder, DaPolicy, InFlight, L1Certificate, MAX_BACKLOG_BLOCKS, MAX_BACKLOG_BYTES,
+    PosterConfig, SettlementStatus,
 };
 pub use beacon::BeaconClient;
 pub use chain::{ChainError, SettledChain, anchor};

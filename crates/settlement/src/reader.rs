@@ -48,7 +48,8 @@ impl BatchReader {
         };
         let hash = posting.transaction;
         let answer = self.client.transaction(hash).await?;
-        let answer = answer.ok_or_else(|| self.client.inconsistent(format!("it has a log of transaction {hash} and not the transaction")))?;
+        let answer = answer
+            .ok_or_else(|| self.client.inconsistent(format!("it has a log of transaction {hash} and not the transaction")))?;
         let transaction = answer.inner.into_inner();
         if keccak256(transaction.encoded_2718()) != hash {
             return Err(self.client.inconsistent(format!("the transaction it gives for {hash} has another hash")));

@@ -66,7 +66,14 @@ impl Corpus {
             view += 1 + u64::from(world.random.random_bool(0.02));
             world.next_block(timestamp);
             let transactions = (0..TRANSACTIONS).map(|_| world.transaction()).collect();
-            blocks.push(BatchBlock { timestamp, origin, view, parent_view, leader: world.random.random_range(0..4), transactions });
+            blocks.push(BatchBlock {
+                timestamp,
+                origin,
+                view,
+                parent_view,
+                leader: world.random.random_range(0..4),
+                transactions,
+            });
         }
         Batch { blocks }
     }

@@ -19,7 +19,7 @@ const CHECK_BYTES: usize = 20;
 
 /// Bytes of the compressed channel that holds `batch` as one span batch.
 pub(crate) fn encode(batch: &Batch) -> usize {
-    let transactions: Vec<&TxEnvelope> = batch.blocks.iter().flat_map(|block| &block.transactions).collect();
+    let transactions: Vec<TxEnvelope> = batch.blocks.iter().flat_map(|block| block.transactions.iter().cloned()).collect();
     let first = &batch.blocks[0];
     let last = &batch.blocks[batch.blocks.len() - 1];
     let mut out = vec![SPAN_BATCH];
@@ -46,7 +46,10 @@ pub(crate) fn encode(batch: &Batch) -> usize {
     transactions.iter().for_each(|tx| data(&mut out, tx));
     transactions.iter().for_each(|tx| varint(&mut out, tx.nonce()));
     transactions.iter().for_each(|tx| varint(&mut out, tx.gas_limit()));
-    bits(&mut out, transactions.iter().filter(|tx| matches!(tx, TxEnvelope::Legacy(_))).map(|tx| tx.chain_id() == Some(CHAIN_ID)));
+    bits(
+        &mut out,
+        transactions.iter().filter(|tx| matches!(tx, TxEnvelope::Legacy(_))).map(|tx| tx.chain_id() == Some(CHAIN_ID)),
+    );
 
     let mut channel = Vec::new();
     out.as_slice().encode(&mut channel);
@@ -103,4 +106,3 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     }
     out.push(value as u8);
 }
-

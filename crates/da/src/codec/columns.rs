@@ -250,9 +250,7 @@ impl<'a> Reader<'a> {
             return Err(BatchError::Range(NAMES[shape as usize]));
         }
         let mantissa = U256::from_le_slice(self.bytes(digits, usize::from(length))?);
-        mantissa
-            .checked_mul(U256::from(10).pow(U256::from(exponent)))
-            .ok_or(BatchError::Range(NAMES[shape as usize]))
+        mantissa.checked_mul(U256::from(10).pow(U256::from(exponent))).ok_or(BatchError::Range(NAMES[shape as usize]))
     }
 
     /// Bytes left in a column.
@@ -300,7 +298,12 @@ mod tests {
     fn every_code_round_trips() {
         let integers = [0, 1, 127, 128, 239, 240, 241, 4_079, 4_080, 100_000, u64::from(u32::MAX), u64::MAX - 1, u64::MAX];
         let mut numbers: Vec<U256> = integers.iter().map(|value| U256::from(*value)).collect();
-        numbers.extend([U256::MAX, U256::from(10).pow(U256::from(77)), U256::from(5) << 200, U256::from(50_000_000_000_000_000u64)]);
+        numbers.extend([
+            U256::MAX,
+            U256::from(10).pow(U256::from(77)),
+            U256::from(5) << 200,
+            U256::from(50_000_000_000_000_000u64),
+        ]);
         let mut writer = Writer::default();
         for value in integers {
             writer.varint(Column::Views, value);

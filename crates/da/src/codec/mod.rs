@@ -35,9 +35,12 @@ const BROTLI_WINDOW: u32 = 22;
 const BROTLI_BUFFER: usize = 64 << 10;
 
 impl Batch {
-    /// Encodes for the chain of that id. Fails on blocks that no chain of that id can hold.
+    /// Encodes for the chain of that id. Fails on blocks that no chain of that id can hold, and on more than can be decoded.
     pub fn encode(&self, chain_id: u64) -> Result<Vec<u8>, BatchError> {
         let (packed, raw) = self.columns(chain_id)?;
+        if packed.len() as u64 > MAX_COLUMN_BYTES {
+            return Err(BatchError::Inflated(packed.len() as u64));
+        }
         let compressed = compress(&packed);
         let mut data = Vec::with_capacity(PREFIX + compressed.len() + raw.len());
         data.push(CODEC_VERSION);

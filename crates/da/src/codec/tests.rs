@@ -67,45 +67,57 @@ fn authorization() -> impl Strategy<Value = SignedAuthorization> {
 
 fn transaction() -> impl Strategy<Value = TxEnvelope> {
     let fees = prop_oneof![Just(1_000_000_000u128), 0u128..5, any::<u128>()];
-    let common = (0u8..5, any::<u64>(), prop_oneof![Just(21_000u64), any::<u64>()], (fees.clone(), fees), kind(), number(), input());
+    let common =
+        (0u8..5, any::<u64>(), prop_oneof![Just(21_000u64), any::<u64>()], (fees.clone(), fees), kind(), number(), input());
     let rest = (access_list(), prop::collection::vec(authorization(), 0..3), signature());
-    (common, rest).prop_map(|((kind, nonce, gas_limit, (max, tip), to, value, input), (access_list, authorization_list, signature))| {
-        let chain_id = CHAIN_ID;
-        match kind {
-            0 | 1 => {
-                let chain_id = (kind == 1).then_some(CHAIN_ID);
-                let tx = TxLegacy { chain_id, nonce, gas_price: max, gas_limit, to, value, input };
-                TxEnvelope::Legacy(Signed::new_unhashed(tx, signature))
+    (common, rest).prop_map(
+        |((kind, nonce, gas_limit, (max, tip), to, value, input), (access_list, authorization_list, signature))| {
+            let chain_id = CHAIN_ID;
+            match kind {
+                0 | 1 => {
+                    let chain_id = (kind == 1).then_some(CHAIN_ID);
+                    let tx = TxLegacy { chain_id, nonce, gas_price: max, gas_limit, to, value, input };
+                    TxEnvelope::Legacy(Signed::new_unhashed(tx, signature))
+                }
+                2 => {
+                    let tx = TxEip2930 { chain_id, nonce, gas_price: max, gas_limit, to, value, access_list, input };
+                    TxEnvelope::Eip2930(Signed::new_unhashed(tx, signature))
+                }
+                3 => {
+                    let (max_fee_per_gas, max_priority_fee_per_gas) = (max, tip);
+                    let tx = TxEip1559 {
+                        chain_id,
+                        nonce,
+                        gas_limit,
+                        max_fee_per_gas,
+                        max_priority_fee_per_gas,
+                        to,
+                        value,
+                        access_list,
+                        input,
+                    };
+                    TxEnvelope::Eip1559(Signed::new_unhashed(tx, signature))
+                }
+                _ => {
+                    let to = to.to().copied().unwrap_or_default();
+                    let (max_fee_per_gas, max_priority_fee_per_gas) = (max, tip);
+                    let tx = TxEip7702 {
+                        chain_id,
+                        nonce,
+                        gas_limit,
+                        max_fee_per_gas,
+                        max_priority_fee_per_gas,
+                        to,
+                        value,
+                        access_list,
+                        authorization_list,
+                        input,
+                    };
+                    TxEnvelope::Eip7702(Signed::new_unhashed(tx, signature))
+                }
             }
-            2 => {
-                let tx = TxEip2930 { chain_id, nonce, gas_price: max, gas_limit, to, value, access_list, input };
-                TxEnvelope::Eip2930(Signed::new_unhashed(tx, signature))
-            }
-            3 => {
-                let (max_fee_per_gas, max_priority_fee_per_gas) = (max, tip);
-                let tx =
-                    TxEip1559 { chain_id, nonce, gas_limit, max_fee_per_gas, max_priority_fee_per_gas, to, value, access_list, input };
-                TxEnvelope::Eip1559(Signed::new_unhashed(tx, signature))
-            }
-            _ => {
-                let to = to.to().copied().unwrap_or_default();
-                let (max_fee_per_gas, max_priority_fee_per_gas) = (max, tip);
-                let tx = TxEip7702 {
-                    chain_id,
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas,
-                    max_priority_fee_per_gas,
-                    to,
-                    value,
-                    access_list,
-                    authorization_list,
-                    input,
-                };
-                TxEnvelope::Eip7702(Signed::new_unhashed(tx, signature))
-            }
-        }
-    })
+        },
+    )
 }
 
 fn block() -> impl Strategy<Value = BatchBlock> {
@@ -224,7 +236,10 @@ fn what_no_block_holds_is_refused() {
     assert_eq!(sample().encode(CHAIN_ID + 1), Err(BatchError::Transaction("signed for another chain id")));
     let high = Signature::new(U256::from(1), U256::MAX, false);
     let tx = TxLegacy { chain_id: Some(CHAIN_ID), ..TxLegacy::default() };
-    assert_eq!(with(TxEnvelope::Legacy(Signed::new_unhashed(tx, high))), Err(BatchError::Transaction("signature with a high `s`")));
+    assert_eq!(
+        with(TxEnvelope::Legacy(Signed::new_unhashed(tx, high))),
+        Err(BatchError::Transaction("signature with a high `s`"))
+    );
 }
 
 fn with_columns(packed: &[u8], raw: &[u8]) -> Vec<u8> {
@@ -243,17 +258,30 @@ fn a_decompression_bomb_is_refused() {
     assert!(matches!(Batch::decode(CHAIN_ID, &bomb), Err(BatchError::Inflated(_))));
 }
 
-/// One byte a word: transactions of a thousand words each, the same template for all.
+/// One byte a word: transactions of a thousand words each, the same template for all. Neither side goes beyond the limit.
 #[test]
 fn a_bomb_of_words_is_refused() {
     let mut words = vec![0xaa; 4];
     words.extend(std::iter::repeat_n([0xffu8; 32], 1_024).flatten());
     let tx = TxLegacy { chain_id: Some(CHAIN_ID), to: TxKind::Call(Address::ZERO), input: words.into(), ..TxLegacy::default() };
     let tx = TxEnvelope::Legacy(Signed::new_unhashed(tx, Signature::new(U256::from(1), U256::from(1), false)));
-    let count = MAX_DECODED_BYTES / (1_024 * 32);
+    let count = MAX_DECODED_BYTES / (4 + 1_024 * 32) + 1;
     let block = BatchBlock { transactions: vec![tx; count], ..BatchBlock::default() };
-    let data = Batch { blocks: vec![block] }.encode(CHAIN_ID).unwrap();
-    assert_eq!(Batch::decode(CHAIN_ID, &data), Err(BatchError::TooLarge));
+    assert_eq!(Batch { blocks: vec![block] }.encode(CHAIN_ID), Err(BatchError::TooLarge));
+
+    let mut out = Writer::default();
+    out.varint(Column::Blocks, 1);
+    for column in [Column::Timestamps, Column::Origins, Column::Views, Column::ParentViews, Column::Leaders] {
+        out.varint(column, 0);
+    }
+    out.varint(Column::Counts, count as u64);
+    (0..count).for_each(|_| out.index(Column::Templates, Column::TemplateTail, 0));
+    // A legacy call with 1,024 words.
+    out.bytes(Column::TemplateTable, &[1 | 2 << 4, 0xaa, 0xaa, 0xaa, 0xaa]);
+    out.varint(Column::TemplateTable, 1_024);
+    out.bytes(Column::Raw, &vec![0; count * 64]);
+    let (packed, raw) = out.finish();
+    assert_eq!(Batch::decode(CHAIN_ID, &with_columns(&packed, &raw)), Err(BatchError::TooLarge));
 }
 
 /// Sizes that lie about what follows must not reserve memory.

@@ -239,10 +239,9 @@ impl Input {
     fn of(to: TxKind, input: &[u8]) -> Self {
         match input.len() {
             0 => Self::Empty,
-            length if to.is_call() && length % WORD == SELECTOR && length / WORD <= MAX_WORDS => Self::Call {
-                selector: input[..SELECTOR].try_into().expect("four bytes"),
-                words: (length / WORD) as u16,
-            },
+            length if to.is_call() && length % WORD == SELECTOR && length / WORD <= MAX_WORDS => {
+                Self::Call { selector: input[..SELECTOR].try_into().expect("four bytes"), words: (length / WORD) as u16 }
+            }
             _ => Self::Raw,
         }
     }
@@ -255,10 +254,15 @@ pub(super) fn write<'a>(
     transactions: impl Iterator<Item = (u64, &'a TxEnvelope)>,
 ) -> Result<(), BatchError> {
     let mut census = Census::default();
+    let mut budget = Budget(MAX_DECODED_BYTES);
     let mut numbers = HashMap::<Template, u32>::new();
     let mut groups: Vec<Vec<(u64, View<'a>)>> = Vec::new();
     for (timestamp, tx) in transactions {
         let view = View::new(tx, chain_id)?;
+        budget.take(view.template.input_bytes())?;
+        for item in view.access_list {
+            budget.take(size_of::<AccessListItem>() + item.storage_keys.len() * WORD)?;
+        }
         view.count_addresses(&mut census);
         let number = *numbers.entry(view.template).or_insert(groups.len() as u32);
         out.index(Column::Templates, Column::TemplateTail, number);
@@ -398,7 +402,8 @@ fn read_group<'a>(
             }
             let gas_limit = narrow(gas.read(columns, Column::GasRecent)?, Column::GasRecent)?;
             let fee = narrow(fees.read(columns, Column::FeeRecent)?, Column::FeeRecent)?;
-            let tip = if template.kind.has_tip() { narrow(tips.read(columns, Column::TipRecent)?, Column::TipRecent)? } else { 0 };
+            let tip =
+                if template.kind.has_tip() { narrow(tips.read(columns, Column::TipRecent)?, Column::TipRecent)? } else { 0 };
             let value = columns.number(Column::Values, Column::ValueDigits)?;
             let to = if template.creation { TxKind::Create } else { TxKind::Call(book.get(columns, Place::Recipient)?) };
             let access_list = if template.kind.has_access_list() {
@@ -406,8 +411,7 @@ fn read_group<'a>(
             } else {
                 AccessList::default()
             };
-            let authorizations =
-                if template.kind == Kind::Eip7702 { read_authorizations(columns, book)? } else { Vec::new() };
+            let authorizations = if template.kind == Kind::Eip7702 { read_authorizations(columns, book)? } else { Vec::new() };
             let input = match template.input {
                 Input::Empty => Vec::new(),
                 Input::Raw => {

@@ -5,8 +5,8 @@ use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use alloy_provider::{Provider, RootProvider};
-use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rlp::Encodable;
+use alloy_rpc_types_eth::TransactionRequest;
 use alloy_signer::SignerSync;
 use alloy_sol_types::SolCall;
 use oceanid_contracts::l1::{Portal, Rollup};
@@ -114,7 +114,8 @@ impl L1 {
 
     /// A deposit without mint, which every account may make.
     pub(crate) async fn deposit(&self, portal: &Address, to: Address) {
-        let call = Portal::depositTransactionCall { to, value: U256::ZERO, gasLimit: 100_000, isCreation: false, data: Bytes::new() };
+        let call =
+            Portal::depositTransactionCall { to, value: U256::ZERO, gasLimit: 100_000, isCreation: false, data: Bytes::new() };
         self.send(*portal, call.abi_encode().into()).await;
     }
 

@@ -54,7 +54,14 @@ impl Link {
         };
         let chain = Arc::new(producer.ledger.clone());
         let config = BatcherConfig::new(Some(poster), l1_certificate, POLL);
-        Batcher::start(self.client.clone(), producer.ledger.spec().clone(), chain, self.watcher.clone(), self.reader.clone(), config)
+        Batcher::start(
+            self.client.clone(),
+            producer.ledger.spec().clone(),
+            chain,
+            self.watcher.clone(),
+            self.reader.clone(),
+            config,
+        )
     }
 }
 

@@ -53,8 +53,12 @@ impl Producer {
     /// Deploys the contracts with a committee of four and opens the chain.
     pub(crate) async fn deploy(l1: &str) -> Self {
         let sequencers = dev_sequencers(SEQUENCERS).unwrap();
-        let options =
-            DevOptions { epoch_length: EPOCH_LENGTH, challenge_window: CHALLENGE_WINDOW, sequencers: SEQUENCERS, ..DevOptions::default() };
+        let options = DevOptions {
+            epoch_length: EPOCH_LENGTH,
+            challenge_window: CHALLENGE_WINDOW,
+            sequencers: SEQUENCERS,
+            ..DevOptions::default()
+        };
         let deployment = deploy_dev(l1, &options, &sequencers, &|_| ()).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(directory.path(), Arc::new(deployment.spec), LedgerConfig::default()).unwrap();
@@ -96,10 +100,8 @@ impl Producer {
             let view = parent_view + 1;
             let context = ConsensusContext { epoch, view, parent_view, leader: committee.leader(epoch, view) };
             let mut transactions: VecDeque<_> = (0..3).map(|_| self.transfer()).collect();
-            let block = self
-                .ledger
-                .build(parent.hash(), context, now(), &self.seen, &mut transactions, BuildLimits::default())
-                .unwrap();
+            let block =
+                self.ledger.build(parent.hash(), context, now(), &self.seen, &mut transactions, BuildLimits::default()).unwrap();
             assert!(transactions.is_empty());
             let last_of_epoch = number == spec.last_block_of(epoch);
             let certified = index % 3 != 0 || index == count || last_of_epoch;

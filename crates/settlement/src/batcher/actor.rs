@@ -91,8 +91,7 @@ impl Actor {
         full: Arc<AtomicBool>,
     ) -> Self {
         let poster = config.poster.clone().map(|poster| {
-            let sender =
-                Poster::new(client.clone(), poster.key.clone(), spec.l1_chain_id, spec.l1.rollup, poster.replace_after);
+            let sender = Poster::new(client.clone(), poster.key.clone(), spec.l1_chain_id, spec.l1.rollup, poster.replace_after);
             (sender, poster)
         });
         let tracker = Tracker::new(spec.clone(), chain.clone(), watcher.clone(), reader);
@@ -116,7 +115,10 @@ impl Actor {
                 }
                 Err(error) => {
                     failures += 1;
-                    if matches!(error, RoundError::Track(TrackError::Fork { .. }) | RoundError::Finality(FinalityError::Output { .. })) {
+                    if matches!(
+                        error,
+                        RoundError::Track(TrackError::Fork { .. }) | RoundError::Finality(FinalityError::Output { .. })
+                    ) {
                         error!(%error, "L1 and this node disagree");
                     } else {
                         warn!(%error, failures, "settlement round failed");
@@ -156,7 +158,8 @@ impl Actor {
 
     async fn head(&self) -> Result<Posted, L1Error> {
         let head = self.client.view(self.spec.l1.rollup, Rollup::headCall {}).await?;
-        let index = u64::try_from(head.index).map_err(|_| self.client.inconsistent(format!("Rollup.head() has index {}", head.index)))?;
+        let index =
+            u64::try_from(head.index).map_err(|_| self.client.inconsistent(format!("Rollup.head() has index {}", head.index)))?;
         Ok(Posted { index, number: head.number })
     }
 
@@ -176,11 +179,19 @@ impl Actor {
                 return Ok(());
             }
             Fate::Refused(purpose) => {
-                info!(first = purpose.first, last = purpose.last, "L1 refused the batch: another member was first, or the origin is stale");
+                info!(
+                    first = purpose.first,
+                    last = purpose.last,
+                    "L1 refused the batch: another member was first, or the origin is stale"
+                );
                 return Ok(());
             }
             Fate::Displaced(purpose) => {
-                warn!(first = purpose.first, last = purpose.last, "another transaction of this account took the nonce: does a second node use the key?");
+                warn!(
+                    first = purpose.first,
+                    last = purpose.last,
+                    "another transaction of this account took the nonce: does a second node use the key?"
+                );
                 return Ok(());
             }
         }
@@ -197,7 +208,8 @@ impl Actor {
             .chain
             .certificate(encoded.last)?
             .ok_or_else(|| RoundError::Certificate(encoded.last, "it is gone".to_owned()))?;
-        let certificate = (self.config.decode_certificate)(&certificate).map_err(|error| RoundError::Certificate(encoded.last, error))?;
+        let certificate =
+            (self.config.decode_certificate)(&certificate).map_err(|error| RoundError::Certificate(encoded.last, error))?;
         let mut header_rlp = Vec::new();
         block.header().encode(&mut header_rlp);
         let call = Rollup::submitBatchCall {
@@ -355,7 +367,9 @@ impl Actor {
         let in_flight = self.poster.as_ref().and_then(|(poster, _)| poster.in_flight());
         let waiting = self.tracker.waiting.clone().or_else(|| match self.tracker.oldest_unread() {
             Some((index, _)) => Some(format!("batch {index} has no good data on L1 yet")),
-            None if self.full.load(Ordering::Relaxed) => Some("the backlog is full; check the account that posts and the L1 endpoint".to_owned()),
+            None if self.full.load(Ordering::Relaxed) => {
+                Some("the backlog is full; check the account that posts and the L1 endpoint".to_owned())
+            }
             None => None,
         });
         self.status.send_modify(|status| {

@@ -54,7 +54,9 @@ impl Backlog {
             // L1 reorganised a batch away.
             *self = Self::default();
         }
-        while self.first <= posted && let Some(gone) = self.blocks.pop_front() {
+        while self.first <= posted
+            && let Some(gone) = self.blocks.pop_front()
+        {
             self.bytes -= gone.bytes;
             self.first += 1;
         }
@@ -62,7 +64,8 @@ impl Backlog {
             self.first = posted + 1;
         }
         for number in self.next()..=chain.head() {
-            let waiting = Waiting { bytes: transaction_bytes(&*chain.block(number)?), certified: chain.certificate(number)?.is_some() };
+            let waiting =
+                Waiting { bytes: transaction_bytes(&*chain.block(number)?), certified: chain.certificate(number)?.is_some() };
             self.bytes += waiting.bytes;
             self.blocks.push_back(waiting);
         }

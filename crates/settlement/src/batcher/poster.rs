@@ -99,7 +99,13 @@ pub(super) struct Poster {
 }
 
 impl Poster {
-    pub(super) const fn new(client: L1Client, key: PrivateKeySigner, chain_id: u64, rollup: Address, replace_after: Duration) -> Self {
+    pub(super) const fn new(
+        client: L1Client,
+        key: PrivateKeySigner,
+        chain_id: u64,
+        rollup: Address,
+        replace_after: Duration,
+    ) -> Self {
         Self { client, key, chain_id, rollup, replace_after, draft: None, cell_proofs: false }
     }
 
@@ -202,7 +208,12 @@ impl Poster {
         if sent.is_err() {
             draft.fees = before;
         } else {
-            info!(nonce = draft.nonce, max_fee = draft.fees.max, blob_fee = draft.fees.blob, "replaced a lingering L1 transaction");
+            info!(
+                nonce = draft.nonce,
+                max_fee = draft.fees.max,
+                blob_fee = draft.fees.blob,
+                "replaced a lingering L1 transaction"
+            );
         }
         self.draft = Some(draft);
         sent.map(drop)
@@ -312,5 +323,8 @@ fn is_underpriced(error: &L1Error) -> bool {
 
 /// The node refuses the sidecar's form and not the transaction.
 fn wants_cell_proofs(error: &L1Error) -> bool {
-    says(error, &["cell proof", "sidecar version", "unexpected blob sidecar", "eip-7594", "eip7594", "legacy blob", "cell_proofs"])
+    says(
+        error,
+        &["cell proof", "sidecar version", "unexpected blob sidecar", "eip-7594", "eip7594", "legacy blob", "cell_proofs"],
+    )
 }

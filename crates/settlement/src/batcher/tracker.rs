@@ -47,6 +47,8 @@ pub(super) struct Tracker {
     reader: BatchReader,
     /// Next L1 block to look at; none before the first contact.
     next: Option<u64>,
+    /// Postings of that block that were judged.
+    judged: usize,
     /// Batches without good data, by index.
     unread: BTreeMap<u64, Unread>,
     /// Batches with good data behind one without.
@@ -65,6 +67,7 @@ impl Tracker {
             watcher,
             reader,
             next: None,
+            judged: 0,
             unread: BTreeMap::new(),
             read: BTreeMap::new(),
             garbage: 0,
@@ -96,14 +99,16 @@ impl Tracker {
         let mut last = None;
         while next <= deep.number {
             let entry = self.watcher.entry(next).ok_or(TrackError::Pruned(next))?;
-            for posting in &entry.postings {
+            self.next = Some(next);
+            while let Some(posting) = entry.postings.get(self.judged) {
                 if !self.look_at(posting).await? {
                     return Ok(());
                 }
+                self.judged += 1;
             }
             last = Some(entry.block.origin());
             next += 1;
-            self.next = Some(next);
+            (self.next, self.judged) = (Some(next), 0);
         }
         if let Some(last) = last {
             self.save(last)?;
@@ -125,7 +130,8 @@ impl Tracker {
             return Ok(true);
         }
         if self.chain.head() < batch.last {
-            self.waiting = Some(format!("batch {} on L1 ends with block {}, which this node has not reached", posting.index, batch.last));
+            self.waiting =
+                Some(format!("batch {} on L1 ends with block {}, which this node has not reached", posting.index, batch.last));
             return Ok(false);
         }
         let ours = self.chain.block(batch.last)?.hash();

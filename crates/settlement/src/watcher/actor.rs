@@ -218,7 +218,9 @@ impl Actor {
                 && addresses.contains(&log.address())
                 && log.topics().first().is_some_and(|topic| topics.contains(topic));
             if !in_place {
-                return Err(self.client.inconsistent(format!("eth_getLogs of block {} gave a log that was not asked for", header.hash)));
+                return Err(self
+                    .client
+                    .inconsistent(format!("eth_getLogs of block {} gave a log that was not asked for", header.hash)));
             }
             previous = log.log_index;
         }

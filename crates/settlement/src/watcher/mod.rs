@@ -132,7 +132,10 @@ impl L1Watcher {
             Ok(origin) => Ok(origin),
             Err(_) => {
                 let status = self.status();
-                Err(status.last_error.or(status.waiting).unwrap_or_else(|| format!("no contact with L1 in {} s", patience.as_secs())))
+                Err(status
+                    .last_error
+                    .or(status.waiting)
+                    .unwrap_or_else(|| format!("no contact with L1 in {} s", patience.as_secs())))
             }
         }
     }

@@ -99,7 +99,8 @@ async fn without_a_depth_only_finalised_blocks_are_origins() {
     let l1 = MockL1::start(CHAIN_ID).await;
     l1.mine_many(20);
     let (watcher, _task) = watch(&l1, None).await;
-    until(&watcher, "the finalised block is known", |status| status.newest_origin.is_some_and(|origin| origin.number == 15)).await;
+    until(&watcher, "the finalised block is known", |status| status.newest_origin.is_some_and(|origin| origin.number == 15))
+        .await;
 }
 
 #[tokio::test]
@@ -134,7 +135,8 @@ async fn a_shorter_fork_is_followed_too() {
     until(&watcher, "caught up", |status| status.tip == 9).await;
     l1.reorganise(4);
     l1.mine_many(1);
-    until(&watcher, "on the shorter fork", |status| status.tip == 6 && status.newest_origin.map(|o| o.hash) == Some(l1.hash(6))).await;
+    until(&watcher, "on the shorter fork", |status| status.tip == 6 && status.newest_origin.map(|o| o.hash) == Some(l1.hash(6)))
+        .await;
 }
 
 #[tokio::test]

@@ -152,7 +152,8 @@ impl Script {
             hash = B256::repeat_byte(0xbb);
         }
         let header = alloy_rpc_types_eth::Header { hash, inner: header.clone(), total_difficulty: None, size: None };
-        let block = Block::<B256> { header, uncles: Vec::new(), transactions: BlockTransactions::Hashes(Vec::new()), withdrawals: None };
+        let block =
+            Block::<B256> { header, uncles: Vec::new(), transactions: BlockTransactions::Hashes(Vec::new()), withdrawals: None };
         serde_json::to_value(block).unwrap()
     }
 
