@@ -8,17 +8,19 @@ import { fileURLToPath } from "node:url";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const check = process.argv.includes("--check");
 
-/** Every contract that is deployed or put into the L2 genesis, and whether its bytes need a constructor. */
+/** Every contract that is deployed or put into the L2 genesis, and one that carries the gas figure of the certificate. */
 const CONTRACTS = [
   "OceanidToken", "Portal", "L1Bridge", "SequencerPool", "Rollup", "GasPriceOracle",
   "L2ToL1MessagePasser", "L1BlockInfo", "CommitteeRegistry", "FeeVault", "NativeToken", "L2Bridge", "BridgedERC20",
+  "CertificateOnly",
 ];
 /** EIP-170, bytes. */
 const CODE_LIMIT = 24576;
 
 const forge = join(root, "node_modules/.bin/forge");
-const forgeEnv = { ...process.env, FOUNDRY_DISABLE_NIGHTLY_WARNING: "1" };
-execFileSync(forge, ["build", "--quiet", "--skip", "test"], { cwd: root, stdio: ["ignore", "ignore", "inherit"], env: forgeEnv });
+// All sources and nothing but sources, from scratch: with the IR pipeline the bytes depend on what is compiled together.
+const forgeEnv = { ...process.env, FOUNDRY_OUT: "out/export", FOUNDRY_CACHE_PATH: "cache/export" };
+execFileSync(forge, ["build", "--quiet", "--force", "--skip", "test"], { cwd: root, stdio: ["ignore", "ignore", "inherit"], env: forgeEnv });
 
 const type = (p) =>
   p.type.startsWith("tuple") ? `(${p.components.map((c) => `${type(c)} ${c.name}`).join(", ")})${p.type.slice(5)}` : p.type;
@@ -33,7 +35,7 @@ const signature = (item) => {
 const files = {};
 const sizes = [];
 for (const name of CONTRACTS) {
-  const out = JSON.parse(readFileSync(join(root, `out/${name}.sol/${name}.json`), "utf8"));
+  const out = JSON.parse(readFileSync(join(root, `out/export/${name}.sol/${name}.json`), "utf8"));
   const immutables = out.deployedBytecode.immutableReferences ?? {};
   const artifact = { contractName: name, abi: out.abi, bytecode: out.bytecode.object, deployedBytecode: out.deployedBytecode.object };
   if (Object.keys(immutables).length) artifact.immutableReferences = immutables;

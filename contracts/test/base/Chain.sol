@@ -94,7 +94,7 @@ abstract contract Chain is Test {
         }
         pool.rotate();
         firstRotationGas = vm.lastCallGas().gasTotalUsed;
-        bytes memory initCode = abi.encodePacked(vm.getCode("Rollup"), abi.encode(config(1, L2_CHAIN_ID)));
+        bytes memory initCode = initCodeOf("Rollup", abi.encode(config(1, L2_CHAIN_ID)));
         vm.prank(ROLLUP_DEPLOYER);
         address deployed;
         assembly {

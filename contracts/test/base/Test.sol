@@ -8,12 +8,16 @@ abstract contract Test {
     error Unequal(string what, bytes left, bytes right);
     error Untrue(string what);
 
-    /// @dev Deploys a compiled contract. The tests do not contain its code, which makes them quick to compile.
+    /// @dev Deploys a committed artifact: what is tested and measured is, byte for byte, what is deployed.
     function create(string memory name, bytes memory arguments) internal returns (address deployed) {
-        bytes memory initCode = abi.encodePacked(vm.getCode(name), arguments);
+        bytes memory initCode = initCodeOf(name, arguments);
         assembly {
             deployed := create(0, add(initCode, 32), mload(initCode))
         }
+    }
+
+    function initCodeOf(string memory name, bytes memory arguments) internal view returns (bytes memory) {
+        return abi.encodePacked(vm.getCode(string.concat("artifacts/", name, ".json")), arguments);
     }
 
     function eq(uint256 left, uint256 right, string memory what) internal pure {
