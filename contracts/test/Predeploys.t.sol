@@ -137,6 +137,12 @@ contract PredeploysTest is Chain {
         eq(uint256(vm.load(address(REGISTRY), bytes32(uint256(1)))), 2, "latest slot");
         yes(uint8(REGISTRY.pointer(2).code[0]) == 0, "starts with STOP");
 
+        // A committee that never arrived does not keep out the next.
+        uint256 state = vm.snapshotState();
+        vm.prank(system);
+        REGISTRY.setCommittee(4, keccak256("seed 4"), first);
+        eq(REGISTRY.latestCommittee(), 4, "latest");
+        vm.revertToState(state);
         vm.prank(system);
         vm.expectRevert(abi.encodeWithSelector(CommitteeRegistry.CommitteeOutOfOrder.selector, 2, 3));
         REGISTRY.setCommittee(2, 0, second);

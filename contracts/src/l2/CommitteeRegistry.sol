@@ -12,7 +12,7 @@ import {CodeStore} from "../lib/CodeStore.sol";
 /// @dev packedMembers is, per member in ascending order of identity: id u64 | identity 32 | compressed BLS key 96 | weight u128, big-endian.
 contract CommitteeRegistry {
     error NotSequencerPool(address caller);
-    error CommitteeOutOfOrder(uint64 id, uint256 expected);
+    error CommitteeOutOfOrder(uint64 id, uint256 lowest);
     error MembersLength(uint256 length, uint256 memberLength);
     error UnknownCommittee(uint64 id);
 
@@ -30,10 +30,11 @@ contract CommitteeRegistry {
     /// @notice Code store of the packed members, per committee.
     mapping(uint64 id => address) public pointer;
 
-    /// @notice Deposit from SequencerPool.rotate().
+    /// @notice Deposit from SequencerPool.rotate(). Ids rise.
     function setCommittee(uint64 id, bytes32 seed_, bytes calldata packedMembers) external {
         if (msg.sender != Aliasing.toL2(sequencerPool)) revert NotSequencerPool(msg.sender);
-        if (id != latestCommittee + 1) revert CommitteeOutOfOrder(id, latestCommittee + 1);
+        // Not "exactly the next": a deposit that was lost must not keep out all committees after it.
+        if (id <= latestCommittee) revert CommitteeOutOfOrder(id, latestCommittee + 1);
         if (packedMembers.length == 0 || packedMembers.length % MEMBER_LENGTH != 0) {
             revert MembersLength(packedMembers.length, MEMBER_LENGTH);
         }
