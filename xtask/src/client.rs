@@ -65,7 +65,7 @@ fn quantity(value: &Value) -> eyre::Result<u64> {
 
 /// Signs a transfer of 1 wei.
 pub(crate) fn signed_transfer(signer: &PrivateKeySigner, chain_id: u64, nonce: u64, to: Address) -> eyre::Result<Bytes> {
-    use alloy_signer_local::alloy_signer_sync::SignerSync;
+    use alloy_signer::SignerSync;
     let transaction = TxEip1559 {
         chain_id,
         nonce,

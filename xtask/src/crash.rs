@@ -45,7 +45,7 @@ struct Node {
 }
 
 /// The network's parent process; interrupted when the run ends, however it ends.
-struct Network(Child);
+pub(crate) struct Network(pub(crate) Child);
 
 impl Drop for Network {
     fn drop(&mut self) {

@@ -1,6 +1,7 @@
-//! Chores of the repository, one subcommand each: `cargo xtask snapshots`, `cargo xtask crash`.
+//! Chores of the repository, one subcommand each: `cargo xtask snapshots`, `cargo xtask crash`, `cargo xtask bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the terminal")]
 
+mod bench;
 mod client;
 mod crash;
 mod snapshots;
@@ -20,6 +21,8 @@ enum Chore {
     Snapshots(snapshots::Args),
     /// Kill processes of a real network with SIGKILL under load, round after round, and check that nothing final is lost.
     Crash(crash::Args),
+    /// Measure, and print Markdown tables: everything in docs/benchmarks.md.
+    Bench(bench::Args),
 }
 
 #[tokio::main]
@@ -27,5 +30,6 @@ async fn main() -> eyre::Result<()> {
     match Cli::parse().chore {
         Chore::Snapshots(args) => snapshots::run(&args),
         Chore::Crash(args) => crash::run(args).await,
+        Chore::Bench(args) => bench::run(args).await,
     }
 }

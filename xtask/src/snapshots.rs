@@ -5,16 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Commands whose help is committed.
-const COMMANDS: [&[&str]; 8] = [
-    &[],
-    &["dev"],
-    &["node"],
-    &["bridge"],
-    &["bridge", "deposit"],
-    &["bridge", "withdraw"],
-    &["spec"],
-    &["spec", "check"],
-];
+const COMMANDS: [&[&str]; 8] =
+    [&[], &["dev"], &["node"], &["bridge"], &["bridge", "deposit"], &["bridge", "withdraw"], &["spec"], &["spec", "check"]];
 
 /// Options.
 #[derive(clap::Args)]
