@@ -159,22 +159,22 @@ async fn whole_way(l1: L1) {
     );
     followed(&follower, producer.head()).await;
     assert_eq!(ledger.head().hash(), producer.ledger.head().hash());
-    corrupted_bytes_are_empty(&producer, &link);
+    corrupted_bytes_are_empty(&producer);
     drop(task);
     l1.stop().await;
 }
 
 /// Every byte of a batch counts: change any, and it is an empty one. Nothing panics and nothing is committed.
-fn corrupted_bytes_are_empty(producer: &Producer, link: &Link) {
+fn corrupted_bytes_are_empty(producer: &Producer) {
     let directory = tempfile::tempdir().unwrap();
     let ledger = oceanid_chain::Ledger::open(directory.path(), producer.ledger.spec().clone(), ledger_config()).unwrap();
     let (first, last) = (1, 3);
     let data = producer.batch(first, last);
     let certified = SettledChain::block(&producer.ledger, last).unwrap();
     let accepted = AcceptedBatch { header_hash: certified.hash(), first, last, output_root: B256::ZERO };
-    let posted_in = link.watcher.newest_origin().unwrap().number;
     // The watcher has pruned what is settled; the producer remembers.
     let l1 = producer.l1();
+    let posted_in = l1.newest_origin().unwrap().number;
     let good = replay(&ledger, &l1, &accepted, posted_in, &data).unwrap();
     assert_eq!(good.last().unwrap().hash(), certified.hash());
     for at in (0..data.len()).step_by(1 + data.len() / 64) {

@@ -137,7 +137,7 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, Json(request): Json<Va
 
 impl Script {
     fn block(&self, which: &str) -> Value {
-        let head = self.blocks.len() as u64 - 1;
+        let Some(head) = (self.blocks.len() as u64).checked_sub(1) else { return Value::Null };
         let number = match which {
             "latest" => match self.lie {
                 Lie::Behind(blocks) => head - blocks,
@@ -162,10 +162,12 @@ impl Script {
         let Some((header, logs)) = self.blocks.iter().find(|(header, _)| header.hash_slow() == wanted) else {
             return json!([]);
         };
+        let asked = |field: &str, value: String| filter[field].as_array().is_none_or(|list| list.contains(&json!(value)));
         let block_hash = if self.lie == Lie::ForeignLogs { B256::repeat_byte(0xcc) } else { wanted };
         let logs: Vec<Log> = logs
             .iter()
             .enumerate()
+            .filter(|(_, (address, _))| asked("address", format!("{address:#x}")))
             .map(|(index, (address, data))| Log {
                 inner: alloy_primitives::Log { address: *address, data: data.clone() },
                 block_hash: Some(block_hash),
