@@ -51,9 +51,11 @@ impl Arrivals {
     }
 }
 
-/// The application of the consensus engine over an [`Execution`].
-pub(crate) struct Chain<X> {
-    execution: X,
+/// The application of the consensus engine over an [`Execution`]. The chain is behind a pointer, so that the engine, which is slow
+/// to compile, is compiled once a runtime and not once a chain.
+#[derive(Clone)]
+pub(crate) struct Chain {
+    execution: Arc<dyn Execution>,
     codec: BlockCodec,
     timing: Timing,
     work: Arc<Notify>,
@@ -62,34 +64,21 @@ pub(crate) struct Chain<X> {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl<X: Clone> Clone for Chain<X> {
-    fn clone(&self) -> Self {
-        Self {
-            execution: self.execution.clone(),
-            codec: self.codec.clone(),
-            timing: self.timing,
-            work: self.work.clone(),
-            arrivals: self.arrivals.clone(),
-            turn: self.turn.clone(),
-        }
-    }
-}
-
 /// Whole seconds since 1970.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-impl<X: Execution> Chain<X> {
-    pub(crate) fn new(execution: X, codec: BlockCodec, timing: Timing, work: Arc<Notify>) -> Self {
+impl Chain {
+    pub(crate) fn new(execution: Arc<dyn Execution>, codec: BlockCodec, timing: Timing, work: Arc<Notify>) -> Self {
         Self { execution, codec, timing, work, arrivals: Arc::default(), turn: Arc::default() }
     }
 
     /// Runs one call on the runtime's blocking threads, in turn. `None` when the runtime shuts down.
-    async fn run<E: Spawner, T: Send + 'static>(&self, runtime: &E, call: impl FnOnce(&X) -> T + Send + 'static) -> Option<T> {
+    async fn run<E: Spawner, T: Send + 'static>(&self, runtime: &E, call: impl FnOnce(&dyn Execution) -> T + Send + 'static) -> Option<T> {
         let _turn = self.turn.lock().await;
         let execution = self.execution.clone();
-        runtime.child("execute").shared(true).spawn(move |_| async move { call(&execution) }).await.ok()
+        runtime.child("execute").shared(true).spawn(move |_| async move { call(execution.as_ref()) }).await.ok()
     }
 
     /// Waits for news or the next poll.
@@ -148,7 +137,7 @@ impl<X: Execution> Chain<X> {
     }
 }
 
-impl<E: Spawner + Clock, X: Execution> Application<E> for Chain<X> {
+impl<E: Spawner + Clock> Application<E> for Chain {
     type SigningScheme = Scheme;
     type Context = Context;
     type Block = ConsensusBlock;

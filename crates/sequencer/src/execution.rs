@@ -55,7 +55,7 @@ pub struct FinalizeError {
 ///
 /// The same blocks must get the same verdict on every honest node: anything that differs between nodes (the clock, the view of
 /// L1) answers [`Verdict::NotYet`], never [`Verdict::Invalid`].
-pub trait Execution: Clone + Send + Sync + 'static {
+pub trait Execution: Send + Sync + 'static {
     /// The genesis block.
     fn genesis(&self) -> Arc<SealedBlock>;
 

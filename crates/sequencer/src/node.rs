@@ -253,13 +253,13 @@ impl Reporter for Delivery {
     }
 }
 
-type Automaton<E, X> = Deferred<E, Scheme, Chain<X>, ConsensusBlock, FixedEpocher>;
+type Automaton<E> = Deferred<E, Scheme, Chain, ConsensusBlock, FixedEpocher>;
 
 /// Composes and starts a node. It runs until its context is stopped or dropped.
-pub async fn start<E, X, M, B, Tx, Rx>(
+pub async fn start<E, M, B, Tx, Rx>(
     context: E,
     config: NodeConfig,
-    execution: X,
+    execution: Arc<dyn Execution>,
     evidence: EvidenceLog,
     on_transactions: OnTransactions,
     manager: M,
@@ -268,7 +268,6 @@ pub async fn start<E, X, M, B, Tx, Rx>(
 ) -> Result<Node, NodeError>
 where
     E: Clock + CryptoRng + Spawner + Storage + Metrics,
-    X: Execution,
     M: AddressableManager<PublicKey = Identity> + Sync,
     B: Blocker<PublicKey = Identity> + Sync,
     Tx: Sender<PublicKey = Identity>,
@@ -332,7 +331,7 @@ where
         }
     }
     let genesis = ConsensusBlock::new(execution.genesis(), &codec).map_err(NodeError::Genesis)?;
-    let anchor = if fresh { anchor(&execution, &committees, head.number(), length.get()) } else { None };
+    let anchor = if fresh { anchor(execution.as_ref(), &committees, head.number(), length.get()) } else { None };
     let (start, first) = match anchor {
         Some((number, finalization)) => (Start::Floor(finalization), number),
         None => (Start::Genesis(Digested::precomputed(genesis.clone(), genesis.digest())), 1),
@@ -426,7 +425,7 @@ where
 
 /// Where marshal may start when consensus storage is new but the chain is not (it was rebuilt from L1): at the newest block the
 /// chain holds a certificate for, within the epochs whose committees are known.
-fn anchor<X: Execution>(execution: &X, committees: &Committees, head: u64, epoch_length: u64) -> Option<(u64, Finalization)> {
+fn anchor(execution: &dyn Execution, committees: &Committees, head: u64, epoch_length: u64) -> Option<(u64, Finalization)> {
     let oldest = (head / epoch_length).saturating_sub(1) * epoch_length;
     (oldest.max(1)..=head).rev().find_map(|number| {
         let certificate = execution.certificate(number)?;
@@ -473,19 +472,18 @@ impl ArchivePartitions {
 }
 
 /// Takes finalised blocks to the chain and the node from epoch to epoch.
-struct Orchestrator<E, X, M, B, Tx>
+struct Orchestrator<E, M, B, Tx>
 where
     E: Clock + CryptoRng + Spawner + Storage + Metrics,
-    X: Execution,
     Tx: Sender<PublicKey = Identity>,
 {
     context: E,
     config: NodeConfig,
     addresses: BTreeMap<Identity, Address>,
-    execution: X,
+    execution: Arc<dyn Execution>,
     committees: Committees,
     marshal: Marshal,
-    automaton: Automaton<E, X>,
+    automaton: Automaton<E>,
     evidence: EvidenceReporter,
     manager: M,
     blocker: B,
@@ -498,10 +496,9 @@ where
     engine: Option<(u64, Handle<()>)>,
 }
 
-impl<E, X, M, B, Tx> Orchestrator<E, X, M, B, Tx>
+impl<E, M, B, Tx> Orchestrator<E, M, B, Tx>
 where
     E: Clock + CryptoRng + Spawner + Storage + Metrics,
-    X: Execution,
     M: AddressableManager<PublicKey = Identity>,
     B: Blocker<PublicKey = Identity>,
     Tx: Sender<PublicKey = Identity>,

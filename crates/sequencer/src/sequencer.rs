@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
     path::PathBuf,
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -134,9 +135,15 @@ impl Sequencer {
     /// Starts a sequencer and returns when it is composed; it finds its peers and catches up on its own.
     ///
     /// `on_transactions` gets the transactions other sequencers gossip. Blocks the calling thread for the time of opening storage.
-    pub fn start<X: Execution>(
+    ///
+    /// Consensus, which is slow to compile, is compiled here once: the chain is behind a pointer.
+    pub fn start(config: SequencerConfig, execution: impl Execution, on_transactions: OnTransactions) -> Result<Self, StartError> {
+        Self::start_shared(config, Arc::new(execution), on_transactions)
+    }
+
+    fn start_shared(
         config: SequencerConfig,
-        execution: X,
+        execution: Arc<dyn Execution>,
         on_transactions: OnTransactions,
     ) -> Result<Self, StartError> {
         // The network's listener would panic on a taken port: find out first, and say it well.
@@ -230,10 +237,10 @@ impl Sequencer {
 }
 
 /// Opens the network and starts the node on it.
-async fn compose<X: Execution>(
+async fn compose(
     context: &runtime::Context,
     config: SequencerConfig,
-    execution: X,
+    execution: Arc<dyn Execution>,
     evidence: EvidenceLog,
     on_transactions: OnTransactions,
 ) -> Result<Node, NodeError> {

@@ -143,7 +143,7 @@ impl AddressableManager for EveryoneTracked {
 }
 
 /// A chain a network can be checked on.
-pub(crate) trait TestChain: Execution {
+pub(crate) trait TestChain: Execution + Clone {
     /// Finalised blocks with their certificates, from genesis.
     fn finalized(&self) -> Vec<(Arc<SealedBlock>, Option<Bytes>)>;
 
@@ -252,7 +252,7 @@ impl<C: TestChain> Sim<C> {
                 let heard = disk.heard.clone();
                 let on_transactions = Arc::new(move |batch: Vec<Bytes>| heard.lock().extend(batch));
                 let start =
-                    node::start(context.child("node"), config, disk.chain, disk.evidence, on_transactions, manager, control, channels);
+                    node::start(context.child("node"), config, Arc::new(disk.chain), disk.evidence, on_transactions, manager, control, channels);
                 let node = Box::pin(start).await;
                 let _ = sender.send(node.expect("the node starts"));
                 std::future::pending::<()>().await;
