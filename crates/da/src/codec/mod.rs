@@ -146,4 +146,6 @@ fn decompress(compressed: &[u8]) -> Result<Vec<u8>, BatchError> {
 }
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod tests;

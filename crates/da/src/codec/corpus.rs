@@ -1,19 +1,19 @@
-//! Transactions as a chain sees them, from a fixed seed: transfers, ERC-20 transfers, swaps, a mix, and a worst case.
+//! Transactions as a chain sees them, for tests, from a fixed seed: transfers, ERC-20 transfers, swaps, a mix, and a worst case.
 //!
 //! What is random in life is random here (signatures, most recipients, amounts with all digits); what repeats in life repeats
 //! here (popular tokens and recipients by Zipf's law, wallets' gas limits, fees that follow the base fee of the moment, round
 //! amounts, a few accounts that send much). The worst case has nothing that repeats but the shape.
 
+use crate::{Batch, BatchBlock};
 use alloy_consensus::{Signed, TxEip1559, TxLegacy};
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, keccak256};
-use oceanid_da::{Batch, BatchBlock};
 use oceanid_primitives::TxEnvelope;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::HashMap;
 
 /// Chain id of the corpora.
-pub(crate) const CHAIN_ID: u64 = 1_088;
+pub(super) const CHAIN_ID: u64 = 1_088;
 /// Blocks in a batch and transactions in a block.
 const BLOCKS: u64 = 120;
 const TRANSACTIONS: usize = 25;
@@ -26,7 +26,7 @@ const GWEI: u128 = 1_000_000_000;
 
 /// One kind of traffic.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Corpus {
+pub(super) enum Corpus {
     /// Native transfers.
     Transfers,
     /// `transfer(address,uint256)`.
@@ -41,21 +41,10 @@ pub(crate) enum Corpus {
 
 impl Corpus {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] = [Self::Transfers, Self::Erc20, Self::Swaps, Self::Mix, Self::Worst];
-
-    /// For reports.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Transfers => "transfers",
-            Self::Erc20 => "erc20",
-            Self::Swaps => "swaps",
-            Self::Mix => "mix",
-            Self::Worst => "worst",
-        }
-    }
+    pub(super) const ALL: [Self; 5] = [Self::Transfers, Self::Erc20, Self::Swaps, Self::Mix, Self::Worst];
 
     /// The batch.
-    pub(crate) fn batch(self) -> Batch {
+    pub(super) fn batch(self) -> Batch {
         let mut world = World::new(self);
         let mut blocks = Vec::new();
         let (mut timestamp, mut origin, mut view) = (1_790_000_000, 21_000_000, 70_000);
