@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { parseEther } from 'viem'
 import { artifact } from '../lib/artifacts.mjs'
-import { MULTICALL3, ROLE } from '../lib/network.mjs'
+import { MULTICALL3, ROLE, until } from '../lib/network.mjs'
 
 export default {
   'chain ids of both sides': async ({ config, l1, l2 }) => {
@@ -24,6 +24,8 @@ export default {
   'genesis and blocks by number, hash and tag': async ({ config, l2 }) => {
     const genesis = await l2.getBlock({ blockNumber: 0n })
     assert.equal(genesis.hash, config.genesisHash)
+    // A young idle network makes its first block at the first heartbeat.
+    await until('a block after genesis', async () => (await l2.getBlockNumber()) > 0n)
     const latest = await l2.getBlock({ blockTag: 'latest' })
     const parent = await l2.getBlock({ blockHash: latest.parentHash })
     assert.equal(parent.number, latest.number - 1n)

@@ -45,11 +45,11 @@ export default {
     assert.equal(await l2.getTransactionCount({ address }), first + 20)
   },
 
-  'an account delegates its code (EIP-7702)': async ({ l2, l2Wallet, chains }) => {
+  'an account delegates its code (EIP-7702)': async ({ l2, l2Wallet, accounts, chains }) => {
     const authority = privateKeyToAccount(generatePrivateKey())
     const signed = await authority.signAuthorization({ contractAddress: MULTICALL3, chainId: chains.l2.id, nonce: 0 })
     const wallet = l2Wallet(ROLE.transfers)
-    await mined(l2, await wallet.sendTransaction({ to: authority.address, authorizationList: [signed], gas: 200_000n }))
+    await mined(l2, await wallet.sendTransaction({ to: accounts[ROLE.receiver].address, authorizationList: [signed], gas: 200_000n }))
     const code = await l2.getCode({ address: authority.address })
     assert.equal(code.toLowerCase(), `0xef0100${MULTICALL3.slice(2).toLowerCase()}`)
   },
