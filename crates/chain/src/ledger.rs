@@ -189,8 +189,11 @@ impl Ledger {
         extension_of(&header).map(Some)
     }
 
-    /// Committee `id`, from the registry at the head.
+    /// Committee `id`: the specification's first one, or from the registry at the head.
     pub fn committee(&self, id: u64) -> Result<Arc<Committee>, LedgerError> {
+        if id == self.0.spec.committee.id {
+            return Ok(Arc::new(self.0.spec.committee.clone()));
+        }
         if let Some(committee) = self.0.committees.lock().get(&id) {
             return Ok(committee.clone());
         }

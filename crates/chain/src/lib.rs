@@ -18,6 +18,7 @@
 //!
 //! [`EthLedger`] is the same for the embedded L1: Ethereum rules, one sealer, no speculation.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod committee;
 mod deposits;

@@ -97,8 +97,8 @@ mod tests {
         for number in 0..REMEMBERED * 2 {
             senders.remember(hash(number), Address::ZERO);
         }
-        let held = { senders.generations.lock().young.len() + senders.generations.lock().old.len() };
-        assert!(held <= REMEMBERED);
+        let held = |generations: &Generations| generations.young.len() + generations.old.len();
+        assert!(held(&senders.generations.lock()) <= REMEMBERED);
         assert_eq!(senders.get(&hash(REMEMBERED * 2 - 1)), Some(Address::ZERO));
         assert_eq!(senders.get(&hash(0)), None);
     }

@@ -67,7 +67,12 @@ impl Engine {
             .max_journaling_size(JOURNAL_BYTES)
             .worker_threads(WORKERS)
             .max_cached_files(Some(OPEN_FILES))
-            .open()?;
+            .open()
+            .map_err(|error| match error {
+                // A view of a store that was dropped keeps the engine open.
+                fjall::Error::Locked => StoreError::InUse(dir.to_path_buf()),
+                other => other.into(),
+            })?;
         let open = |(table, name): (Table, &str)| {
             db.keyspace(name, || {
                 let options = KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);

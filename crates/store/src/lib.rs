@@ -21,6 +21,7 @@
 //!
 //! Nothing here knows a rollup: the embedded L1 uses the same store.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod block;
 mod engine;

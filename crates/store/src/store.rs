@@ -70,7 +70,7 @@ impl StoreConfig {
             kind,
             history: 1_024,
             retain: Vec::new(),
-            cache_bytes: 64 << 20,
+            cache_bytes: 32 << 20,
             memtable_bytes: 8 << 20,
             flush_blocks: 16,
             flush_bytes: 16 << 20,

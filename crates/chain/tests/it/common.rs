@@ -15,19 +15,19 @@ use std::{
     sync::Arc,
 };
 
-pub const CHAIN: u64 = 31_999;
-pub const EPOCH: u64 = 4;
-pub const START: u64 = 1_700_000_000;
-pub const GAS_LIMIT: u64 = 30_000_000;
+pub(crate) const CHAIN: u64 = 31_999;
+pub(crate) const EPOCH: u64 = 4;
+pub(crate) const START: u64 = 1_700_000_000;
+pub(crate) const GAS_LIMIT: u64 = 30_000_000;
 
 /// `sstore(calldata[0..32], calldata[32..64])`.
-pub const STORE_CODE: &[u8] = &[0x60, 0x20, 0x35, 0x60, 0x00, 0x35, 0x55, 0x00];
+pub(crate) const STORE_CODE: &[u8] = &[0x60, 0x20, 0x35, 0x60, 0x00, 0x35, 0x55, 0x00];
 
-pub fn signer(index: u8) -> PrivateKeySigner {
+pub(crate) fn signer(index: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&B256::repeat_byte(index + 1)).unwrap()
 }
 
-pub fn committee(id: u64) -> Committee {
+pub(crate) fn committee(id: u64) -> Committee {
     let member = |index: u8| Member {
         id: u64::from(index),
         identity: B256::repeat_byte(index),
@@ -41,15 +41,15 @@ fn pointer(id: u64) -> Address {
     Address::repeat_byte(0xc0 + id as u8)
 }
 
-pub fn call_data(slot: U256, value: U256) -> Bytes {
+pub(crate) fn call_data(slot: U256, value: U256) -> Bytes {
     [slot.to_be_bytes::<32>(), value.to_be_bytes::<32>()].concat().into()
 }
 
-pub fn l1_hash(number: u64) -> B256 {
+pub(crate) fn l1_hash(number: u64) -> B256 {
     keccak256(number.to_be_bytes())
 }
 
-pub fn spec() -> Arc<ChainSpec> {
+pub(crate) fn spec() -> Arc<ChainSpec> {
     let mut alloc = BTreeMap::new();
     for address in [
         predeploys::MESSAGE_PASSER,
@@ -113,18 +113,18 @@ pub fn spec() -> Arc<ChainSpec> {
 
 /// L1 blocks from 100 on, each 12 s after the one before, the first at genesis time.
 #[derive(Clone, Default)]
-pub struct FakeL1 {
-    pub blocks: BTreeMap<u64, Arc<L1Block>>,
+pub(crate) struct FakeL1 {
+    pub(crate) blocks: BTreeMap<u64, Arc<L1Block>>,
 }
 
 impl FakeL1 {
-    pub fn new(newest: u64) -> Self {
+    pub(crate) fn new(newest: u64) -> Self {
         let mut l1 = Self::default();
         (100..=newest).for_each(|number| l1.extend(number, Vec::new()));
         l1
     }
 
-    pub fn extend(&mut self, number: u64, deposits: Vec<TxDeposit>) {
+    pub(crate) fn extend(&mut self, number: u64, deposits: Vec<TxDeposit>) {
         let block = L1Block {
             number,
             hash: l1_hash(number),
@@ -148,7 +148,7 @@ impl L1View for FakeL1 {
     }
 }
 
-pub fn user_deposit(l1_block: u64, index: u64, mint: u128) -> TxDeposit {
+pub(crate) fn user_deposit(l1_block: u64, index: u64, mint: u128) -> TxDeposit {
     TxDeposit {
         source_hash: oceanid_primitives::user_source_hash(l1_hash(l1_block), index),
         from: Address::repeat_byte(0xd0 + index as u8),
@@ -161,7 +161,7 @@ pub fn user_deposit(l1_block: u64, index: u64, mint: u128) -> TxDeposit {
     }
 }
 
-pub fn transaction(from: u8, nonce: u64, to: Address, value: u64, input: Bytes) -> TxEnvelope {
+pub(crate) fn transaction(from: u8, nonce: u64, to: Address, value: u64, input: Bytes) -> TxEnvelope {
     let tx = TxEip1559 {
         chain_id: CHAIN,
         nonce,
@@ -177,19 +177,19 @@ pub fn transaction(from: u8, nonce: u64, to: Address, value: u64, input: Bytes) 
     TxEnvelope::Eip1559(tx.into_signed(signature))
 }
 
-pub fn transfer(from: u8, nonce: u64) -> TxEnvelope {
+pub(crate) fn transfer(from: u8, nonce: u64) -> TxEnvelope {
     transaction(from, nonce, Address::repeat_byte(0xee), 5, Bytes::new())
 }
 
 /// Gives a list and remembers what was rejected.
 #[derive(Default)]
-pub struct Source {
-    pub transactions: VecDeque<TxEnvelope>,
-    pub rejected: Vec<(B256, String)>,
+pub(crate) struct Source {
+    pub(crate) transactions: VecDeque<TxEnvelope>,
+    pub(crate) rejected: Vec<(B256, String)>,
 }
 
 impl Source {
-    pub fn of(transactions: impl IntoIterator<Item = TxEnvelope>) -> Self {
+    pub(crate) fn of(transactions: impl IntoIterator<Item = TxEnvelope>) -> Self {
         Self { transactions: transactions.into_iter().collect(), rejected: Vec::new() }
     }
 }
@@ -207,19 +207,19 @@ impl TransactionSource for Source {
 }
 
 /// A ledger in a directory of its own.
-pub struct Node {
-    pub ledger: Ledger,
-    pub dir: tempfile::TempDir,
+pub(crate) struct Node {
+    pub(crate) ledger: Ledger,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Node {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(dir.path(), spec(), LedgerConfig::default()).unwrap();
         Self { ledger, dir }
     }
 
-    pub fn reopened(self) -> Self {
+    pub(crate) fn reopened(self) -> Self {
         let Self { ledger, dir } = self;
         drop(ledger);
         let ledger = Ledger::open(dir.path(), spec(), LedgerConfig::default()).unwrap();
@@ -227,7 +227,13 @@ impl Node {
     }
 
     /// Builds on `parent`.
-    pub fn build_on(&self, parent: &SealedBlock, view: u64, l1: &FakeL1, transactions: Vec<TxEnvelope>) -> Arc<SealedBlock> {
+    pub(crate) fn build_on(
+        &self,
+        parent: &SealedBlock,
+        view: u64,
+        l1: &FakeL1,
+        transactions: Vec<TxEnvelope>,
+    ) -> Arc<SealedBlock> {
         let number = parent.number() + 1;
         let context = ConsensusContext { epoch: number / EPOCH, view, parent_view: view - 1, leader: 1 };
         let timestamp = parent.header().timestamp + 1;
@@ -237,12 +243,12 @@ impl Node {
         block
     }
 
-    pub fn build(&self, l1: &FakeL1, transactions: Vec<TxEnvelope>) -> Arc<SealedBlock> {
+    pub(crate) fn build(&self, l1: &FakeL1, transactions: Vec<TxEnvelope>) -> Arc<SealedBlock> {
         self.build_on(&self.ledger.head(), 7, l1, transactions)
     }
 
     /// Builds, checks on another node, commits on both.
-    pub fn advance(&self, other: &Self, l1: &FakeL1, transactions: Vec<TxEnvelope>) -> Arc<SealedBlock> {
+    pub(crate) fn advance(&self, other: &Self, l1: &FakeL1, transactions: Vec<TxEnvelope>) -> Arc<SealedBlock> {
         let block = self.build(l1, transactions);
         other.ledger.check(&block, l1, now(&block)).unwrap();
         for node in [self, other] {
@@ -252,6 +258,6 @@ impl Node {
     }
 }
 
-pub fn now(block: &SealedBlock) -> u64 {
+pub(crate) fn now(block: &SealedBlock) -> u64 {
     block.header().timestamp
 }

@@ -4,3 +4,4 @@
 mod common;
 mod eth;
 mod ledger;
+mod long;

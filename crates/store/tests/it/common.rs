@@ -8,29 +8,29 @@ use oceanid_trie::{EMPTY_ROOT_HASH, state_root_from_scratch, update_state_root};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-pub const CHAIN: u64 = 77;
-pub const ADDRESSES: u64 = 12;
-pub const SLOTS: u64 = 6;
+pub(crate) const CHAIN: u64 = 77;
+pub(crate) const ADDRESSES: u64 = 12;
+pub(crate) const SLOTS: u64 = 6;
 /// Its storage trie is retained.
-pub const RETAINED: Address = address(0);
+pub(crate) const RETAINED: Address = address(0);
 
-pub const fn address(index: u64) -> Address {
+pub(crate) const fn address(index: u64) -> Address {
     Address::with_last_byte(index as u8 + 1)
 }
 
 /// All there is to know of one state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    pub accounts: BTreeMap<Address, AccountState2>,
-    pub storage: BTreeMap<(Address, U256), U256>,
+pub(crate) struct State {
+    pub(crate) accounts: BTreeMap<Address, AccountState2>,
+    pub(crate) storage: BTreeMap<(Address, U256), U256>,
 }
 
 /// [`AccountState`], ordered and comparable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AccountState2 {
-    pub nonce: u64,
-    pub balance: U256,
-    pub code_hash: B256,
+pub(crate) struct AccountState2 {
+    pub(crate) nonce: u64,
+    pub(crate) balance: U256,
+    pub(crate) code_hash: B256,
 }
 
 impl From<AccountState> for AccountState2 {
@@ -40,15 +40,15 @@ impl From<AccountState> for AccountState2 {
 }
 
 /// The chain so far.
-pub struct Model {
-    pub seed: u64,
+pub(crate) struct Model {
+    pub(crate) seed: u64,
     /// States by block number.
-    pub states: Vec<State>,
-    pub headers: Vec<Header>,
-    pub blocks: Vec<Arc<SealedBlock>>,
+    pub(crate) states: Vec<State>,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) blocks: Vec<Arc<SealedBlock>>,
 }
 
-pub fn config() -> StoreConfig {
+pub(crate) fn config() -> StoreConfig {
     StoreConfig {
         history: 10,
         retain: vec![RETAINED],
@@ -64,7 +64,7 @@ pub fn config() -> StoreConfig {
     }
 }
 
-pub fn open(dir: &Path) -> Result<Store, StoreError> {
+pub(crate) fn open(dir: &Path) -> Result<Store, StoreError> {
     Store::open(dir, config(), CHAIN, genesis())
 }
 
@@ -79,7 +79,7 @@ fn genesis_diff() -> StateDiff {
     diff
 }
 
-pub fn genesis() -> Arc<ExecutedBlock> {
+pub(crate) fn genesis() -> Arc<ExecutedBlock> {
     let diff = genesis_diff();
     let (state_root, trie, _) = state_root_from_scratch(&diff.hashed()).unwrap();
     let block = SealedBlock::new(Block { header: Header { state_root, ..Default::default() }, body: Vec::new() });
@@ -87,7 +87,7 @@ pub fn genesis() -> Arc<ExecutedBlock> {
 }
 
 impl State {
-    pub fn apply(&mut self, diff: &StateDiff) {
+    pub(crate) fn apply(&mut self, diff: &StateDiff) {
         for (address, account) in &diff.accounts {
             match account {
                 Some(account) => {
@@ -114,7 +114,7 @@ impl State {
     }
 
     /// Compares every account and slot with what a view says.
-    pub fn check(&self, view: &StateView) {
+    pub(crate) fn check(&self, view: &StateView) {
         for index in 0..ADDRESSES {
             let address = address(index);
             let account = view.account(address).unwrap().map(AccountState2::from);
@@ -131,7 +131,7 @@ impl State {
     }
 
     /// Proves every account and slot in a view (the trie checks each node against the view's root) and compares.
-    pub fn check_proofs(&self, view: &StateView) {
+    pub(crate) fn check_proofs(&self, view: &StateView) {
         let slots: Vec<U256> = (0..SLOTS).map(U256::from).collect();
         for index in 0..ADDRESSES {
             let address = address(index);
@@ -148,7 +148,7 @@ impl State {
         }
     }
 
-    pub fn storage_root(&self, owner: Address) -> B256 {
+    pub(crate) fn storage_root(&self, owner: Address) -> B256 {
         let slots: BTreeMap<B256, U256> = self
             .storage
             .iter()
@@ -218,7 +218,7 @@ fn transaction(seed: u64, number: u64, index: u64) -> TxEnvelope {
 }
 
 impl Model {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let genesis = genesis();
         let mut state = State::default();
         state.apply(&genesis_diff());
@@ -226,12 +226,12 @@ impl Model {
         Self { seed, states: vec![state], headers: vec![block.header().clone()], blocks: vec![block] }
     }
 
-    pub fn head(&self) -> u64 {
+    pub(crate) fn head(&self) -> u64 {
         self.headers.len() as u64 - 1
     }
 
     /// Makes the next block on the state `view`, which must be the model's head.
-    pub fn next(&mut self, view: &StateView) -> Arc<ExecutedBlock> {
+    pub(crate) fn next(&mut self, view: &StateView) -> Arc<ExecutedBlock> {
         let number = self.head() + 1;
         let state = self.states.last().unwrap();
         let diff = random_diff(self.seed, number, state);
@@ -260,14 +260,14 @@ impl Model {
         Arc::new(ExecutedBlock::new(block, receipts, senders, diff, trie))
     }
 
-    pub fn commit(&mut self, store: &Store) {
+    pub(crate) fn commit(&mut self, store: &Store) {
         let block = self.next(&store.view());
         let certificate = block.number().is_multiple_of(2).then(|| certificate(block.number()));
         store.commit(block, certificate).unwrap();
     }
 
     /// Everything the store should know about the chain.
-    pub fn check(&self, store: &Store) {
+    pub(crate) fn check(&self, store: &Store) {
         let head = self.head();
         assert_eq!(store.head().number, head);
         assert_eq!(store.head().hash, self.blocks.last().unwrap().hash());
@@ -295,7 +295,7 @@ impl Model {
     }
 
     /// Every past state the store still has, values and proofs, and the refusal of older ones.
-    pub fn check_history(&self, store: &Store) {
+    pub(crate) fn check_history(&self, store: &Store) {
         let oldest = store.oldest_state();
         assert!(oldest <= self.head().saturating_sub(config().history), "history is as long as promised");
         for number in oldest..=self.head() {
@@ -320,7 +320,7 @@ impl Model {
     }
 }
 
-pub fn certificate(number: u64) -> Bytes {
+pub(crate) fn certificate(number: u64) -> Bytes {
     Bytes::from(number.to_be_bytes().to_vec())
 }
 

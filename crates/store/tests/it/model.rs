@@ -1,6 +1,7 @@
 //! The store against an in-memory model, over random blocks, flushes and restarts; damage of the log; limits.
 
 use crate::common::{ADDRESSES, Model, RETAINED, address, config, genesis, open};
+use oceanid_stf::StateReader;
 use oceanid_store::{Marks, Store, StoreError};
 use proptest::prelude::*;
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
@@ -210,7 +211,7 @@ fn marks_and_named_values_survive_restarts() {
     drop(store);
     let store = open(dir.path()).unwrap();
     assert_eq!(store.marks(), Marks { safe: 7, finalized: 3 });
-    assert_eq!(store.get_meta("cursor").unwrap().as_deref(), Some(&b"42"[..]));
+    assert_eq!(store.get_meta("cursor").unwrap(), Some(b"42".into()));
     assert_eq!(store.get_meta("other").unwrap(), None);
 }
 
