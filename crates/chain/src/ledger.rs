@@ -299,12 +299,18 @@ impl Ledger {
     ///
     /// [`CheckError::Invalid`] is permanent; [`CheckError::NotYet`] means that the same question may have another answer later.
     pub fn check(&self, block: &SealedBlock, l1: &dyn L1View, now: u64) -> Result<(), CheckError> {
-        if self.0.tree.lock().get(&block.hash()).is_some() {
-            return Ok(());
+        let known = self.0.tree.lock().get(&block.hash()).cloned();
+        if let Some(known) = known {
+            // The hash covers the body only through its root: a known header may come with any body.
+            return if known.block().body() == block.body() { Ok(()) } else { check_body(block) };
         }
         if let Some(committed) = self.committed_at(block.number())? {
             let number = block.number();
-            return if committed == block.hash() { Ok(()) } else { Err(InvalidBlock::Conflict { number, committed }.into()) };
+            return if committed == block.hash() {
+                check_body(block)
+            } else {
+                Err(InvalidBlock::Conflict { number, committed }.into())
+            };
         }
         let header = block.header();
         let parent = self.parent(header.parent_hash)?.ok_or(Missing::Parent(header.parent_hash))?;
@@ -422,10 +428,7 @@ impl Ledger {
     ) -> Result<Arc<ExecutedBlock>, CheckError> {
         let spec = &self.0.spec;
         let header = block.header();
-        let root = transactions_root(block.body());
-        if root != header.transactions_root {
-            compare_headers(&Header { transactions_root: root, ..header.clone() }, header)?;
-        }
+        check_body(block)?;
         let senders = self.0.senders.of_body(block.body())?;
         let env = l2_env(spec, &parent.header, parent.hash, header.timestamp, extension);
         let executed = execute::execute(self.0.rules, spec.chain_id, env, &parent.view, block.body().to_vec(), senders)?;
@@ -441,6 +444,15 @@ impl Ledger {
             finish_header(&executed.env, extension, &executed.body, &executed.output, &roots)
         })
     }
+}
+
+/// Checks that the body is the one the header commits to.
+fn check_body(block: &SealedBlock) -> Result<(), CheckError> {
+    let (header, root) = (block.header(), transactions_root(block.body()));
+    if root != header.transactions_root {
+        compare_headers(&Header { transactions_root: root, ..header.clone() }, header)?;
+    }
+    Ok(())
 }
 
 /// Reads the head's block.

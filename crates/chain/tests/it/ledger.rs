@@ -470,6 +470,17 @@ fn a_flipped_bit_anywhere_in_a_block_is_refused_or_not_a_block() {
         }
     }
     assert!(decoded > encoded.len() / 2, "most flips still decode: {decoded}");
+    // A header that is known, speculative or committed, vouches for its own body only.
+    validator.ledger.check(&good, &l1, now(&good)).unwrap();
+    let mut stuffed = good.block().clone();
+    stuffed.body.push(transfer(2, 0));
+    let stuffed = SealedBlock::new(stuffed);
+    assert_eq!(stuffed.hash(), good.hash());
+    for _ in 0..2 {
+        assert!(invalid(&validator, &stuffed, &l1).to_string().contains("`transactionsRoot`"));
+        validator.ledger.check(&good, &l1, now(&good)).unwrap();
+        validator.ledger.commit(&good, None).unwrap();
+    }
     for end in 0..encoded.len() {
         assert!(alloy_rlp::decode_exact::<Block>(&encoded[..end]).is_err(), "a prefix of {end} bytes");
     }
