@@ -210,7 +210,7 @@ fn without_pause(ledger: &Ledger, blocks: &[Arc<SealedBlock>]) -> eyre::Result<C
                 ledger.check(block, &StillL1, block.header().timestamp)?;
                 ledger.commit(block, None)?;
             }
-            Ok(())
+            Ok::<_, eyre::Report>(())
         })
     });
     result.map(|()| cost)

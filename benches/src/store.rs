@@ -65,7 +65,12 @@ impl Engine for Fjall {
     const NAME: &'static str = "fjall";
 
     fn open(dir: &Path) -> eyre::Result<Self> {
-        let db = fjall::Database::builder(dir).cache_size(32 << 20).max_journaling_size(64 << 20).worker_threads(1).open()?;
+        let db = fjall::Database::builder(dir)
+            .cache_size(32 << 20)
+            .max_journaling_size(64 << 20)
+            .worker_threads(1)
+            .max_cached_files(Some(128))
+            .open()?;
         let open = |name: &&str| {
             db.keyspace(name, || {
                 let options = fjall::KeyspaceCreateOptions::default().max_memtable_size(8 << 20);
@@ -126,7 +131,9 @@ impl Engine for Mdbx {
             let table = self.tables[table as usize];
             match value {
                 Some(value) => tx.put(table, key, value, signet_libmdbx::WriteFlags::empty())?,
-                None => drop(tx.del(table, key, None)?), // whether it was there does not matter
+                None => {
+                    tx.del(table, key, None)?; // whether it was there does not matter
+                }
             }
         }
         Ok(tx.commit()?)
@@ -299,11 +306,11 @@ fn arbitrary_signature(_: usize, tx: TxEip1559) -> TxEnvelope {
 }
 
 fn account_key(address: &Address) -> Vec<u8> {
-    [b"a", address.as_slice()].concat()
+    [b"a".as_slice(), address.as_slice()].concat()
 }
 
 fn slot_key(address: &Address, slot: &U256) -> Vec<u8> {
-    [b"s", address.as_slice(), &slot.to_be_bytes::<32>()].concat()
+    [b"s".as_slice(), address.as_slice(), &slot.to_be_bytes::<32>()].concat()
 }
 
 fn account_value(account: &AccountState) -> Vec<u8> {
@@ -326,8 +333,8 @@ fn state_rows(diff: &StateDiff) -> Rows {
 
 fn node_rows(updates: &TrieUpdates) -> Rows {
     let key = |owner: Option<B256>, path: &Nibbles| match owner {
-        None => [b"a".as_slice(), &[path.len() as u8], &path.pack()].concat(),
-        Some(owner) => [b"s".as_slice(), owner.as_slice(), &[path.len() as u8], &path.pack()].concat(),
+        None => [b"a".as_slice(), &[path.len() as u8], &path.pack()[..]].concat(),
+        Some(owner) => [b"s".as_slice(), owner.as_slice(), &[path.len() as u8], &path.pack()[..]].concat(),
     };
     let row = |node: &oceanid_trie::NodeUpdate| {
         ((Table::Nodes, key(node.owner, &node.path)), node.node.as_ref().map(|node| node.rlp.to_vec()))
@@ -364,8 +371,8 @@ fn block_rows(height: u64, transactions: &[(TxEnvelope, Address)], receipts: &[u
     for (index, (tx, sender)) in transactions.iter().enumerate() {
         tx.encode(&mut body);
         senders.extend_from_slice(sender.as_slice());
-        let place = [&height.to_be_bytes()[..], &(index as u32).to_be_bytes()].concat();
-        rows.insert((Table::Index, [b"t", tx.hash().as_slice()].concat()), Some(place));
+        let place = [height.to_be_bytes().as_slice(), &(index as u32).to_be_bytes()].concat();
+        rows.insert((Table::Index, [b"t".as_slice(), tx.hash().as_slice()].concat()), Some(place));
     }
     for (tag, value) in [(b"t", body), (b"r", receipts.to_vec()), (b"s", senders)] {
         rows.insert((Table::Blocks, [tag.as_slice(), &height.to_be_bytes()].concat()), Some(value));

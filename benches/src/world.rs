@@ -18,7 +18,7 @@ pub(crate) const BLOCK: Shape = Shape::STANDARD;
 /// Members of the committee.
 pub(crate) const MEMBERS: u8 = 4;
 /// Beyond the length of any run, so that no boundary is in the figures.
-const EPOCH_LENGTH: u64 = 1_000_000;
+const EPOCH_LENGTH: u64 = 10_000;
 /// Seconds since 1970.
 const GENESIS_TIME: u64 = 1_700_000_000;
 
@@ -43,7 +43,7 @@ impl Accounts {
         let secp = Secp256k1::signing_only();
         let indices: Vec<u64> = (0..number as u64).collect();
         let make = |index: &u64| {
-            let key = SecretKey::from_byte_array(&keccak256(index.to_be_bytes())).expect("a hash is a key but for luck");
+            let key = SecretKey::from_byte_array(&keccak256(index.to_be_bytes()).0).expect("a hash is a key but for luck");
             let public = key.public_key(&secp).serialize_uncompressed();
             (key, Address::from_word(keccak256(&public[1..])))
         };
