@@ -428,7 +428,6 @@ impl Ledger {
     ) -> Result<Arc<ExecutedBlock>, CheckError> {
         let spec = &self.0.spec;
         let header = block.header();
-        check_body(block)?;
         let senders = self.0.senders.of_body(block.body())?;
         let env = l2_env(spec, &parent.header, parent.hash, header.timestamp, extension);
         let executed = execute::execute(self.0.rules, spec.chain_id, env, &parent.view, block.body().to_vec(), senders)?;

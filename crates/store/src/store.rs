@@ -212,7 +212,7 @@ impl Store {
         let past_tries = Arc::new(PastTries::default());
         let mut tip = Tip { base: Arc::new(read_base(&engine)?), committed: VecDeque::new() };
         let mut pending = Pending::default();
-        let log = Wal::open(&dir.join("log"), config.log_segment_bytes, |number, record| {
+        let mut log = Wal::open(&dir.join("log"), config.log_segment_bytes, |number, record| {
             if number > tip.base.flushed.number {
                 let committed = replay(&tip, &past_tries, number, record)?;
                 pending.add(&committed.executed);
@@ -220,6 +220,10 @@ impl Store {
             }
             Ok(())
         })?;
+        if log.last().is_some_and(|last| last < tip.base.flushed.number) {
+            // Its end was damaged after the engine had taken it over: nothing is lost, but the numbers would have a gap.
+            log.clear()?;
+        }
         if !tip.committed.is_empty() {
             tracing::info!(blocks = tip.committed.len(), head = tip.head().number, "replayed the log");
         }

@@ -125,6 +125,20 @@ impl Wal {
         Ok(())
     }
 
+    /// Number of the last record.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.current.as_ref().and_then(|segment| segment.last).or(self.sealed.back().map(|(_, last)| *last))
+    }
+
+    /// Removes every segment, so that the next record may have any number.
+    pub(crate) fn clear(&mut self) -> Result<(), StoreError> {
+        let current = self.current.take().map(|segment| segment.path);
+        for path in self.sealed.drain(..).map(|(path, _)| path).chain(current) {
+            fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+        }
+        sync_dir(&self.dir)
+    }
+
     /// Removes the sealed segments that hold only blocks up to `number`.
     pub(crate) fn remove_through(&mut self, number: u64) -> Result<(), StoreError> {
         while self.sealed.front().is_some_and(|(_, last)| *last <= number) {

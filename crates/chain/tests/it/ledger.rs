@@ -453,13 +453,12 @@ fn a_flipped_bit_anywhere_in_a_block_is_refused_or_not_a_block() {
                     // these makes another valid block. Nothing else may.
                     let same = |block: &SealedBlock| {
                         let extension = HeaderExtension { view: 0, parent_view: 0, leader: 0, ..extension(block) };
-                        let header = Header {
+                        Header {
                             timestamp: 0,
                             mix_hash: B256::ZERO,
                             extra_data: extension.encode().into(),
                             ..block.header().clone()
-                        };
-                        header
+                        }
                     };
                     assert_eq!(same(&block), same(&good), "byte {at}, bit {bit}");
                     // A length prefix of a typed transaction is read leniently by the codec: the same block, written differently.

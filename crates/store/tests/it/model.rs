@@ -153,6 +153,29 @@ fn a_log_cut_anywhere_in_its_last_record_reopens_at_the_block_before() {
 }
 
 #[test]
+fn a_log_whose_flushed_end_is_damaged_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut model = Model::new(9);
+    let store = open(dir.path()).unwrap();
+    for _ in 0..5 {
+        model.commit(&store);
+    }
+    store.flush().unwrap();
+    drop(store);
+    let segment = last_segment(dir.path());
+    let mut bytes = fs::read(&segment).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    for _ in 0..2 {
+        let store = open(dir.path()).unwrap();
+        model.check(&store);
+        model.commit(&store);
+        drop(store);
+    }
+    model.check(&open(dir.path()).unwrap());
+}
+
+#[test]
 fn damage_before_the_end_of_the_log_is_an_error_that_names_it() {
     let mut model = Model::new(6);
     let image = unflushed(&mut model, 4);
