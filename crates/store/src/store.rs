@@ -5,7 +5,7 @@ use crate::{
     block::{CommittedBlock, ExecutedBlock, decode_record, encode_record},
     engine::{Engine, Snapshot, Table},
     flush::{self, Pending},
-    identity::{DirLock, Identity},
+    identity::{DirLock, Identity, sync_dir},
     keys,
     proof::{PastTries, storage_proofs, trie_error},
     view::Base,
@@ -16,7 +16,7 @@ use alloy_rlp::Decodable;
 use oceanid_primitives::{Block, Header, Receipt, SealedBlock};
 use oceanid_trie::{Nibbles, NodeReader, StorageProof, update_state_root};
 use parking_lot::{Condvar, Mutex, RwLock};
-use std::{collections::VecDeque, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{collections::VecDeque, fs, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
 /// What kind of chain a directory holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,11 +204,8 @@ impl Store {
     pub fn open(dir: &Path, config: StoreConfig, chain_id: u64, genesis: Arc<ExecutedBlock>) -> Result<Self, StoreError> {
         let lock = DirLock::acquire(dir)?;
         Identity { kind: config.kind, chain_id, genesis: genesis.hash() }.check_or_create(dir)?;
-        let engine = Engine::open(&dir.join("engine"), config.cache_bytes, config.memtable_bytes)?;
         let retained: Vec<B256> = config.retain.iter().map(keccak256).collect();
-        if engine.get(Table::Index, keys::POSITION)?.is_none() {
-            flush::write_genesis(&engine, &retained, &genesis)?;
-        }
+        let engine = open_engine(dir, &config, &retained, &genesis)?;
         let past_tries = Arc::new(PastTries::default());
         let mut tip = Tip { base: Arc::new(read_base(&engine)?), committed: VecDeque::new() };
         let mut pending = Pending::default();
@@ -533,6 +530,24 @@ impl core::fmt::Debug for Store {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Store").field("head", &self.head()).finish_non_exhaustive()
     }
+}
+
+/// Opens the engine. A new one gets its name only once it holds the first state, so that a crash leaves none or a whole one.
+fn open_engine(dir: &Path, config: &StoreConfig, retained: &[B256], genesis: &Arc<ExecutedBlock>) -> Result<Engine, StoreError> {
+    let path = dir.join("engine");
+    let exists = path.try_exists().map_err(StoreError::io("look for", &path))?;
+    if !exists {
+        let new = dir.join("engine.new");
+        if new.try_exists().map_err(StoreError::io("look for", &new))? {
+            fs::remove_dir_all(&new).map_err(StoreError::io("remove", &new))?;
+        }
+        let engine = Engine::open(&new, config.cache_bytes, config.memtable_bytes)?;
+        flush::write_genesis(&engine, retained, genesis)?;
+        drop(engine);
+        fs::rename(&new, &path).map_err(StoreError::io("create", &path))?;
+        sync_dir(dir)?;
+    }
+    Engine::open(&path, config.cache_bytes, config.memtable_bytes)
 }
 
 fn read_marks(engine: &Engine) -> Result<Marks, StoreError> {

@@ -153,6 +153,24 @@ fn a_log_cut_anywhere_in_its_last_record_reopens_at_the_block_before() {
 }
 
 #[test]
+fn a_creation_that_was_interrupted_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    fs::rename(dir.path().join("engine"), dir.path().join("engine.new")).unwrap();
+    let torn = fs::read_dir(dir.path().join("engine.new")).unwrap().next().unwrap().unwrap().path();
+    if torn.is_dir() {
+        fs::remove_dir_all(torn).unwrap()
+    } else {
+        fs::remove_file(torn).unwrap()
+    }
+    let store = open(dir.path()).unwrap();
+    let mut model = Model::new(10);
+    model.commit(&store);
+    model.check(&store);
+    assert!(!dir.path().join("engine.new").exists());
+}
+
+#[test]
 fn a_log_whose_flushed_end_is_damaged_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut model = Model::new(9);
