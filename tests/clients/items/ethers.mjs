@@ -4,9 +4,11 @@ import { Contract, ContractFactory, JsonRpcProvider, NonceManager, Wallet, WebSo
 import { testToken } from '../lib/artifacts.mjs'
 import { ROLE } from '../lib/network.mjs'
 
+const polling = ({ l2 }) => new JsonRpcProvider(l2.http, undefined, { polling: true, pollingInterval: 250, cacheTimeout: -1 })
+
 export default {
   'transfer, deploy, call, events': async ({ config, keys, accounts }) => {
-    const provider = new JsonRpcProvider(config.l2.http, undefined, { polling: true, pollingInterval: 250, cacheTimeout: -1 })
+    const provider = polling(config)
     try {
       assert.equal((await provider.getNetwork()).chainId, BigInt(config.l2.chainId))
       const signer = new NonceManager(new Wallet(keys[ROLE.ethers], provider))
@@ -30,20 +32,24 @@ export default {
   },
 
   'logs over ws': async ({ config, keys, accounts }) => {
+    // Sent and awaited over http: ethers waits for a next block over ws, which an idle chain makes at its heartbeat.
+    const provider = polling(config)
     const socket = new WebSocketProvider(config.l2.ws)
     try {
-      const signer = new NonceManager(new Wallet(keys[ROLE.ethers], socket))
+      const signer = new NonceManager(new Wallet(keys[ROLE.ethers], provider))
       const { abi, bytecode } = testToken()
-      const deployed = await new ContractFactory(abi, bytecode, signer).deploy('Spray', 'SPR', 50n)
-      await deployed.waitForDeployment()
-      const token = new Contract(await deployed.getAddress(), abi, signer)
-      const heard = new Promise((resolve) => token.once('Transfer', (_from, _to, value) => resolve(value)))
+      const token = await new ContractFactory(abi, bytecode, signer).deploy('Spray', 'SPR', 50n)
+      await token.waitForDeployment()
+      const heard = new Promise((resolve) => {
+        new Contract(token.target, abi, socket).once('Transfer', (_from, _to, value) => resolve(value))
+      })
       await socket.getBlockNumber()
       await new Promise((resolve) => setTimeout(resolve, 300))
       await (await token.transfer(accounts[ROLE.receiver].address, 21n)).wait(1, 60_000)
       assert.equal(await heard, 21n)
     } finally {
       await socket.destroy()
+      provider.destroy()
     }
   },
 }
