@@ -19,7 +19,8 @@ const ROUNDS: u64 = 8;
 #[test]
 #[ignore = "started by the test below"]
 fn child_commits_until_it_is_killed() {
-    let dir = std::env::var(DIR).expect("started by the test below");
+    // Without a directory somebody runs all ignored tests: there is nothing to do here.
+    let Ok(dir) = std::env::var(DIR) else { return };
     let store = open(Path::new(&dir)).unwrap();
     let mut model = replayed(store.head().number);
     let mut stdout = std::io::stdout();
