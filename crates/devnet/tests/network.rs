@@ -1,4 +1,5 @@
 //! The development chain deployed for real: on the embedded L1, and on anvil, an L1 nobody here wrote.
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 use alloy_consensus::{SignableTransaction, TxEip4844, TxEip4844WithSidecar};
 use alloy_eips::BlockNumberOrTag;
