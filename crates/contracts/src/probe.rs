@@ -14,12 +14,12 @@ const G1_BYTES: usize = 128;
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// No answer, or not an Ethereum endpoint.
-    #[error("L1 at {url} does not answer: {source}; is it running, and is the URL its http JSON-RPC endpoint?")]
+    #[error("L1 at {url} does not answer ({reason}): is it running, and is the URL its http JSON-RPC endpoint?")]
     NoAnswer {
         /// The endpoint.
         url: String,
-        /// Cause.
-        source: TransportError,
+        /// Innermost cause.
+        reason: String,
     },
     /// The certificate could not be verified there.
     #[error(
@@ -33,9 +33,18 @@ pub enum ProbeError {
     },
 }
 
+/// What lies at the bottom of an error: above it stand only the layers of the http client.
+fn innermost(error: &TransportError) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
 /// Checks that the L1 behind `provider` answers and has EIP-2537, and returns its chain id. `url` is for the errors.
 pub async fn probe(provider: &impl Provider, url: &str) -> Result<u64, ProbeError> {
-    let no_answer = |source| ProbeError::NoAnswer { url: url.to_owned(), source };
+    let no_answer = |error| ProbeError::NoAnswer { url: url.to_owned(), reason: innermost(&error) };
     let chain_id = provider.get_chain_id().await.map_err(no_answer)?;
     // The sum of two points at infinity is the point at infinity; an address without code returns nothing.
     let call = TransactionRequest {
