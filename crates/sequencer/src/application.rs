@@ -75,7 +75,11 @@ impl Chain {
     }
 
     /// Runs one call on the runtime's blocking threads, in turn. `None` when the runtime shuts down.
-    async fn run<E: Spawner, T: Send + 'static>(&self, runtime: &E, call: impl FnOnce(&dyn Execution) -> T + Send + 'static) -> Option<T> {
+    async fn run<E: Spawner, T: Send + 'static>(
+        &self,
+        runtime: &E,
+        call: impl FnOnce(&dyn Execution) -> T + Send + 'static,
+    ) -> Option<T> {
         let _turn = self.turn.lock().await;
         let execution = self.execution.clone();
         runtime.child("execute").shared(true).spawn(move |_| async move { call(execution.as_ref()) }).await.ok()

@@ -112,8 +112,8 @@ impl Read for ConsensusBlock {
         if !rest.is_empty() {
             return Err(CodecError::Invalid(NAME, "bytes after the block"));
         }
-        let extension = HeaderExtension::decode(&sealed.header().extra_data)
-            .map_err(|error| CodecError::Wrapped(NAME, Box::new(error)))?;
+        let extension =
+            HeaderExtension::decode(&sealed.header().extra_data).map_err(|error| CodecError::Wrapped(NAME, Box::new(error)))?;
         if calculate_transaction_root(sealed.body()) != sealed.header().transactions_root {
             return Err(CodecError::Invalid(NAME, "body does not hash to the transactions root"));
         }
@@ -167,7 +167,7 @@ impl BoundedBlock for ConsensusBlock {
 mod tests {
     use super::*;
     use alloy_consensus::constants::EMPTY_TRANSACTIONS;
-    use commonware_codec::{DecodeExt as _, Decode as _, Encode as _};
+    use commonware_codec::{Decode as _, DecodeExt as _, Encode as _};
     use oceanid_primitives::{Block as EthBlock, Header, TxDeposit};
 
     fn codec() -> BlockCodec {

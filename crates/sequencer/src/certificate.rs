@@ -14,13 +14,13 @@ use commonware_cryptography::bls12381::primitives::{ops::aggregate, variant::Min
 use commonware_utils::iter::NonEmpty;
 use oceanid_primitives::{Committee, MAX_COMMITTEE, quorum};
 
+#[cfg(test)]
+use crate::types::Scheme;
 use crate::{
     committees::{CommitteeKeyError, member_keys},
     keys::{KeyError, g1_eip2537},
     types::Finalization,
 };
-#[cfg(test)]
-use crate::types::Scheme;
 
 /// Bytes of the compressed aggregate signature.
 pub const SIGNATURE_BYTES: usize = 48;
@@ -251,7 +251,8 @@ pub fn verify_certificate(
     let keys = member_keys(committee)?;
     let signers = decoded.signer_indices().filter_map(|index| keys.value(index));
     let signers = NonEmpty::try_new(signers).ok_or(CertificateError::Forged)?;
-    let signature = aggregate::Signature::<MinSig>::decode(Copying(decoded.signature.as_slice())).map_err(|_| KeyError::Signature)?;
+    let signature =
+        aggregate::Signature::<MinSig>::decode(Copying(decoded.signature.as_slice())).map_err(|_| KeyError::Signature)?;
     let (namespace, message) = ([namespace, FINALIZE_SUFFIX].concat(), decoded.proposal_bytes());
     aggregate::verify_same_message(&aggregate::combine_public_keys::<MinSig, _>(signers), &namespace, &message, &signature)
         .map_err(|_| CertificateError::Forged)?;
@@ -279,7 +280,11 @@ mod tests {
             types::{Epoch, Round, View},
         };
         let members = member_keys(committee).unwrap();
-        let proposal = Proposal::new(Round::new(Epoch::new(300), View::new(70_000)), View::new(69_999), crate::block::digest(B256::repeat_byte(0x44)));
+        let proposal = Proposal::new(
+            Round::new(Epoch::new(300), View::new(70_000)),
+            View::new(69_999),
+            crate::block::digest(B256::repeat_byte(0x44)),
+        );
         let votes: Vec<_> = signers
             .iter()
             .map(|index| {
@@ -364,7 +369,9 @@ mod tests {
         let (four, keys) = committee(4);
         let hash = B256::repeat_byte(0x44);
         let good = sample(&four, &keys, b"chain", &[0, 1, 3]);
-        let check = |namespace: &[u8], committee: &Committee, hash, bytes: &[u8]| verify_certificate(namespace, committee, hash, bytes).unwrap_err();
+        let check = |namespace: &[u8], committee: &Committee, hash, bytes: &[u8]| {
+            verify_certificate(namespace, committee, hash, bytes).unwrap_err()
+        };
         assert_eq!(check(b"other", &four, hash, &good), CertificateError::Forged);
         assert!(matches!(check(b"chain", &four, B256::ZERO, &good), CertificateError::Payload { .. }));
         let (seven, _) = committee(7);

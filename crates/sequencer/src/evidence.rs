@@ -29,8 +29,8 @@ use commonware_codec::Encode;
 use commonware_consensus::{
     Epochable, Reporter, Viewable,
     simplex::types::{
-        Attributable as _, Certificate, ConflictingFinalize, ConflictingNotarize, Finalize, Notarization, Notarize, Nullification,
-        Nullify, NullifyFinalize, Vote,
+        Attributable as _, Certificate, ConflictingFinalize, ConflictingNotarize, Finalize, Notarization, Notarize,
+        Nullification, Nullify, NullifyFinalize, Vote,
     },
     types::Participant,
 };
@@ -141,8 +141,11 @@ impl EvidenceLog {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let mut state = LogState::default();
         for (index, line) in text[..whole].lines().enumerate() {
-            let record: EvidenceRecord = serde_json::from_str(line)
-                .map_err(|source| EvidenceError::Format { path: path.to_owned(), line: index + 1, source })?;
+            let record: EvidenceRecord = serde_json::from_str(line).map_err(|source| EvidenceError::Format {
+                path: path.to_owned(),
+                line: index + 1,
+                source,
+            })?;
             state.keys.insert(key(&record));
             state.records.push(record);
         }
@@ -314,7 +317,9 @@ impl<R: CryptoRng> Collector<R> {
                     (Some(other), _) if other.proposal != vote.proposal && signed(&other.certificate.signers, signer) => {
                         Some(Certificate::Finalization(other.clone()))
                     }
-                    (_, Some(other)) if signed(&other.certificate.signers, signer) => Some(Certificate::Nullification(other.clone())),
+                    (_, Some(other)) if signed(&other.certificate.signers, signer) => {
+                        Some(Certificate::Nullification(other.clone()))
+                    }
                     _ => None,
                 };
                 if let Some(against) = against
@@ -365,12 +370,20 @@ impl<R: CryptoRng> Collector<R> {
                 if let Some(other) = &seen.finalization {
                     let guilty = both(&other.certificate.signers, &certificate.certificate.signers);
                     let left = Certificate::<Scheme, Digest>::Nullification(certificate.clone());
-                    found.push((EvidenceKind::ConflictingCertificates, guilty, pair(&left, &Certificate::Finalization(other.clone()))));
+                    found.push((
+                        EvidenceKind::ConflictingCertificates,
+                        guilty,
+                        pair(&left, &Certificate::Finalization(other.clone())),
+                    ));
                 }
                 for (signer, vote) in &seen.finalize {
                     if signed(&certificate.certificate.signers, *signer) && vote.verify(rng, scheme, &Sequential) {
                         let against = Certificate::<Scheme, Digest>::Nullification(certificate.clone());
-                        found.push((EvidenceKind::VoteAgainstCertificate, vec![*signer], pair(&Vote::Finalize(vote.clone()), &against)));
+                        found.push((
+                            EvidenceKind::VoteAgainstCertificate,
+                            vec![*signer],
+                            pair(&Vote::Finalize(vote.clone()), &against),
+                        ));
                     }
                 }
                 seen.nullification.get_or_insert(certificate);
@@ -381,7 +394,11 @@ impl<R: CryptoRng> Collector<R> {
                     && other.proposal != certificate.proposal
                 {
                     let guilty = both(&other.certificate.signers, &certificate.certificate.signers);
-                    found.push((EvidenceKind::ConflictingCertificates, guilty, pair(&Certificate::Finalization(other.clone()), &here)));
+                    found.push((
+                        EvidenceKind::ConflictingCertificates,
+                        guilty,
+                        pair(&Certificate::Finalization(other.clone()), &here),
+                    ));
                 }
                 if let Some(other) = &seen.nullification {
                     let guilty = both(&other.certificate.signers, &certificate.certificate.signers);
@@ -393,7 +410,11 @@ impl<R: CryptoRng> Collector<R> {
                         && signed(&certificate.certificate.signers, *signer)
                         && vote.verify(rng, scheme, &Sequential)
                     {
-                        found.push((EvidenceKind::VoteAgainstCertificate, vec![*signer], pair(&Vote::Finalize(vote.clone()), &here)));
+                        found.push((
+                            EvidenceKind::VoteAgainstCertificate,
+                            vec![*signer],
+                            pair(&Vote::Finalize(vote.clone()), &here),
+                        ));
                     }
                 }
                 for (signer, vote) in &seen.nullify {

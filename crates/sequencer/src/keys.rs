@@ -58,7 +58,8 @@ impl core::fmt::Debug for NodeKeys {
 impl NodeKeys {
     /// Parses raw keys: a 32-byte ed25519 seed (RFC 8032) and a 32-byte big-endian BLS scalar.
     pub fn from_raw(identity: &[u8; 32], bls: &[u8; 32]) -> Result<Self, KeyError> {
-        let identity = ed25519::PrivateKey::decode(Copying(identity.as_slice())).expect("every 32-byte string is an ed25519 seed");
+        let identity =
+            ed25519::PrivateKey::decode(Copying(identity.as_slice())).expect("every 32-byte string is an ed25519 seed");
         let bls = Private::decode(Copying(bls.as_slice())).map_err(|_| KeyError::BlsScalar)?;
         Ok(Self { identity, bls })
     }
@@ -88,7 +89,8 @@ impl NodeKeys {
 
     /// The consensus public key as L1 takes it (256 bytes).
     pub fn bls_eip2537(&self) -> FixedBytes<256> {
-        let key = min_sig::PublicKey::from_bytes(self.bls_compressed().as_slice()).expect("a public key computed here is a point of G2");
+        let key = min_sig::PublicKey::from_bytes(self.bls_compressed().as_slice())
+            .expect("a public key computed here is a point of G2");
         let raw = key.serialize();
         let mut padded = FixedBytes::<256>::ZERO;
         // zcash writes x.c1, x.c0, y.c1, y.c0; EIP-2537 reads x.c0, x.c1, y.c0, y.c1.

@@ -35,11 +35,10 @@ use commonware_consensus::{
     simplex::{self, Floor, ForwardPolicy, SkipBudget, SkipPolicy},
     types::{Epoch, FixedEpocher, Height, ViewDelta},
 };
-use commonware_cryptography::{Digestible as _, Digested, Signer as _, certificate::Verifier as _};
+use commonware_cryptography::{Digested, Digestible as _, Signer as _, certificate::Verifier as _};
 use commonware_macros::select;
 use commonware_p2p::{
-    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Receiver, Recipients,
-    Sender,
+    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Receiver, Recipients, Sender,
     utils::mux::{Builder as _, MuxHandle, Muxer, prefixed},
 };
 use commonware_parallel::Sequential;
@@ -166,7 +165,9 @@ pub enum NodeError {
     #[error("genesis: {0}")]
     Genesis(BlockError),
     /// Consensus acknowledged more than the chain holds: the chain's store was replaced or lost.
-    #[error("consensus delivered block {consensus}, the chain holds only {chain}: restore the chain's store, or remove both and resynchronise")]
+    #[error(
+        "consensus delivered block {consensus}, the chain holds only {chain}: restore the chain's store, or remove both and resynchronise"
+    )]
     ChainBehind {
         /// Height consensus has acknowledged.
         consensus: u64,
@@ -373,7 +374,8 @@ where
 
     let (votes_mux, votes, later_epochs) =
         Muxer::builder(context.child("votes"), channels.votes.0, channels.votes.1).with_backup().build();
-    let (certificates_mux, certificates) = Muxer::new(context.child("certificates"), channels.certificates.0, channels.certificates.1);
+    let (certificates_mux, certificates) =
+        Muxer::new(context.child("certificates"), channels.certificates.0, channels.certificates.1);
     let (resolver_mux, resolver_handle) = Muxer::new(context.child("view_resolver"), channels.resolver.0, channels.resolver.1);
     votes_mux.start();
     certificates_mux.start();
@@ -558,10 +560,15 @@ where
     async fn deliver(&mut self, block: &Digested<ConsensusBlock>) -> Result<(), String> {
         let sealed = block.inner().sealed().clone();
         let number = sealed.number();
-        let certificate = self.marshal.get_finalization(Height::new(number)).await.map(|found| Bytes::from(found.encode().to_vec()));
+        let certificate =
+            self.marshal.get_finalization(Height::new(number)).await.map(|found| Bytes::from(found.encode().to_vec()));
         if number > 0 {
             let (execution, subject) = (self.execution.clone(), sealed.clone());
-            let commit = self.context.child("finalize").shared(true).spawn(move |_| async move { execution.finalize(&subject, certificate) });
+            let commit = self
+                .context
+                .child("finalize")
+                .shared(true)
+                .spawn(move |_| async move { execution.finalize(&subject, certificate) });
             match commit.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(error.to_string()),
@@ -679,7 +686,13 @@ where
             status.voting = seated.votes;
             status.committee_size = seated.committee.members.len();
         }
-        info!(epoch, committee = seated.committee.id, members = seated.committee.members.len(), voting = seated.votes, "entered an epoch");
+        info!(
+            epoch,
+            committee = seated.committee.id,
+            members = seated.committee.members.len(),
+            voting = seated.votes,
+            "entered an epoch"
+        );
         Ok(())
     }
 

@@ -137,7 +137,11 @@ impl Sequencer {
     /// `on_transactions` gets the transactions other sequencers gossip. Blocks the calling thread for the time of opening storage.
     ///
     /// Consensus, which is slow to compile, is compiled here once: the chain is behind a pointer.
-    pub fn start(config: SequencerConfig, execution: impl Execution, on_transactions: OnTransactions) -> Result<Self, StartError> {
+    pub fn start(
+        config: SequencerConfig,
+        execution: impl Execution,
+        on_transactions: OnTransactions,
+    ) -> Result<Self, StartError> {
         Self::start_shared(config, Arc::new(execution), on_transactions)
     }
 
@@ -276,11 +280,7 @@ async fn compose(
         CHANNELS.map(|(channel, rate)| network.register(channel, quota(rate)));
     let channels = Channels { votes, certificates, resolver, backfill, broadcast, transactions };
     network.start();
-    let node_config = NodeConfig {
-        consensus: config.consensus,
-        keys: config.keys,
-        addresses: config.peers,
-        partition: "sequencer".into(),
-    };
+    let node_config =
+        NodeConfig { consensus: config.consensus, keys: config.keys, addresses: config.peers, partition: "sequencer".into() };
     node::start(context.child("node"), node_config, execution, evidence, on_transactions, oracle.clone(), oracle, channels).await
 }

@@ -15,7 +15,8 @@ use crate::sim::{Sim, identity, keys};
 /// Runs node `index` as a double voter in epoch 0.
 pub(crate) async fn equivocate(sim: &Sim, index: usize) -> Handle<()> {
     let (channel, rate) = CHANNELS[0];
-    let (mut sender, mut receiver) = sim.oracle.control(identity(index)).register(channel, quota(rate)).await.expect("the network runs");
+    let (mut sender, mut receiver) =
+        sim.oracle.control(identity(index)).register(channel, quota(rate)).await.expect("the network runs");
     let scheme = keys(index).voting_scheme(b"OCEANID-TEST", &crate::sim::committee(1, &(0..sim.setup.seats).collect::<Vec<_>>()));
     let scheme: Scheme = scheme.expect("a member");
     sim.context.child("byzantine").spawn(move |_| async move {
@@ -25,7 +26,11 @@ pub(crate) async fn equivocate(sim: &Sim, index: usize) -> Handle<()> {
             let votes: Vec<Vote<Scheme, Digest>> = match vote {
                 Vote::Notarize(vote) => {
                     let other = Proposal::new(vote.proposal.round, vote.proposal.parent, Digest([0xee; 32]));
-                    [other, vote.proposal].into_iter().filter_map(|proposal| Notarize::sign(&scheme, proposal)).map(Vote::Notarize).collect()
+                    [other, vote.proposal]
+                        .into_iter()
+                        .filter_map(|proposal| Notarize::sign(&scheme, proposal))
+                        .map(Vote::Notarize)
+                        .collect()
                 }
                 Vote::Finalize(vote) => {
                     let nullify = Nullify::sign::<Digest>(&scheme, vote.proposal.round).map(Vote::Nullify);

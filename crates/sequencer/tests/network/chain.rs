@@ -149,7 +149,14 @@ impl Execution for LightChain {
             ..Default::default()
         };
         let body = if self.busy.load(Ordering::Relaxed) {
-            vec![TxDeposit { source_hash: keccak256((number, context.view).1.to_be_bytes()), mint: u128::from(number), ..Default::default() }.into()]
+            vec![
+                TxDeposit {
+                    source_hash: keccak256((number, context.view).1.to_be_bytes()),
+                    mint: u128::from(number),
+                    ..Default::default()
+                }
+                .into(),
+            ]
         } else {
             vec![]
         };

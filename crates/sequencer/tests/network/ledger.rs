@@ -11,8 +11,8 @@ use alloy_signer_local::PrivateKeySigner;
 use oceanid_chain::{BuildLimits, CommittedBlock, Ledger, LedgerConfig};
 use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
 use oceanid_primitives::{
-    ChainSpec, Committee, FeeParams, L1Block, L1Contracts, L1DataFee, L1Origin, L1View, SealedBlock, Timing, TxDeposit, predeploys,
-    user_source_hash,
+    ChainSpec, Committee, FeeParams, L1Block, L1Contracts, L1DataFee, L1Origin, L1View, SealedBlock, Timing, TxDeposit,
+    predeploys, user_source_hash,
 };
 use oceanid_sequencer::{Execution, FinalizeError, LedgerExecution, ProposalContext, ProposeError, Verdict};
 use oceanid_stf::StateReader as _;

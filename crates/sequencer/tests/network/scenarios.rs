@@ -82,7 +82,10 @@ fn a_leader_that_stays_silent_loses_its_slots_only() {
         sim.reach(0..4, 25).await;
         let chain = sim.disks[0].chain.finalized();
         let silent = keys_index(&sim, 1);
-        let extensions: Vec<_> = chain[1..].iter().map(|(block, _)| HeaderExtension::decode(&block.header().extra_data).expect("an extension")).collect();
+        let extensions: Vec<_> = chain[1..]
+            .iter()
+            .map(|(block, _)| HeaderExtension::decode(&block.header().extra_data).expect("an extension"))
+            .collect();
         assert!(extensions.iter().all(|extension| extension.leader != silent), "the silent one led a block");
         assert!(extensions.iter().any(|extension| extension.view > extension.parent_view + 1), "nobody's slot was skipped");
         sim
@@ -104,7 +107,10 @@ fn an_equivocating_validator_is_proven_guilty_by_everyone() {
         let guilty = crate::sim::keys(3).identity();
         for honest in 0..3 {
             let records = sim.node(honest).evidence().records();
-            assert!(records.iter().any(|record| record.kind == EvidenceKind::ConflictingNotarize), "node {honest} has no proof: {records:?}");
+            assert!(
+                records.iter().any(|record| record.kind == EvidenceKind::ConflictingNotarize),
+                "node {honest} has no proof: {records:?}"
+            );
             assert!(records.iter().all(|record| record.identities == [guilty]), "node {honest} accuses the innocent");
         }
         sim
@@ -113,12 +119,8 @@ fn an_equivocating_validator_is_proven_guilty_by_everyone() {
 
 #[test]
 fn committees_change_across_epochs_and_a_member_joins_late() {
-    let setup = Setup {
-        nodes: 6,
-        epoch_length: 8,
-        later: vec![(2, vec![1, 2, 3, 4]), (4, vec![2, 3, 4, 5])],
-        ..Setup::committee_of(4)
-    };
+    let setup =
+        Setup { nodes: 6, epoch_length: 8, later: vec![(2, vec![1, 2, 3, 4]), (4, vec![2, 3, 4, 5])], ..Setup::committee_of(4) };
     twice(8, setup, |mut sim| async move {
         sim.start(0..5).await;
         sim.reach(1..5, 28).await;
@@ -184,7 +186,8 @@ fn transactions_reach_the_other_sequencers() {
         for byte in 0..100u8 {
             assert!(sim.node(1).gossip().broadcast(Bytes::from(vec![byte; 120])));
         }
-        sim.until("transactions to arrive", |sim| [0, 2, 3].iter().all(|index| sim.disks[*index].heard.lock().len() == 100)).await;
+        sim.until("transactions to arrive", |sim| [0, 2, 3].iter().all(|index| sim.disks[*index].heard.lock().len() == 100))
+            .await;
         assert!(sim.disks[1].heard.lock().is_empty());
         sim
     });

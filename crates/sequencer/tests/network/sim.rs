@@ -242,8 +242,12 @@ impl<C: TestChain> Sim<C> {
             let addresses = (0..self.setup.nodes)
                 .map(|peer| (keys(peer).identity(), SocketAddr::from(([127, 0, 0, 1], 9_000 + peer as u16))))
                 .collect();
-            let config =
-                NodeConfig { consensus: consensus_config(&self.setup), keys: keys(index), addresses, partition: format!("node-{index}") };
+            let config = NodeConfig {
+                consensus: consensus_config(&self.setup),
+                keys: keys(index),
+                addresses,
+                partition: format!("node-{index}"),
+            };
             let disk = self.disks[index].clone();
             let manager = EveryoneTracked(self.oracle.socket_manager());
             let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -251,8 +255,16 @@ impl<C: TestChain> Sim<C> {
             let handle = self.context.child("host").with_attribute("index", index).spawn(move |context| async move {
                 let heard = disk.heard.clone();
                 let on_transactions = Arc::new(move |batch: Vec<Bytes>| heard.lock().extend(batch));
-                let start =
-                    node::start(context.child("node"), config, Arc::new(disk.chain), disk.evidence, on_transactions, manager, control, channels);
+                let start = node::start(
+                    context.child("node"),
+                    config,
+                    Arc::new(disk.chain),
+                    disk.evidence,
+                    on_transactions,
+                    manager,
+                    control,
+                    channels,
+                );
                 let node = Box::pin(start).await;
                 let _ = sender.send(node.expect("the node starts"));
                 std::future::pending::<()>().await;
@@ -316,7 +328,8 @@ impl<C: TestChain> Sim<C> {
                 assert_eq!(extension.leader, committee.leader(epoch, extension.view), "leader of block {}", block.number());
                 match certificate {
                     Some(bytes) => {
-                        let certificate = verify_certificate(b"OCEANID-TEST", committee, block.hash(), bytes).expect("a good certificate");
+                        let certificate =
+                            verify_certificate(b"OCEANID-TEST", committee, block.hash(), bytes).expect("a good certificate");
                         assert_eq!(certificate.epoch, epoch);
                         assert!(certificate.view >= extension.view);
                     }
