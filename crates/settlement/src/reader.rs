@@ -9,9 +9,10 @@
 //! a verdict of "empty" is never a server's word.
 
 use crate::{BeaconClient, L1Client, L1Error, Posting};
-use alloy_consensus::Transaction as _;
+use alloy_consensus::transaction::RlpEcdsaEncodableTx;
+use alloy_consensus::{Transaction as _, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::SolCall;
 use oceanid_contracts::l1::Rollup::{repostDataCall, submitBatchCall};
 use oceanid_da::{DaError, Material, mode};
@@ -51,7 +52,7 @@ impl BatchReader {
         let answer = answer
             .ok_or_else(|| self.client.inconsistent(format!("it has a log of transaction {hash} and not the transaction")))?;
         let transaction = answer.inner.into_inner();
-        if keccak256(transaction.encoded_2718()) != hash {
+        if hash_of(&transaction) != hash {
             return Err(self.client.inconsistent(format!("the transaction it gives for {hash} has another hash")));
         }
         let material = match da_mode {
@@ -85,6 +86,14 @@ impl BatchReader {
             Err(error @ DaError::Commitment { .. }) => Err(self.client.inconsistent(format!("blobs of {hash}: {error}"))),
             Err(error) => Ok(Reading::Empty(error.to_string())),
         }
+    }
+}
+
+/// The transaction's hash, computed here. Some servers (anvil) give a blob transaction with its sidecar, which the hash leaves out.
+fn hash_of(transaction: &TxEnvelope) -> B256 {
+    match transaction {
+        TxEnvelope::Eip4844(signed) => signed.tx().tx().tx_hash(signed.signature()),
+        other => keccak256(other.encoded_2718()),
     }
 }
 
