@@ -168,7 +168,8 @@ impl Sequencer {
         let spawned = std::thread::Builder::new().name(name).spawn(move || {
             let _finished = StoppedOnDrop(finished);
             runner.start(|context| async move {
-                let node = match compose(&context, config, execution, evidence, on_transactions).await {
+                let composed = Box::pin(compose(&context, config, execution, evidence, on_transactions)).await;
+                let node = match composed {
                     Ok(node) => node,
                     Err(error) => {
                         let _ = started.send(Err(error)); // the caller waits for it
@@ -282,5 +283,6 @@ async fn compose(
     network.start();
     let node_config =
         NodeConfig { consensus: config.consensus, keys: config.keys, addresses: config.peers, partition: "sequencer".into() };
-    node::start(context.child("node"), node_config, execution, evidence, on_transactions, oracle.clone(), oracle, channels).await
+    let start = node::start(context.child("node"), node_config, execution, evidence, on_transactions, oracle.clone(), oracle, channels);
+    Box::pin(start).await
 }
