@@ -283,6 +283,7 @@ async fn compose(
     network.start();
     let node_config =
         NodeConfig { consensus: config.consensus, keys: config.keys, addresses: config.peers, partition: "sequencer".into() };
-    let start = node::start(context.child("node"), node_config, execution, evidence, on_transactions, oracle.clone(), oracle, channels);
+    let start =
+        node::start(context.child("node"), node_config, execution, evidence, on_transactions, oracle.clone(), oracle, channels);
     Box::pin(start).await
 }
