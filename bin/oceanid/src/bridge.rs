@@ -39,7 +39,9 @@ pub(crate) async fn run(args: BridgeArgs) -> eyre::Result<()> {
     let config: ConfigOut = serde_json::from_slice(&text).wrap_err_with(|| format!("{file} is not a network file"))?;
     let signer: PrivateKeySigner = match &args.private_key {
         Some(key) => key.parse().wrap_err("--private-key: not 32 bytes of 0x-hex")?,
-        None => PrivateKeySigner::from_bytes(&config.accounts.first().ok_or_eyre("the network file has no accounts")?.private_key)?,
+        None => {
+            PrivateKeySigner::from_bytes(&config.accounts.first().ok_or_eyre("the network file has no accounts")?.private_key)?
+        }
     };
     let account = signer.address();
     let connect = |url: &str| -> eyre::Result<DynProvider> {
@@ -54,7 +56,8 @@ pub(crate) async fn run(args: BridgeArgs) -> eyre::Result<()> {
 }
 
 fn amount(transfer: &Transfer) -> eyre::Result<U256> {
-    let amount = parse_ether(&transfer.amount).wrap_err_with(|| format!("amount `{}`: not a number of tokens", transfer.amount))?;
+    let amount =
+        parse_ether(&transfer.amount).wrap_err_with(|| format!("amount `{}`: not a number of tokens", transfer.amount))?;
     ensure!(!amount.is_zero(), "amount is 0: nothing to move");
     Ok(amount)
 }
@@ -86,12 +89,17 @@ async fn deposit(ends: &Ends, transfer: &Transfer, as_json: bool) -> eyre::Resul
         if balance > before {
             break balance;
         }
-        ensure!(started.elapsed() < PATIENCE, "no deposit on L2 after {PATIENCE:?}; is the chain making blocks? see `seq_status`");
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "no deposit on L2 after {PATIENCE:?}; is the chain making blocks? see `seq_status`"
+        );
         tokio::time::sleep(POLL).await;
     };
     let seconds = started.elapsed().as_secs_f64();
     if as_json {
-        output::json(&json!({"l1Transaction": receipt.transaction_hash, "to": to, "amount": amount.to_string(), "balance": after.to_string(), "seconds": seconds}));
+        output::json(
+            &json!({"l1Transaction": receipt.transaction_hash, "to": to, "amount": amount.to_string(), "balance": after.to_string(), "seconds": seconds}),
+        );
     } else {
         output::line(&format!("deposited {} METIS to {to}: balance on L2 is now {}", transfer.amount, format_ether(after)));
     }

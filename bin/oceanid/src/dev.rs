@@ -114,7 +114,11 @@ async fn network(args: &DevArgs, log: &str, folder: &Path, embedded: Option<&Emb
 }
 
 async fn embedded_l1(args: &DevArgs, folder: &Path) -> eyre::Result<EmbeddedL1> {
-    let beacon_port = if args.l1_port == 0 { 0 } else { args.l1_port.checked_add(1).ok_or_eyre("--l1-port 65535 leaves no port for the beacon API")? };
+    let beacon_port = if args.l1_port == 0 {
+        0
+    } else {
+        args.l1_port.checked_add(1).ok_or_eyre("--l1-port 65535 leaves no port for the beacon API")?
+    };
     let mut config = EmbeddedL1Config::dev(
         folder.join("l1"),
         SocketAddr::new(args.host, args.l1_port),
@@ -202,7 +206,12 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
     }
     let config = base("follower", rpc[1]);
     std::fs::create_dir_all(&config.data_dir)?;
-    nodes.push(Planned { file: folder.join("follower").join("node.toml"), name: "follower".to_owned(), role: "follower", config });
+    nodes.push(Planned {
+        file: folder.join("follower").join("node.toml"),
+        name: "follower".to_owned(),
+        role: "follower",
+        config,
+    });
     Ok(nodes)
 }
 
@@ -232,7 +241,13 @@ fn free_addresses(args: &DevArgs, count: usize) -> eyre::Result<Vec<SocketAddr>>
 }
 
 /// Greets once every node serves, then waits for ever.
-async fn greet_and_wait(args: &DevArgs, nodes: &[Planned], l1: L1Endpoints, spec: &ChainSpec, started: Instant) -> eyre::Result<()> {
+async fn greet_and_wait(
+    args: &DevArgs,
+    nodes: &[Planned],
+    l1: L1Endpoints,
+    spec: &ChainSpec,
+    started: Instant,
+) -> eyre::Result<()> {
     let url = |node: &Planned| format!("http://{}", node.config.rpc.listen);
     for node in nodes {
         ready(&url(node)).await.wrap_err_with(|| format!("{} does not serve", node.name))?;

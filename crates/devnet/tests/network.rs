@@ -157,8 +157,9 @@ struct Anvil {
 
 impl Drop for Anvil {
     fn drop(&mut self) {
-        // An error says that it has ended already.
-        let _ = self.child.kill();
+        // Interrupted, not killed: the npm package's `anvil` is a wrapper that hands the signal on to the program. Errors say that it
+        // has ended already.
+        let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
 }

@@ -68,8 +68,7 @@ impl KeyFile {
             return Err(KeyFileError::Open { path: path.to_path_buf(), mode });
         }
         let text = std::fs::read(path).map_err(io)?;
-        serde_json::from_slice(&text)
-            .map_err(|error| KeyFileError::Format { path: path.to_path_buf(), line: error.line() })
+        serde_json::from_slice(&text).map_err(|error| KeyFileError::Format { path: path.to_path_buf(), line: error.line() })
     }
 
     /// Writes keys into a new file of mode 600, replacing what was there.
@@ -77,8 +76,7 @@ impl KeyFile {
         use std::io::Write;
         use std::os::unix::fs::OpenOptionsExt;
         let io = |source| KeyFileError::Io { path: path.to_path_buf(), source };
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(io)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(io)?;
         serde_json::to_writer_pretty(&mut file, self).map_err(|error| io(error.into()))?;
         file.write_all(b"\n").map_err(io)
     }

@@ -13,8 +13,8 @@ use oceanid_primitives::{ChainSpec, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcConfig, RpcServer};
 use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
 use oceanid_settlement::{
-    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Certificate, L1Client, L1Watcher, PosterConfig, Task, WatcherConfig,
-    anchor,
+    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Certificate, L1Client, L1Watcher, PosterConfig, Task,
+    WatcherConfig, anchor,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,8 @@ impl Node {
         let client = L1Client::new(&config.l1.http).map_err(|error| NodeError::L1(error.to_string()))?;
         client.check(&spec).await.map_err(|error| NodeError::L1(error.to_string()))?;
         client.check_bls().await.map_err(|error| NodeError::L1(error.to_string()))?;
-        let beacon = config.l1.beacon.as_deref().map(BeaconClient::new).transpose().map_err(|error| NodeError::L1(error.to_string()))?;
+        let beacon =
+            config.l1.beacon.as_deref().map(BeaconClient::new).transpose().map_err(|error| NodeError::L1(error.to_string()))?;
 
         let ledger = Ledger::open(&config.data_dir.join("chain"), Arc::clone(&spec), ledger_config(&config))?;
         let poll = Duration::from_millis(config.l1.poll_ms);
@@ -119,7 +120,8 @@ impl Node {
         watcher.ready(L1_PATIENCE).await.map_err(NodeError::L1)?;
         let reader = BatchReader::new(client.clone(), beacon, spec.l1.rollup);
 
-        let pool_rules = PoolConfig::new(PoolRules::Rollup, spec.chain_id, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
+        let pool_rules =
+            PoolConfig::new(PoolRules::Rollup, spec.chain_id, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
         let pool_state = Arc::new(StoreState::rollup(ledger.store().clone(), Arc::clone(&spec)));
         let pool = Arc::new(Pool::new(pool_rules, pool_state).with_senders(Arc::clone(ledger.senders())));
         let mut tasks = vec![watching, Task::spawn(feed_pool(ledger.clone(), Arc::clone(&pool)))];
@@ -247,8 +249,8 @@ fn start_sequencer(
     let limits = BuildLimits { max_bytes: consensus.max_block_bytes };
     let full = batcher.clone();
     let l1: Arc<dyn L1View> = Arc::new(watcher.clone());
-    let execution = LedgerExecution::new(ledger.clone(), Arc::clone(pool), l1, limits)
-        .with_gate(Arc::new(move || !full.backlog_full()));
+    let execution =
+        LedgerExecution::new(ledger.clone(), Arc::clone(pool), l1, limits).with_gate(Arc::new(move || !full.backlog_full()));
     let gossiped = Arc::clone(pool);
     let sequencer = Arc::new(Sequencer::start(
         SequencerConfig {
@@ -284,7 +286,12 @@ fn start_sequencer(
 fn l1_certificate(stored: &[u8]) -> Result<L1Certificate, String> {
     let certificate = Certificate::decode(stored).map_err(|error| error.to_string())?;
     let l1 = certificate.to_l1().map_err(|error| error.to_string())?;
-    Ok(L1Certificate { view: l1.view, parent_view: l1.parent_view, signers: l1.signers, signature: Bytes::copy_from_slice(l1.signature.as_slice()) })
+    Ok(L1Certificate {
+        view: l1.view,
+        parent_view: l1.parent_view,
+        signers: l1.signers,
+        signature: Bytes::copy_from_slice(l1.signature.as_slice()),
+    })
 }
 
 /// Keeps the pool at the committed head.
@@ -314,7 +321,9 @@ async fn gossip(pool: Arc<Pool>, sequencer: Arc<Sequencer>) {
                 }
                 node.wake();
             }
-            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "transactions were accepted faster than they could be gossiped"),
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "transactions were accepted faster than they could be gossiped")
+            }
             Err(RecvError::Closed) => return,
         }
     }

@@ -105,10 +105,16 @@ impl NodeStatus for Status {
             Role::Sequencer { sequencer, batcher, identity } => {
                 let (votes, posts) = (sequencer.status(), batcher.status());
                 if let Some(failure) = &votes.failure {
-                    reasons.push((failure.clone(), "restart the node; if it fails again, its log says which file or block is at fault"));
+                    reasons.push((
+                        failure.clone(),
+                        "restart the node; if it fails again, its log says which file or block is at fault",
+                    ));
                 }
                 if posts.backlog_full {
-                    let backlog = format!("{} blocks wait to be posted on L1: no transaction is taken until some are", posts.backlog_blocks);
+                    let backlog = format!(
+                        "{} blocks wait to be posted on L1: no transaction is taken until some are",
+                        posts.backlog_blocks
+                    );
                     reasons.push((backlog, "fund the posters' L1 accounts, check L1"));
                 }
                 if let Some(waiting) = posts.waiting.clone().or(posts.last_error.clone()) {
@@ -129,6 +135,11 @@ impl NodeStatus for Status {
             }
         };
         let settlement = json!({ "l1": l1, "batches": settlement });
-        StatusReport { role: self.role.name().to_owned(), waiting: self.waiting(reasons), consensus, settlement: Some(settlement) }
+        StatusReport {
+            role: self.role.name().to_owned(),
+            waiting: self.waiting(reasons),
+            consensus,
+            settlement: Some(settlement),
+        }
     }
 }

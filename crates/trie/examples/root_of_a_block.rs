@@ -8,9 +8,7 @@
 #![expect(clippy::print_stdout, reason = "the line is the result")]
 
 use alloy_primitives::{B256, Bytes, U256, keccak256, map::HashMap};
-use oceanid_trie::{
-    HashedAccount, HashedState, Nibbles, NodeReader, TrieUpdates, state_root_from_scratch, update_state_root,
-};
+use oceanid_trie::{HashedAccount, HashedState, Nibbles, NodeReader, TrieUpdates, state_root_from_scratch, update_state_root};
 use std::{convert::Infallible, env, time::Instant};
 
 /// Runs measured; the fastest is the least disturbed one.

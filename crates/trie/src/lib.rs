@@ -64,6 +64,6 @@ pub use error::{NodeFault, TrieError};
 pub use proof::{AccountProof, StorageProof, account_proof, get_account, get_storage, storage_proof};
 pub use reader::{MemoryNodes, NodeReader, Recorder, WitnessNodes};
 pub use state::{
-    HashedAccount, HashedState, HashedStorage, NodeUpdate, StoredNode, TrieUpdates, state_root_from_scratch,
-    storage_root_update, update_state_root,
+    HashedAccount, HashedState, HashedStorage, NodeUpdate, StoredNode, TrieUpdates, state_root_from_scratch, storage_root_update,
+    update_state_root,
 };

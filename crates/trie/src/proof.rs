@@ -50,11 +50,7 @@ pub fn get_storage<R: NodeReader>(
 }
 
 /// Reads an account with the proof that it is, or is not, in the state of `root`.
-pub fn account_proof<R: NodeReader>(
-    reader: &R,
-    root: B256,
-    hashed_address: B256,
-) -> Result<AccountProof, TrieError<R::Error>> {
+pub fn account_proof<R: NodeReader>(reader: &R, root: B256, hashed_address: B256) -> Result<AccountProof, TrieError<R::Error>> {
     let mut proof = Vec::new();
     let account = walk(reader, None, root, hashed_address, |rlp| proof.push(rlp.clone()))?
         .map(|rlp| decode_account(hashed_address, &rlp))

@@ -150,10 +150,8 @@ pub(crate) fn fetch<R: NodeReader>(
     path: &Nibbles,
     hash: B256,
 ) -> Result<Bytes, TrieError<R::Error>> {
-    let rlp = reader
-        .node(owner, path, hash)
-        .map_err(TrieError::Reader)?
-        .ok_or(TrieError::MissingNode { owner, path: *path, hash })?;
+    let rlp =
+        reader.node(owner, path, hash).map_err(TrieError::Reader)?.ok_or(TrieError::MissingNode { owner, path: *path, hash })?;
     if keccak256(&rlp) != hash {
         return Err(TrieError::WrongHash { owner, path: *path, hash });
     }

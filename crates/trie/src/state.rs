@@ -158,9 +158,7 @@ pub fn storage_root_update<R: NodeReader>(
 }
 
 /// Builds all tries of a state that starts from nothing, such as a genesis. Returns the same as [`update_state_root`].
-pub fn state_root_from_scratch(
-    state: &HashedState,
-) -> Result<(B256, TrieUpdates, BTreeMap<B256, B256>), TrieError<Infallible>> {
+pub fn state_root_from_scratch(state: &HashedState) -> Result<(B256, TrieUpdates, BTreeMap<B256, B256>), TrieError<Infallible>> {
     update_state_root(&WitnessNodes::default(), EMPTY_ROOT_HASH, state)
 }
 

@@ -47,10 +47,16 @@ enum Subtree {
     /// As the parent refers to it in the old trie: of any kind, and not changed.
     Stored(RlpNode),
     /// A leaf that is not encoded yet; `value` is a range of [`TrieUpdate::values`].
-    Leaf { key: Nibbles, value: Range<usize> },
+    Leaf {
+        key: Nibbles,
+        value: Range<usize>,
+    },
     /// A branch that is stored or written already, `prefix` nibbles below this place. With a prefix, an extension that is
     /// not encoded yet; without one, the branch stands at this very place.
-    Branch { prefix: Nibbles, node: RlpNode },
+    Branch {
+        prefix: Nibbles,
+        node: RlpNode,
+    },
 }
 
 impl Subtree {
@@ -217,8 +223,7 @@ where
         if shared < place.len() {
             let split = shared - path.len();
             let mut children = no_children();
-            children[usize::from(prefix.get_unchecked(split))] =
-                Subtree::Branch { prefix: prefix.slice(split + 1..), node };
+            children[usize::from(prefix.get_unchecked(split))] = Subtree::Branch { prefix: prefix.slice(split + 1..), node };
             let updated = self.update_branch(&place.slice(..shared), &mut children, None, changes)?;
             return Ok(updated.under(&prefix.slice(..split)));
         }
@@ -331,9 +336,7 @@ where
                 let rlp = self.load(path, &node)?;
                 match decode(self.owner, path, &rlp)? {
                     Node::Leaf { key, value } => Subtree::Leaf { key, value: self.keep_value(value) },
-                    Node::Extension { key, child } => {
-                        Subtree::Branch { prefix: key, node: reference(child) }
-                    }
+                    Node::Extension { key, child } => Subtree::Branch { prefix: key, node: reference(child) },
                     Node::Branch { .. } => Subtree::Branch { prefix: Nibbles::new(), node },
                 }
             }

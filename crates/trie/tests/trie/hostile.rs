@@ -44,8 +44,7 @@ fn use_everything(reader: &WitnessNodes, root: B256, keys: &[B256], block: &Hash
         let _ = storage_proof(reader, *key, root, *key);
     }
     let _ = update_state_root(reader, root, block);
-    let slots: BTreeMap<_, _> =
-        keys.iter().enumerate().map(|(index, key)| (*key, U256::from(index % 3))).collect();
+    let slots: BTreeMap<_, _> = keys.iter().enumerate().map(|(index, key)| (*key, U256::from(index % 3))).collect();
     let _ = storage_root_update(reader, keys[0], root, &slots);
 }
 

@@ -232,8 +232,7 @@ proptest! {
 #[test]
 fn no_changes_read_and_write_nothing() {
     let root = B256::repeat_byte(0x77); // no node of it exists
-    let (after, updates, _) =
-        update_state_root(&MemoryNodes::default(), root, &HashedState::default()).expect("nothing is read");
+    let (after, updates, _) = update_state_root(&MemoryNodes::default(), root, &HashedState::default()).expect("nothing is read");
     assert_eq!(after, root);
     assert_eq!(updates, TrieUpdates::default());
 }
