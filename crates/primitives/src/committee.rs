@@ -22,7 +22,8 @@ pub struct Member {
     pub identity: B256,
     /// BLS12-381 public key in G2, compressed (MinSig variant); proof of possession was checked by the pool.
     pub bls_key: FixedBytes<96>,
-    /// Locked stake, wei of the gas token: weight in the leader draw.
+    /// Locked stake, wei of the gas token: weight in the leader draw. In JSON a hex quantity, because wei exceed a JSON number.
+    #[serde(with = "alloy_serde::quantity")]
     pub weight: u128,
 }
 
@@ -171,6 +172,14 @@ mod tests {
         swapped.members.swap(0, 1);
         assert_eq!(Committee::unpack(1, B256::ZERO, &swapped.pack()), Err(CommitteeError::Order(1)));
         assert_eq!(Committee::unpack(1, B256::ZERO, &committee(&[1, 0]).pack()), Err(CommitteeError::NoWeight(1)));
+    }
+
+    #[test]
+    fn a_real_stake_survives_json_values() {
+        let original = committee(&[100_000 * 10u128.pow(18)]);
+        let value = serde_json::to_value(&original).expect("weights beyond 2^64 are written as quantities");
+        assert_eq!(value["members"][0]["weight"], "0x152d02c7e14af6800000");
+        assert_eq!(serde_json::from_value::<Committee>(value).unwrap(), original);
     }
 
     #[test]
