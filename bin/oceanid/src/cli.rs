@@ -43,7 +43,7 @@ pub(crate) struct DevArgs {
     #[arg(long, default_value = "500ms", value_name = "DURATION", value_parser = duration_ms)]
     pub(crate) block_time: u64,
     /// An empty block is made after this long without one.
-    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration_ms)]
+    #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = duration_ms)]
     pub(crate) heartbeat: u64,
     /// Blocks in an epoch.
     #[arg(long, default_value_t = 60, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(4..=100_000))]

@@ -32,7 +32,7 @@ export async function startNetwork(oceanid, l1) {
   }
   try {
     const config = join(dir, 'config.json')
-    const args = ['dev', '--config-out', config, '--port', '0', '--challenge-window', '5s']
+    const args = ['dev', '--config-out', config, '--port', '0', '--challenge-window', '5s', '--heartbeat', '1s', '--epoch-length', '12']
     if (l1 === 'anvil') {
       const port = await freePort()
       const anvil = fileURLToPath(new URL('../node_modules/.bin/anvil', import.meta.url))
