@@ -4,6 +4,7 @@
 //! help and go on; every block any node had called final must be in every node's chain with the same hash.
 
 use crate::client::{Client, signed_transfer};
+use crate::network::{Network, PATIENCE, wait_for};
 use alloy_primitives::{Address, B256};
 use alloy_signer_local::PrivateKeySigner;
 use eyre::{OptionExt, WrapErr, bail, ensure};
@@ -12,14 +13,11 @@ use nix::unistd::Pid;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest wait for the network to be ready or to recover.
-const PATIENCE: Duration = Duration::from_secs(90);
 /// Blocks every node must make after a round before it counts as recovered.
 const PROGRESS: u64 = 3;
 
@@ -44,35 +42,15 @@ struct Node {
     sequencer: bool,
 }
 
-/// The network's parent process; interrupted when the run ends, however it ends.
-pub(crate) struct Network(pub(crate) Child);
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        // The parent stops its children on SIGINT; a second way out is not needed in a chore.
-        let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGINT);
-        let _ = self.0.wait();
-    }
-}
-
 pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     let seed = args.seed.unwrap_or_else(rand::random);
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir()?;
-    let config_file = folder.path().join("network.json");
-    let network = Command::new(&args.oceanid)
-        .args(["dev", "--processes", "--port", "0", "--l1-port", "0", "--block-time", "200ms", "--heartbeat", "1s"])
-        .args(["--da", "calldata", "--state"])
-        .arg(folder.path().join("state"))
-        .arg("--config-out")
-        .arg(&config_file)
-        .stdout(Stdio::null())
-        .spawn()
-        .wrap_err_with(|| format!("cannot run {}", args.oceanid.display()))?;
-    let _network = Network(network);
-    let config = wait_for_config(&config_file).await?;
-    let nodes = nodes(&config)?;
+    let pace = ["--processes", "--block-time", "200ms", "--heartbeat", "1s", "--da", "calldata"];
+    let network = Network::start(&args.oceanid, folder.path(), &pace).await?;
+    let config = &network.config;
+    let nodes = nodes(config)?;
     let signer: PrivateKeySigner = config["accounts"][0]["privateKey"].as_str().ok_or_eyre("accounts[0].privateKey")?.parse()?;
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -120,19 +98,6 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     Ok(())
 }
 
-async fn wait_for_config(file: &Path) -> eyre::Result<Value> {
-    let started = Instant::now();
-    loop {
-        if let Ok(text) = std::fs::read(file)
-            && let Ok(config) = serde_json::from_slice(&text)
-        {
-            return Ok(config);
-        }
-        ensure!(started.elapsed() < PATIENCE, "the network was not ready after {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
 fn nodes(config: &Value) -> eyre::Result<Vec<Node>> {
     let list = config["nodes"].as_array().ok_or_eyre("`nodes` in the network file")?;
     list.iter()
@@ -163,15 +128,9 @@ async fn observe(nodes: &[Node], finals: &mut BTreeMap<u64, B256>) -> eyre::Resu
 }
 
 async fn recovered(nodes: &[Node], target: u64) -> eyre::Result<()> {
-    let started = Instant::now();
     for node in nodes {
-        while !node.client.block_number().await.is_ok_and(|number| number >= target) {
-            if started.elapsed() > PATIENCE {
-                let at = node.client.block_number().await;
-                bail!("{} did not reach block {target} in {PATIENCE:?}; it is at {at:?}", node.name);
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let what = format!("{} to reach block {target}", node.name);
+        wait_for(&what, PATIENCE, async || Ok(node.client.block_number().await? >= target)).await?;
     }
     Ok(())
 }

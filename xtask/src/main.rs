@@ -4,6 +4,8 @@
 mod bench;
 mod client;
 mod crash;
+mod follow;
+mod network;
 mod snapshots;
 
 use clap::{Parser, Subcommand};
@@ -21,6 +23,8 @@ enum Chore {
     Snapshots(snapshots::Args),
     /// Kill processes of a real network with SIGKILL under load, round after round, and check that nothing final is lost.
     Crash(crash::Args),
+    /// Start a follower on an empty folder when the chain is long, and compare state roots.
+    Follow(follow::Args),
     /// Measure, and print Markdown tables: everything in docs/benchmarks.md.
     Bench(bench::Args),
 }
@@ -30,6 +34,7 @@ async fn main() -> eyre::Result<()> {
     match Cli::parse().chore {
         Chore::Snapshots(args) => snapshots::run(&args),
         Chore::Crash(args) => crash::run(args).await,
+        Chore::Follow(args) => follow::run(args).await,
         Chore::Bench(args) => bench::run(args).await,
     }
 }
