@@ -237,7 +237,8 @@ impl Actor {
             DaPolicy::Fixed(da_mode) => mode(da_mode).capacity(),
             DaPolicy::Cheapest => mode(DaMode::Blob).capacity(),
         };
-        let Some(plan) = self.backlog.plan(&self.spec, capacity, self.config.max_blocks) else {
+        let epoch_end = |number| self.spec.last_block_of(self.spec.epoch_of(number));
+        let Some(plan) = self.backlog.plan(epoch_end, capacity, self.config.max_blocks) else {
             self.due = None;
             return Ok(None);
         };

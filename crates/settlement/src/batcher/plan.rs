@@ -4,7 +4,7 @@ use crate::chain::extension;
 use crate::{ChainError, SettledChain};
 use alloy_eips::eip2718::Encodable2718;
 use oceanid_da::{Batch, BatchBlock};
-use oceanid_primitives::{ChainSpec, SealedBlock};
+use oceanid_primitives::SealedBlock;
 use std::collections::VecDeque;
 
 /// Encoded data is about this many times smaller than the transactions: batches are planned by it, then measured.
@@ -72,10 +72,6 @@ impl Backlog {
         Ok(())
     }
 
-    const fn first(&self) -> u64 {
-        self.first
-    }
-
     fn next(&self) -> u64 {
         self.first + self.blocks.len() as u64
     }
@@ -88,10 +84,11 @@ impl Backlog {
         self.bytes
     }
 
-    /// The next batch: from the first waiting block, within its epoch, within the limits. None while no block has a certificate.
-    pub(super) fn plan(&self, spec: &ChainSpec, capacity: usize, max_blocks: usize) -> Option<Plan> {
-        let first = self.first();
-        let epoch_end = spec.last_block_of(spec.epoch_of(first));
+    /// The next batch: from the first waiting block, up to the end of its epoch as `epoch_end` has it, within the limits. None while
+    /// no block has a certificate.
+    pub(super) fn plan(&self, epoch_end: impl Fn(u64) -> u64, capacity: usize, max_blocks: usize) -> Option<Plan> {
+        let first = self.first;
+        let epoch_end = epoch_end(first);
         let room = capacity as u64 * EXPECTED_RATIO_PERCENT / 100;
         let mut ends = Vec::new();
         let mut bytes = 0u64;
@@ -155,4 +152,42 @@ pub(super) fn place(chain: &dyn SettledChain, last: &SealedBlock, identity: &all
         Some(index) => (index as u32 + size - extension.leader % size) % size,
         None => size,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A backlog from block 5 on, with epochs of eight blocks: (bytes, certified) each.
+    fn backlog(blocks: &[(u64, bool)]) -> Backlog {
+        let blocks: VecDeque<_> =
+            blocks.iter().map(|(bytes, certified)| Waiting { bytes: *bytes, certified: *certified }).collect();
+        Backlog { first: 5, bytes: blocks.iter().map(|waiting| waiting.bytes).sum(), blocks }
+    }
+
+    fn plan(blocks: &[(u64, bool)], capacity: usize, max_blocks: usize) -> Option<(Vec<u64>, bool)> {
+        backlog(blocks).plan(|_| 7, capacity, max_blocks).map(|plan| (plan.ends, plan.full))
+    }
+
+    #[test]
+    fn a_batch_ends_at_a_certificate_and_never_beyond_its_epoch() {
+        assert_eq!(plan(&[(1, true), (1, false)], 1_000, 100), Some((vec![5], false)));
+        assert_eq!(plan(&[(1, false), (1, false)], 1_000, 100), None, "no certificate, no batch");
+        assert_eq!(plan(&[(1, true), (1, true), (1, true), (1, true)], 1_000, 100), Some((vec![7, 6, 5], true)));
+    }
+
+    #[test]
+    fn a_full_batch_goes_without_waiting() {
+        // 125 bytes are planned for a capacity of 100; the third block would exceed them.
+        assert_eq!(plan(&[(60, true), (60, true), (60, true)], 100, 100), Some((vec![6, 5], true)));
+        assert_eq!(plan(&[(1, true), (1, true), (1, true)], 100, 2), Some((vec![6, 5], true)));
+        let waits = Plan { first: 5, ends: vec![5], full: false };
+        assert_eq!((waits.due(9, 10), waits.due(10, 10)), (None, Some(Due::Age)));
+        assert_eq!(Plan { full: true, ..waits }.due(0, 10), Some(Due::Full));
+    }
+
+    #[test]
+    fn a_large_block_is_tried_alone_rather_than_never() {
+        assert_eq!(plan(&[(900, false), (900, true), (1, true)], 100, 100), Some((vec![6], true)));
+    }
 }
