@@ -35,7 +35,9 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     let folder = tempfile::tempdir()?;
     let pace = ["--block-time", "20ms", "--heartbeat", "20ms", "--epoch-length", "200", "--da", "blob"];
     let network = Network::start(&args.oceanid, folder.path(), &pace).await?;
-    let text = |path: &str| network.config.pointer(path).and_then(Value::as_str).ok_or_else(|| eyre::eyre!("{path} in the network file"));
+    let text = |path: &str| {
+        network.config.pointer(path).and_then(Value::as_str).ok_or_else(|| eyre::eyre!("{path} in the network file"))
+    };
     let sequencer = Client::new(text("/l2/http")?);
 
     let started = Instant::now();

@@ -32,9 +32,21 @@ impl Network {
             .spawn()
             .wrap_err_with(|| format!("cannot run {}", oceanid.display()))?;
         let mut network = Self { parent, config: Value::Null };
-        wait_for("the network to be ready", PATIENCE, async || Ok(file.exists())).await?;
+        let started = Instant::now();
+        while !file.exists() {
+            if let Some(status) = network.parent.try_wait()? {
+                eyre::bail!("`oceanid dev` ended with {status} before it was ready");
+            }
+            ensure!(started.elapsed() < PATIENCE, "the network was not ready after {PATIENCE:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         network.config = serde_json::from_slice(&std::fs::read(&file)?)?;
         Ok(network)
+    }
+
+    /// Process id of the parent, which holds every node unless they are processes of their own.
+    pub(crate) fn pid(&self) -> u32 {
+        self.parent.id()
     }
 }
 
@@ -47,7 +59,11 @@ impl Drop for Network {
 }
 
 /// Asks until the answer is yes. An error counts as no until patience ends; then it is the reason.
-pub(crate) async fn wait_for(what: &str, patience: Duration, mut ready: impl AsyncFnMut() -> eyre::Result<bool>) -> eyre::Result<()> {
+pub(crate) async fn wait_for(
+    what: &str,
+    patience: Duration,
+    mut ready: impl AsyncFnMut() -> eyre::Result<bool>,
+) -> eyre::Result<()> {
     let started = Instant::now();
     loop {
         let answer = ready().await;

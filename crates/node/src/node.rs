@@ -7,6 +7,7 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::Bytes;
 use alloy_signer_local::PrivateKeySigner;
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
+use oceanid_da::mode;
 use oceanid_derive::{Follower, FollowerConfig};
 use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
 use oceanid_primitives::{ChainSpec, L1View, SpecError};
@@ -28,6 +29,8 @@ const L1_PATIENCE: Duration = Duration::from_secs(20);
 const POSTER_STAGGER: Duration = Duration::from_secs(6);
 /// A batch transaction that L1 has not mined after this long is replaced with a higher fee.
 const REPLACE_AFTER: Duration = Duration::from_secs(36);
+/// Bytes that a batch of one block may take beyond the block's transactions.
+const BATCH_OVERHEAD: usize = 4 << 10;
 /// Threads of the consensus runtime.
 const CONSENSUS_THREADS: usize = 2;
 /// L1 blocks below the settled origin that stay in memory, for a reorganisation's sake.
@@ -246,7 +249,9 @@ fn start_sequencer(
     );
 
     let consensus = ConsensusConfig::from_spec(spec, ledger.genesis_hash());
-    let limits = BuildLimits { max_bytes: consensus.max_block_bytes };
+    // A block of this node alone must fit into a batch of the mode it posts in.
+    let capacity = mode(section.da).capacity().saturating_sub(BATCH_OVERHEAD);
+    let limits = BuildLimits { max_bytes: consensus.max_block_bytes.min(capacity) };
     let full = batcher.clone();
     let l1: Arc<dyn L1View> = Arc::new(watcher.clone());
     let execution =

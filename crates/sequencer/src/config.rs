@@ -4,14 +4,16 @@ use std::{num::NonZeroU64, time::Duration};
 
 use oceanid_primitives::ChainSpec;
 
-use crate::block::MAX_BLOCK_BYTES;
-
 /// What a leader needs beyond its waiting time: building, sending and a slow hop.
 const LEADER_MARGIN: Duration = Duration::from_millis(1_500);
 /// From a proposal's arrival to a certificate: execution by a quorum and two hops.
 const CERTIFICATION_MARGIN: Duration = Duration::from_millis(2_000);
 /// A leader silent for longer than this beyond the certification timeout is skipped at once.
 const SKIP_MARGIN: Duration = Duration::from_millis(500);
+
+/// Largest block, RLP bytes, unless told otherwise: its transactions fit into six blobs (761,825 bytes) even if nothing compresses, so
+/// that every block can be posted on L1.
+pub const DEFAULT_BLOCK_BYTES: usize = 700 << 10;
 
 /// Pace of blocks, and how long the others wait for a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub struct ConsensusConfig {
     pub epoch_length: NonZeroU64,
     /// Pace.
     pub timing: Timing,
-    /// Largest RLP of a block, bytes; at most [`MAX_BLOCK_BYTES`].
+    /// Largest RLP of a block, bytes; at most [`crate::MAX_BLOCK_BYTES`].
     pub max_block_bytes: usize,
     /// Most peers at a time: members of two successive committees and other pool members. Memory for message queues is
     /// proportional to it (about 0.4 MB a peer), so it is not simply the largest possible. Local.
@@ -72,7 +74,7 @@ impl ConsensusConfig {
                 block_time: Duration::from_millis(spec.timing.block_time_ms),
                 heartbeat: Duration::from_millis(spec.timing.heartbeat_ms),
             },
-            max_block_bytes: MAX_BLOCK_BYTES,
+            max_block_bytes: DEFAULT_BLOCK_BYTES,
             max_peers: DEFAULT_MAX_PEERS.max(2 * spec.committee.members.len() + 8),
             keep_blocks: DEFAULT_KEEP_BLOCKS.max(2 * spec.timing.epoch_length),
         }

@@ -1,21 +1,18 @@
 //! `bench node`: `oceanid dev` from outside. How long until it is ready, and whether its memory stays bounded as the chain grows.
 
 use crate::client::{Client, signed_transfer};
-use crate::crash::Network;
+use crate::network::Network;
 use alloy_primitives::Address;
 use alloy_signer_local::PrivateKeySigner;
-use eyre::{OptionExt, WrapErr, ensure};
+use eyre::{OptionExt, ensure};
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Starts measured.
 const STARTS: usize = 5;
 /// What a start may take on an idle machine.
 const START_TARGET: Duration = Duration::from_secs(5);
-/// Longest wait for a start.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Longest wait for the next block.
 const STALL: Duration = Duration::from_secs(60);
 /// Blocks after which memory is looked at, beside the last one.
@@ -30,36 +27,12 @@ pub(crate) async fn run(oceanid: &Path, blocks: u64) -> eyre::Result<()> {
     memory(oceanid, blocks).await
 }
 
-/// A development network of its own, and what it wrote to `--config-out`.
-async fn start(oceanid: &Path, folder: &Path, more: &[&str]) -> eyre::Result<(Network, Value)> {
-    let file = folder.join("network.json");
-    let child = Command::new(oceanid)
-        .args(["dev", "--port", "0", "--l1-port", "0", "--config-out"])
-        .arg(&file)
-        .args(more)
-        .stdout(Stdio::null())
-        .spawn()
-        .wrap_err_with(|| format!("cannot run {}", oceanid.display()))?;
-    let network = Network(child);
-    let started = Instant::now();
-    loop {
-        // Written when the network is ready, whole or not at all.
-        if let Ok(text) = std::fs::read(&file)
-            && let Ok(config) = serde_json::from_slice(&text)
-        {
-            return Ok((network, config));
-        }
-        ensure!(started.elapsed() < PATIENCE, "the network was not ready after {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 async fn start_up(oceanid: &Path) -> eyre::Result<()> {
     let mut times = Vec::new();
     for _ in 0..STARTS {
         let folder = tempfile::tempdir()?;
         let begun = Instant::now();
-        let (network, _) = start(oceanid, folder.path(), &[]).await?;
+        let network = Network::start(oceanid, folder.path(), &[]).await?;
         times.push(begun.elapsed());
         drop(network);
     }
@@ -83,7 +56,8 @@ async fn start_up(oceanid: &Path) -> eyre::Result<()> {
 async fn memory(oceanid: &Path, blocks: u64) -> eyre::Result<()> {
     let folder = tempfile::tempdir()?;
     let fast = ["--block-time", "20ms", "--heartbeat", "20ms", "--da", "calldata"];
-    let (network, config) = start(oceanid, folder.path(), &fast).await?;
+    let network = Network::start(oceanid, folder.path(), &fast).await?;
+    let config = &network.config;
     let url = |place: &str| {
         let url = config.pointer(place).and_then(Value::as_str);
         url.ok_or_else(|| eyre::eyre!("{place} in the network file"))
@@ -100,7 +74,7 @@ async fn memory(oceanid: &Path, blocks: u64) -> eyre::Result<()> {
     let mut base = None;
     for mark in MARKS.into_iter().filter(|mark| *mark < blocks).chain([blocks]) {
         let number = reach(&node, mark).await?;
-        let resident = resident(network.0.id())?;
+        let resident = resident(network.pid())?;
         if mark >= BASE {
             base.get_or_insert(resident);
         }

@@ -269,7 +269,7 @@ impl Actor {
     async fn encode_plan(&self, plan: &Plan) -> Result<Option<Encoded>, RoundError> {
         let mut ends = plan.ends.as_slice();
         while let Some(last) = ends.first() {
-            match self.encode(plan.first, *last).await {
+            match self.encode(plan.first, *last, ends.len() == 1).await {
                 // Halve the choice: each attempt costs the encoding of a batch.
                 Err(RoundError::TooLarge(..)) if ends.len() > 1 => ends = &ends[ends.len().div_ceil(2)..],
                 other => return other.map(Some),
@@ -278,7 +278,9 @@ impl Actor {
         Ok(None)
     }
 
-    async fn encode(&self, first: u64, last: u64) -> Result<Encoded, RoundError> {
+    /// Encodes the blocks for the policy's mode. `last_resort`: there is no smaller batch to try, so that one too large for that mode
+    /// goes to blobs; otherwise a leader could make a block that a committee which prefers calldata can never post.
+    async fn encode(&self, first: u64, last: u64, last_resort: bool) -> Result<Encoded, RoundError> {
         let Some((poster, config)) = &self.poster else {
             return Err(RoundError::TooLarge(last, DaError::NotAvailable));
         };
@@ -289,7 +291,10 @@ impl Actor {
             batch.encode(chain_id).map_err(|error| RoundError::Encode { first, last, error })
         })
         .await?;
-        let da_mode = poster.choose_mode(config.da, data.len()).await?;
+        let mut da_mode = poster.choose_mode(config.da, data.len()).await?;
+        if last_resort && data.len() > mode(da_mode).capacity() {
+            da_mode = DaMode::Blob;
+        }
         let bytes = data.len();
         let packed = blocking(move || mode(da_mode).pack(&data).map_err(|error| RoundError::TooLarge(last, error))).await?;
         Ok(Encoded { first, last, mode: da_mode, packed, bytes })
@@ -304,7 +309,7 @@ impl Actor {
         if unread.since.elapsed() < REPOST_DELAY + config.stagger * place {
             return Ok(false);
         }
-        let encoded = self.encode(unread.batch.first, unread.batch.last).await?;
+        let encoded = self.encode(unread.batch.first, unread.batch.last, true).await?;
         warn!(batch = index, first = encoded.first, last = encoded.last, "posting the data of a batch again");
         let call = Rollup::repostDataCall {
             index: alloy_primitives::U256::from(index),
