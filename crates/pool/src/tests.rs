@@ -526,9 +526,9 @@ proptest! {
 
             let built = f.built();
             prop_assert_eq!(built.len(), pending, "every cap reaches the base fee");
-            for key in 0..4 {
+            for (key, first) in nonces.iter().enumerate() {
                 let own: Vec<u64> = built.iter().filter(|(owner, _)| *owner == key).map(|(_, nonce)| *nonce).collect();
-                let expected: Vec<u64> = (nonces[key]..nonces[key] + own.len() as u64).collect();
+                let expected: Vec<u64> = (*first..*first + own.len() as u64).collect();
                 prop_assert_eq!(own, expected, "nonces in order, from the account's");
             }
             prop_assert_eq!(f.built(), built, "the same pool gives the same order");
