@@ -51,9 +51,9 @@ pub(crate) struct DevArgs {
     /// Time after which an output on L1 is final.
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration_ms)]
     pub(crate) challenge_window: u64,
-    /// Where batches go.
-    #[arg(long, default_value = "blob", value_name = "calldata|blob")]
-    pub(crate) da: DaMode,
+    /// Where batches go: `blob` if the L1's beacon API is known, else `calldata`.
+    #[arg(long, value_name = "calldata|blob")]
+    pub(crate) da: Option<DaMode>,
     /// Use this L1 instead of the embedded one (chain with Prague rules, such as `anvil --hardfork prague`).
     #[arg(long, value_name = "URL")]
     pub(crate) l1: Option<String>,

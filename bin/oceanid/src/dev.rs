@@ -14,7 +14,7 @@ use oceanid_devnet::{
     connect, deploy_dev, dev_accounts, dev_sequencers,
 };
 use oceanid_node::{KeyFile, L1Config, Node, NodeConfig, RpcListen, SequencerSection, load_spec};
-use oceanid_primitives::ChainSpec;
+use oceanid_primitives::{ChainSpec, DaMode};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const L1_POLL_MS: u64 = 200;
 /// Oldest unposted block that forces a batch, seconds.
 const BATCH_AGE: u64 = 2;
+/// At this block time of the embedded L1, or below, a pending transaction makes a block at once.
+const FASTEST_L1_MS: u64 = 1_000;
 /// Longest wait for a node to serve.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -80,6 +82,10 @@ pub(crate) async fn run(args: DevArgs, log: &str) -> eyre::Result<()> {
 async fn network(args: &DevArgs, log: &str, folder: &Path, embedded: Option<&EmbeddedL1>, started: Instant) -> eyre::Result<()> {
     let l1 = l1_endpoints(args, embedded).await?;
     let spec = specification(args, folder, &l1).await?;
+    if let Some(embedded) = embedded {
+        // Deployment wants blocks at once; from here on the chosen pace holds, unless it is the fastest there is.
+        embedded.set_instant(args.l1_block_time <= FASTEST_L1_MS);
+    }
     let nodes = plan(args, folder, &l1, &spec)?;
     for node in &nodes {
         node.config.save(&node.file).wrap_err_with(|| format!("cannot write {}", node.file.display()))?;
@@ -177,6 +183,15 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
     let peer_to_peer = free_addresses(args, count)?;
     let peers = sequencers.iter().zip(&peer_to_peer).map(|(sequencer, address)| (sequencer.keys.identity(), *address)).collect();
     let l1_config = L1Config { http: l1.http.clone(), beacon: l1.beacon.clone(), poll_ms: L1_POLL_MS };
+    let da = match (args.da, &l1.beacon) {
+        (Some(DaMode::Blob), None) => {
+            bail!("--da blob needs --l1-beacon URL: without a beacon API nobody can read the blobs back")
+        }
+        (Some(DaMode::Storage), _) => bail!("--da storage: the storage network does not exist yet; use blob or calldata"),
+        (Some(mode), _) => mode,
+        (None, Some(_)) => DaMode::Blob,
+        (None, None) => DaMode::Calldata,
+    };
     let base = |name: &str, listen: SocketAddr| NodeConfig {
         spec: folder.join("spec.json"),
         data_dir: folder.join(name),
@@ -199,7 +214,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
             key_file,
             listen: peer_to_peer[index],
             peers: Clone::clone(&peers),
-            da: args.da,
+            da,
             batch_age_seconds: BATCH_AGE,
         });
         nodes.push(Planned { file: folder.join(&name).join("node.toml"), name, role: "sequencer", config });

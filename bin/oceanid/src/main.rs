@@ -27,8 +27,36 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::progress(&format!("oceanid: {error:#}"));
+            output::progress(&format!("oceanid: {}", one_line(&error)));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The error and its causes in one line; a cause whose words the line already has is not said again.
+fn one_line(error: &eyre::Report) -> String {
+    error.chain().fold(String::new(), |line, cause| {
+        let text = cause.to_string();
+        if line.contains(&text) {
+            line
+        } else if line.is_empty() {
+            text
+        } else {
+            format!("{line}: {text}")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+    use eyre::WrapErr;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Err::<(), _>(std::io::Error::other("disk full")).wrap_err("cannot write spec.json: disk full").unwrap_err();
+        assert_eq!(one_line(&error), "cannot write spec.json: disk full");
+        let error = Err::<(), _>(std::io::Error::other("disk full")).wrap_err("cannot write spec.json").unwrap_err();
+        assert_eq!(one_line(&error), "cannot write spec.json: disk full");
     }
 }
