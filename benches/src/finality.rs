@@ -106,7 +106,7 @@ struct Times {
 }
 
 /// Runs four nodes until enough blocks are final everywhere.
-fn scenario<X: Execution>(
+fn scenario<X: Execution + Clone>(
     spec: &Arc<ChainSpec>,
     open: impl Fn(&Path, &Arc<ChainSpec>) -> eyre::Result<X>,
 ) -> eyre::Result<Figures> {
