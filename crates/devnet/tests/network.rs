@@ -1,6 +1,8 @@
 //! The development chain deployed for real: on the embedded L1, and on anvil, an L1 nobody here wrote.
 #![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+mod anvil;
+
 use alloy_consensus::{SignableTransaction, TxEip4844, TxEip4844WithSidecar};
 use alloy_eips::BlockNumberOrTag;
 use alloy_eips::eip2718::Encodable2718;
@@ -10,6 +12,7 @@ use alloy_provider::{Provider, RootProvider};
 use alloy_rpc_types_eth::{TransactionInput, TransactionReceipt, TransactionRequest};
 use alloy_signer::SignerSync;
 use alloy_sol_types::SolCall;
+use anvil::Anvil;
 use oceanid_contracts::deploy::Deployment;
 use oceanid_contracts::l1::{OceanidToken, Portal, SequencerPool};
 use oceanid_contracts::probe::ProbeError;
@@ -18,7 +21,6 @@ use oceanid_devnet::l1::{EmbeddedL1, EmbeddedL1Config, load_trusted_setup};
 use oceanid_devnet::network::{self, DevError, DevOptions, connect, deploy_dev, dev_sequencers};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -149,54 +151,15 @@ async fn blobs_are_taken_and_served_by_slot() {
     l1.shutdown().await;
 }
 
-/// anvil, stopped when dropped.
-struct Anvil {
-    child: Child,
-    url: String,
-}
-
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        // Interrupted, not killed: the npm package's `anvil` is a wrapper that hands the signal on to the program. Errors say that it
-        // has ended already.
-        let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts the anvil that `OCEANID_ANVIL` names. Without it there is nothing to test with, which is an error where
-/// `OCEANID_REQUIRE_TOOLS` is set.
-async fn anvil(hardfork: &str) -> Option<Anvil> {
-    let Some(program) = std::env::var_os("OCEANID_ANVIL") else {
-        assert!(std::env::var_os("OCEANID_REQUIRE_TOOLS").is_none(), "OCEANID_ANVIL does not name anvil");
-        return None;
-    };
-    let port = std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap().port();
-    let child = Command::new(program)
-        .args(["--port", &port.to_string(), "--hardfork", hardfork, "--silent"])
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("OCEANID_ANVIL names a program");
-    let anvil = Anvil { child, url: format!("http://127.0.0.1:{port}") };
-    let provider = connect(&anvil.url).unwrap();
-    for _ in 0..200 {
-        if provider.get_chain_id().await.is_ok() {
-            return Some(anvil);
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    panic!("anvil does not answer at {}", anvil.url)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_chain_is_deployed_on_anvil() {
-    let Some(anvil) = anvil("prague").await else { return };
+    let Some(anvil) = Anvil::start("prague", &[]).await else { return };
     deploy_and_check(&anvil.url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_l1_without_bls_precompiles_is_refused() {
-    let Some(anvil) = anvil("cancun").await else { return };
+    let Some(anvil) = Anvil::start("cancun", &[]).await else { return };
     let sequencers = dev_sequencers(1).unwrap();
     let error = deploy_dev(&anvil.url, &DevOptions::default(), &sequencers, &|_| ()).await.unwrap_err();
     assert!(matches!(error, DevError::Probe(ProbeError::NoBls { .. })), "{error}");
