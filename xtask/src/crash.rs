@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// Blocks before a kill that are compared after it; all of them are compared once more at the end.
+const CHECKED: u64 = 64;
 /// Blocks every node must make after a round before it counts as recovered.
 const PROGRESS: u64 = 3;
 
@@ -82,7 +84,7 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
         }
         let started = Instant::now();
         recovered(&nodes, before + PROGRESS).await.wrap_err_with(|| format!("round {round}, seed {seed}"))?;
-        agree(&nodes, &finals).await.wrap_err_with(|| format!("round {round}, seed {seed}"))?;
+        agree(&nodes, &finals, before.saturating_sub(CHECKED)).await.wrap_err_with(|| format!("round {round}, seed {seed}"))?;
         println!(
             "round {:>2}: killed {victims}, recovered in {:.1} s, {} final blocks kept, {} transactions sent",
             round + 1,
@@ -93,6 +95,7 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     }
     stop.store(true, Ordering::Relaxed);
     load.await??;
+    agree(&nodes, &finals, 0).await.wrap_err_with(|| format!("after the last round, seed {seed}"))?;
     ensure!(sent.load(Ordering::Relaxed) > 0, "no transaction was accepted: the rounds ran without load");
     println!("{} passed, 0 failed", args.rounds);
     Ok(())
@@ -113,18 +116,20 @@ fn nodes(config: &Value) -> eyre::Result<Vec<Node>> {
         .collect()
 }
 
-/// Adds what each node calls final (its latest block) to `finals`; returns the highest number. Two nodes that disagree end the run.
+/// Adds every block that some node calls final and that is not known yet to `finals`; returns the highest number. Two nodes that
+/// disagree end the run.
 async fn observe(nodes: &[Node], finals: &mut BTreeMap<u64, B256>) -> eyre::Result<u64> {
-    let mut highest = 0;
+    let first = finals.last_key_value().map_or(1, |(number, _)| number + 1);
     for node in nodes {
-        let Ok(number) = node.client.block_number().await else { continue };
-        let Some(hash) = node.client.block_hash(number).await? else { bail!("{}: no block {number}", node.name) };
-        if let Some(known) = finals.insert(number, hash) {
-            ensure!(known == hash, "{}: block {number} is {hash}, another node had {known}", node.name);
+        let Ok(head) = node.client.block_number().await else { continue };
+        for number in first..=head {
+            let Some(hash) = node.client.block_hash(number).await? else { bail!("{}: no block {number}", node.name) };
+            if let Some(known) = finals.insert(number, hash) {
+                ensure!(known == hash, "{}: block {number} is {hash}, another node had {known}", node.name);
+            }
         }
-        highest = highest.max(number);
     }
-    Ok(highest)
+    Ok(finals.last_key_value().map_or(0, |(number, _)| *number))
 }
 
 async fn recovered(nodes: &[Node], target: u64) -> eyre::Result<()> {
@@ -135,10 +140,10 @@ async fn recovered(nodes: &[Node], target: u64) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Every block that was final anywhere is in every node's chain.
-async fn agree(nodes: &[Node], finals: &BTreeMap<u64, B256>) -> eyre::Result<()> {
+/// Every block from `first` on that was final anywhere is in every node's chain.
+async fn agree(nodes: &[Node], finals: &BTreeMap<u64, B256>, first: u64) -> eyre::Result<()> {
     for node in nodes {
-        for (number, hash) in finals {
+        for (number, hash) in finals.range(first..) {
             let found = node.client.block_hash(*number).await?;
             ensure!(found == Some(*hash), "{}: block {number} was final as {hash}, now {found:?}", node.name);
         }

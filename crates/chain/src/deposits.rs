@@ -83,6 +83,12 @@ pub(crate) fn check_deposits(
     body: &[TxEnvelope],
 ) -> Result<(), CheckError> {
     let due = deposits_between(l1, parent.origin, extension.origin)?;
+    // The builder's bound, on every validator: a leader that takes in more than fits would make the rest of the deposits fail.
+    let gas =
+        due.iter().filter_map(TxEnvelope::as_deposit).fold(0u64, |sum, deposit| sum.saturating_add(deposit.inner().gas_limit));
+    if gas > header.gas_limit {
+        return Err(InvalidBlock::DepositGas { gas, limit: header.gas_limit }.into());
+    }
     if extension.origin.number > parent.origin.number
         && let Some(origin) = l1.block(extension.origin.number)
         && header.timestamp < origin.timestamp

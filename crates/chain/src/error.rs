@@ -199,6 +199,14 @@ pub enum InvalidBlock {
         /// Its hash.
         hash: B256,
     },
+    /// The origin was advanced over more deposits than fit in a block.
+    #[error("the deposits due for this origin ask for {gas} gas, the block has {limit}")]
+    DepositGas {
+        /// Sum of the deposits' gas limits.
+        gas: u64,
+        /// Gas limit of the block.
+        limit: u64,
+    },
     /// A signature gives no sender.
     #[error("transaction {index} ({hash}) has an invalid signature")]
     Signature {

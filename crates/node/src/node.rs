@@ -249,13 +249,14 @@ fn start_sequencer(
     );
 
     let consensus = ConsensusConfig::from_spec(spec, ledger.genesis_hash());
-    // A block of this node alone must fit into a batch of the mode it posts in.
+    let limits = BuildLimits { max_bytes: consensus.max_block_bytes };
+    // The transactions of one block of this node must fit into a batch of the mode it posts in.
     let capacity = mode(section.da).capacity().saturating_sub(BATCH_OVERHEAD);
-    let limits = BuildLimits { max_bytes: consensus.max_block_bytes.min(capacity) };
     let full = batcher.clone();
     let l1: Arc<dyn L1View> = Arc::new(watcher.clone());
-    let execution =
-        LedgerExecution::new(ledger.clone(), Arc::clone(pool), l1, limits).with_gate(Arc::new(move || !full.backlog_full()));
+    let execution = LedgerExecution::new(ledger.clone(), Arc::clone(pool), l1, limits)
+        .with_data_limit(capacity)
+        .with_gate(Arc::new(move || !full.backlog_full()));
     let gossiped = Arc::clone(pool);
     let sequencer = Arc::new(Sequencer::start(
         SequencerConfig {

@@ -139,7 +139,6 @@ impl ChainSpec {
         let at_least_one = [
             ("chainId", self.chain_id),
             ("l1ChainId", self.l1_chain_id),
-            ("fees.elasticity", self.fees.elasticity),
             ("fees.denominator", self.fees.denominator),
             ("timing.blockTimeMs", self.timing.block_time_ms),
             ("timing.maxOriginAdvance", self.timing.max_origin_advance),
@@ -154,7 +153,9 @@ impl ChainSpec {
             ("timing.epochLength", self.timing.epoch_length, 4, u64::from(u32::MAX), "4 to 4294967295 blocks"),
             ("timing.heartbeatMs", self.timing.heartbeat_ms, self.timing.block_time_ms, u64::MAX, "at least timing.blockTimeMs"),
             ("timing.maxOriginLag", self.timing.max_origin_lag, 1, 8_191, "1 to 8191 L1 blocks (EIP-2935 history)"),
-            ("fees.gasLimit", self.fees.gas_limit, 10_000_000, 2_000_000_000, "10000000 to 2000000000 gas"),
+            // The deposits of one L1 block (users' 8,000,000, a committee's, the oracle's, the system's) must fit in one block.
+            ("fees.gasLimit", self.fees.gas_limit, 15_000_000, 2_000_000_000, "15000000 to 2000000000 gas"),
+            ("fees.elasticity", self.fees.elasticity, 1, 1_000, "1 to 1000"),
         ];
         for (field, value, low, high, limit) in ranges {
             if value < low || value > high {

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes};
 use oceanid_chain::{BuildError, BuildLimits, CheckError, ConsensusContext, Ledger, TransactionSource};
 use oceanid_pool::{Best, Pool};
@@ -19,6 +20,8 @@ pub struct LedgerExecution {
     limits: BuildLimits,
     /// Pool transactions are taken only while this says so.
     gate: Option<Gate>,
+    /// Most bytes of pool transactions in one block.
+    data_limit: usize,
 }
 
 /// Says whether pool transactions may be put into blocks now.
@@ -33,12 +36,18 @@ impl core::fmt::Debug for LedgerExecution {
 impl LedgerExecution {
     /// `limits` bounds the blocks this node builds; what it accepts is bounded by consensus' own limit.
     pub fn new(ledger: Ledger, pool: Arc<Pool>, l1: Arc<dyn L1View>, limits: BuildLimits) -> Self {
-        Self { ledger, pool, l1, limits, gate: None }
+        Self { ledger, pool, l1, limits, gate: None, data_limit: usize::MAX }
     }
 
     /// While `gate` is false, blocks hold deposits only: for a backlog of data that L1 has not taken yet.
     pub fn with_gate(mut self, gate: Gate) -> Self {
         self.gate = Some(gate);
+        self
+    }
+
+    /// Pool transactions of one block take at most `bytes`: what one batch can carry to L1. Deposits do not count, L1 has them.
+    pub const fn with_data_limit(mut self, bytes: usize) -> Self {
+        self.data_limit = bytes;
         self
     }
 
@@ -55,7 +64,7 @@ impl LedgerExecution {
             cursor = block.header().parent_hash;
         }
         let open = self.gate.as_ref().is_none_or(|gate| gate());
-        Unincluded { best: open.then(|| self.pool.best()), included }
+        Unincluded { best: open.then(|| self.pool.best()), included, bytes_left: self.data_limit }
     }
 }
 
@@ -63,13 +72,15 @@ impl LedgerExecution {
 struct Unincluded<'a> {
     best: Option<Best<'a>>,
     included: HashSet<B256>,
+    bytes_left: usize,
 }
 
 impl TransactionSource for Unincluded<'_> {
     fn next(&mut self, gas_left: u64, bytes_left: usize) -> Option<(Arc<TxEnvelope>, Address)> {
         loop {
-            let (transaction, sender) = self.best.as_mut()?.next(gas_left, bytes_left)?;
+            let (transaction, sender) = self.best.as_mut()?.next(gas_left, bytes_left.min(self.bytes_left))?;
             if !self.included.contains(transaction.hash()) {
+                self.bytes_left = self.bytes_left.saturating_sub(transaction.encode_2718_len());
                 return Some((transaction, sender));
             }
         }

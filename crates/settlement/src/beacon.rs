@@ -89,14 +89,24 @@ impl BeaconClient {
         };
         let path = format!("eth/v1/beacon/blob_sidecars/{block}");
         if let Answer::Found(sidecars) = self.get::<Vec<Sidecar>>("blob_sidecars", &path).await? {
-            let mut by_hash: HashMap<B256, Box<Blob>> =
+            let by_hash: HashMap<B256, Box<Blob>> =
                 sidecars.into_iter().map(|sidecar| (kzg_to_versioned_hash(&sidecar.kzg_commitment), sidecar.blob)).collect();
-            return hashes.iter().map(|hash| by_hash.remove(hash).map(|blob| *blob).ok_or_else(missing)).collect();
+            // One transaction may name a blob twice.
+            return hashes.iter().map(|hash| by_hash.get(hash).map(|blob| **blob).ok_or_else(missing)).collect();
         }
-        let query: Vec<String> = hashes.iter().map(|hash| format!("versioned_hashes={hash}")).collect();
+        let mut distinct: Vec<B256> = Vec::with_capacity(hashes.len());
+        for hash in hashes {
+            if !distinct.contains(hash) {
+                distinct.push(*hash);
+            }
+        }
+        let query: Vec<String> = distinct.iter().map(|hash| format!("versioned_hashes={hash}")).collect();
         let path = format!("eth/v1/beacon/blobs/{block}?{}", query.join("&"));
         match self.get::<Vec<Box<Blob>>>("blobs", &path).await? {
-            Answer::Found(blobs) if blobs.len() == hashes.len() => Ok(blobs.into_iter().map(|blob| *blob).collect()),
+            Answer::Found(blobs) if blobs.len() == distinct.len() => {
+                let by_hash: HashMap<B256, Box<Blob>> = distinct.into_iter().zip(blobs).collect();
+                hashes.iter().map(|hash| by_hash.get(hash).map(|blob| **blob).ok_or_else(missing)).collect()
+            }
             Answer::Found(_) | Answer::Refused(_) => Err(missing()),
         }
     }

@@ -83,7 +83,10 @@ impl BatchReader {
             Err(DaError::Commitment { .. }) if da_mode == DaMode::Calldata => {
                 Ok(Reading::Empty("the calldata is not what was committed to".to_owned()))
             }
-            Err(error @ DaError::Commitment { .. }) => Err(self.client.inconsistent(format!("blobs of {hash}: {error}"))),
+            // A blob whose commitment cannot even be computed is not one that L1 took: the server made it up.
+            Err(error @ (DaError::Commitment { .. } | DaError::Kzg(_))) => {
+                Err(self.client.inconsistent(format!("blobs of {hash}: {error}")))
+            }
             Err(error) => Ok(Reading::Empty(error.to_string())),
         }
     }

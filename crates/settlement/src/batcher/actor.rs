@@ -198,9 +198,16 @@ impl Actor {
         if poster.is_busy() {
             return Ok(());
         }
-        if self.repost().await? {
-            return Ok(());
+        // A batch that cannot be posted again must not keep new ones from L1.
+        match self.repost().await {
+            Ok(true) => return Ok(()),
+            Ok(false) => self.post_next(posted).await,
+            Err(error) => self.post_next(posted).await.and(Err(error)),
         }
+    }
+
+    /// Posts the next batch, if it is time.
+    async fn post_next(&mut self, posted: Posted) -> Result<(), RoundError> {
         let Some(plan) = self.next_plan(posted)? else { return Ok(()) };
         let Some(encoded) = self.encode_plan(&plan).await? else { return Ok(()) };
         let block = self.chain.block(encoded.last)?;
