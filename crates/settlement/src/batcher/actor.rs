@@ -200,7 +200,7 @@ impl Actor {
         }
         // A batch that cannot be posted again must not keep new ones from L1.
         match self.repost().await {
-            Ok(true) => return Ok(()),
+            Ok(true) => Ok(()),
             Ok(false) => self.post_next(posted).await,
             Err(error) => self.post_next(posted).await.and(Err(error)),
         }
