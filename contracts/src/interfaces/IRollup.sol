@@ -13,3 +13,9 @@ interface IRollup {
     function getL2Output(uint256 index) external view returns (OutputProposal memory);
     function isFinal(uint256 index) external view returns (bool);
 }
+
+/// @notice What posters spent, as the FeeSplitter sees the rollup.
+interface IPostingCosts {
+    /// @notice Wei of ether that `poster` has spent on posting batches, ever.
+    function postingCost(address poster) external view returns (uint256);
+}
