@@ -5,7 +5,7 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {IPostingCosts} from "../interfaces/IRollup.sol";
+import {IRollup} from "../interfaces/IRollup.sol";
 import {GasPriceOracle} from "./GasPriceOracle.sol";
 import {MiningRewards} from "./MiningRewards.sol";
 
@@ -24,7 +24,7 @@ contract FeeSplitter {
     struct Config {
         IERC20 token;
         MiningRewards rewards;
-        IPostingCosts rollup;
+        IRollup rollup;
         GasPriceOracle oracle;
         address governor; // the timelock
         address treasury;
@@ -41,7 +41,7 @@ contract FeeSplitter {
 
     IERC20 public immutable TOKEN;
     MiningRewards public immutable REWARDS;
-    IPostingCosts public immutable ROLLUP;
+    IRollup public immutable ROLLUP;
     GasPriceOracle public immutable ORACLE;
     address public immutable GOVERNOR;
     address public immutable TREASURY;
