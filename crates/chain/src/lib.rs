@@ -27,9 +27,10 @@ mod eth;
 mod execute;
 mod genesis;
 mod ledger;
-mod senders;
 mod recovery;
+mod senders;
 mod source;
+mod timings;
 mod tree;
 
 pub use deposits::deposits_between;
@@ -40,3 +41,4 @@ pub use ledger::{Ledger, LedgerConfig};
 pub use oceanid_store::CommittedBlock;
 pub use senders::Senders;
 pub use source::{BuildLimits, ConsensusContext, TransactionSource};
+pub use timings::{Histogram, HistogramReading, Timings};
