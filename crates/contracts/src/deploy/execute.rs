@@ -222,6 +222,7 @@ async fn specification<P: Provider>(
             pool: contracts.pool,
             bridge: contracts.bridge,
             oracle: contracts.oracle,
+            ..L1Contracts::default()
         },
         committee,
         alloc,
