@@ -14,7 +14,8 @@ use oceanid_primitives::{
     ChainSpec, Committee, Epochs, Header, HeaderExtension, L1Origin, L1View, Recovery, SealedBlock, TxEnvelope, predeploys,
 };
 use oceanid_stf::{
-    BlockRoots, HeaderError, Rules, check_header, committee_ids, compare_headers, finish_header, l2_env, transactions_root,
+    BlockRoots, HeaderError, Rules, Work, check_header, committee_ids, compare_headers, finish_header, l2_env, read_work,
+    transactions_root,
 };
 use oceanid_store::{ExecutedBlock, Marks, StateView, Store, StoreConfig, StoreKind};
 use parking_lot::{Mutex, RwLock};
@@ -236,6 +237,13 @@ impl Ledger {
             }
         };
         id.map(|id| self.committee(id)).transpose()
+    }
+
+    /// What each member of an epoch's committee did, in the committee's order, as the state at the head knows it; none for an epoch
+    /// that is to come or could not be counted.
+    pub fn work(&self, epoch: u64) -> Result<Option<Vec<Work>>, LedgerError> {
+        let Some(committee) = self.committee_of_epoch(epoch)? else { return Ok(None) };
+        Ok(read_work(&self.view(), epoch, committee.members.len())?)
     }
 
     /// Whether a block on `parent` is worth making now: there are transactions, or deposits due, or the origin lags.

@@ -38,6 +38,7 @@ pub use error::{BuildError, CheckError, InvalidBlock, LedgerError, Missing};
 pub use eth::{EthGenesis, EthLedger, MineRequest};
 pub use genesis::{genesis_block, genesis_header};
 pub use ledger::{Ledger, LedgerConfig};
+pub use oceanid_stf::Work;
 pub use oceanid_store::CommittedBlock;
 pub use senders::Senders;
 pub use source::{BuildLimits, ConsensusContext, TransactionSource};

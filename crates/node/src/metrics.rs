@@ -9,6 +9,7 @@ use oceanid_derive::FollowerStatus;
 use oceanid_pool::PoolStatus;
 use oceanid_primitives::{Committee, HeaderExtension};
 use oceanid_settlement::{L1Status, SettlementStatus};
+use oceanid_stf::missed_views;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -302,9 +303,10 @@ impl Activity {
         let Ok(extension) = HeaderExtension::decode(&header.extra_data) else { return };
         let here = here.and_then(|identity| committee.index_of(&identity));
         let is_here = |leader: u32| u64::from(here == Some(leader as usize));
-        let missed = oceanid_web::missed(committee, &extension);
-        add(&self.missed, missed.len() as u64);
-        add(&self.missed_here, missed.iter().map(|(_, leader)| is_here(*leader)).sum());
+        for (_, leader) in missed_views(committee, &extension) {
+            add(&self.missed, 1);
+            add(&self.missed_here, is_here(leader));
+        }
         add(&self.led, is_here(extension.leader));
     }
 
