@@ -3,6 +3,7 @@
 pragma solidity 0.8.37;
 
 import {Rollup} from "../src/l1/Rollup.sol";
+import {Keys} from "../src/l1/CommitteeBuilder.sol";
 import {SequencerPool} from "../src/l1/SequencerPool.sol";
 import {CertificateOnly} from "../src/harness/CertificateOnly.sol";
 import {Chain, TestHeader} from "./base/Chain.sol";
@@ -116,7 +117,7 @@ contract GasTest is Chain {
         deploy(4);
         address owner = address(0xabc);
         fund(owner, address(pool), MIN_LOCK);
-        SequencerPool.Keys memory keys = keysOf(999);
+        Keys memory keys = keysOf(999);
         bytes memory possession = Signer.sign(secretAt(999), pool.possessionMessage(owner, keys), Signer.POSSESSION);
         vm.prank(owner);
         pool.lock(keys, possession, MIN_LOCK, owner);

@@ -5,6 +5,7 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IPortal} from "../src/interfaces/IPortal.sol";
 import {Portal} from "../src/l1/Portal.sol";
+import {Keys} from "../src/l1/CommitteeBuilder.sol";
 import {SequencerPool} from "../src/l1/SequencerPool.sol";
 import {CommitteeRegistry} from "../src/l2/CommitteeRegistry.sol";
 import {Aliasing} from "../src/lib/Aliasing.sol";
@@ -40,7 +41,7 @@ contract SequencerPoolTest is Chain {
     }
 
     function test_possessionMessageIsAsDocumented() public view {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         eq(
             pool.possessionMessage(ALICE, keys),
             abi.encodePacked(
@@ -52,7 +53,7 @@ contract SequencerPoolTest is Chain {
     }
 
     function test_refusesAProofSeenInAnothersTransaction() public {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         bytes memory proof = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.POSSESSION);
         fund(MALLORY, address(pool), MIN_LOCK);
         expectLockRefusal(
@@ -63,8 +64,7 @@ contract SequencerPoolTest is Chain {
             abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, MALLORY, keys.identity)
         );
         // Nor with another identity beside the same key.
-        SequencerPool.Keys memory other =
-            SequencerPool.Keys({identity: identityAt(78), consensusKey: keys.consensusKey});
+        Keys memory other = Keys({identity: identityAt(78), consensusKey: keys.consensusKey});
         expectLockRefusal(
             ALICE,
             other,
@@ -78,7 +78,7 @@ contract SequencerPoolTest is Chain {
     }
 
     function test_refusesAProofOfAnotherPoolOrChain() public {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         bytes memory elsewhere =
             abi.encodePacked(hex"0b", "OCEANID_POP", uint64(1), address(pool), ALICE, keys.identity, keys.consensusKey);
         bytes memory reason = abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, keys.identity);
@@ -90,7 +90,7 @@ contract SequencerPoolTest is Chain {
     }
 
     function test_refusesAVoteAsAProof() public {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         bytes memory vote = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.VOTE);
         expectLockRefusal(
             ALICE,
@@ -106,7 +106,7 @@ contract SequencerPoolTest is Chain {
         bytes memory target = Signer.publicKey(42);
         bytes memory others = negated(pool.aggregateKey(1));
         (, bytes memory rogue) = address(0x0d).staticcall(abi.encodePacked(target, others));
-        SequencerPool.Keys memory keys = SequencerPool.Keys({identity: identityAt(77), consensusKey: rogue});
+        Keys memory keys = Keys({identity: identityAt(77), consensusKey: rogue});
         bytes memory proof = Signer.sign(42, pool.possessionMessage(MALLORY, keys), Signer.POSSESSION);
         expectLockRefusal(
             MALLORY,
@@ -118,18 +118,17 @@ contract SequencerPoolTest is Chain {
     }
 
     function test_refusesMalformedKeys() public {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         bytes memory proof = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.POSSESSION);
-        SequencerPool.Keys memory bad =
-            SequencerPool.Keys({identity: bytes32(uint256(2) << 248), consensusKey: keys.consensusKey});
+        Keys memory bad = Keys({identity: bytes32(uint256(2) << 248), consensusKey: keys.consensusKey});
         expectLockRefusal(
             ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.IdentityNotOnCurve.selector, bad.identity)
         );
-        bad = SequencerPool.Keys({identity: keys.identity, consensusKey: new bytes(96)});
+        bad = Keys({identity: keys.identity, consensusKey: new bytes(96)});
         expectLockRefusal(
             ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.ConsensusKeyLength.selector, 96, 256)
         );
-        bad = SequencerPool.Keys({identity: keys.identity, consensusKey: new bytes(256)});
+        bad = Keys({identity: keys.identity, consensusKey: new bytes(256)});
         expectLockRefusal(
             ALICE,
             bad,
@@ -140,13 +139,12 @@ contract SequencerPoolTest is Chain {
     }
 
     function test_refusesKeysInUse() public {
-        SequencerPool.Keys memory first = keysOf(1);
-        SequencerPool.Keys memory keys =
-            SequencerPool.Keys({identity: first.identity, consensusKey: Signer.publicKey(5)});
+        Keys memory first = keysOf(1);
+        Keys memory keys = Keys({identity: first.identity, consensusKey: Signer.publicKey(5)});
         expectLockRefusal(
             ALICE, keys, "", MIN_LOCK, abi.encodeWithSelector(SequencerPool.IdentityTaken.selector, keys.identity, 1)
         );
-        keys = SequencerPool.Keys({identity: identityAt(77), consensusKey: first.consensusKey});
+        keys = Keys({identity: identityAt(77), consensusKey: first.consensusKey});
         expectLockRefusal(
             ALICE,
             keys,
@@ -157,7 +155,7 @@ contract SequencerPoolTest is Chain {
     }
 
     function test_refusesAmountsOutOfRange() public {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         expectLockRefusal(
             ALICE,
             keys,
@@ -481,13 +479,9 @@ contract SequencerPoolTest is Chain {
 
     // ---- helpers ----
 
-    function expectLockRefusal(
-        address owner,
-        SequencerPool.Keys memory keys,
-        bytes memory proof,
-        uint256 amount,
-        bytes memory reason
-    ) private {
+    function expectLockRefusal(address owner, Keys memory keys, bytes memory proof, uint256 amount, bytes memory reason)
+        private
+    {
         vm.prank(owner);
         vm.expectRevert(reason);
         pool.lock(keys, proof, amount, owner);
