@@ -53,8 +53,9 @@ interface ISequencerPool {
 
     /// @notice Adds `amount` (wei of the token, pulled from the caller) to the lock of `id`, whoever owns it.
     function increaseFor(uint64 id, uint256 amount) external;
-    /// @notice Takes `bps` of `stakeOf(id)`, at least `minimum` wei and at most all of it, and removes the sequencer. Only the slasher.
-    /// @param reporter Is credited its share; zero for none.
-    /// @return penalty Wei of the token.
+    /// @notice Takes from lock and tickets of sequencer `id` the larger of `bps` / 10,000 of them and `minimum` (wei), at most all of it, and
+    ///         removes the sequencer for good. Slasher only. Never reverts for an id that was ever registered.
+    /// @param reporter Is credited with the reporter's share; zero: nobody is.
+    /// @return penalty Wei taken.
     function slash(uint64 id, uint256 bps, uint256 minimum, address reporter) external returns (uint256 penalty);
 }
