@@ -331,11 +331,18 @@ impl DeploymentPlan {
         let config = SequencerPool::Config {
             token,
             portal,
+            ticket: Address::ZERO,
+            slasher: Address::ZERO,
+            rewards: Address::ZERO,
+            governor: Address::ZERO,
             minLock: params.pool.min_lock,
             maxLock: params.pool.max_lock,
             unbondingPeriod: params.pool.unbonding_period,
             rotationInterval: params.pool.rotation_interval,
             maxCommittee: params.pool.max_committee,
+            jailPeriod: 0,
+            reporterShareBps: 1_000,
+            insurance: Address::ZERO,
         };
         let updater = if params.oracle_updater.is_zero() { self.deployer } else { params.oracle_updater };
         let (initial_ratio, min_interval) = (params.gas_token_ratio, U256::from(params.oracle_interval));
@@ -455,6 +462,7 @@ pub(crate) mod tests {
                 max_origin_advance: 16,
                 max_clock_drift: 5,
                 challenge_window: 10,
+                stall_timeout: 60,
             },
             token: TokenSource::Dev { supply: U256::from(1_000_000) },
             pool: PoolParams { min_lock: 10, max_lock: 100, unbonding_period: 1, rotation_interval: 1, max_committee: 4 },
