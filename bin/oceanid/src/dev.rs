@@ -211,7 +211,9 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
         KeyFile { identity: sequencer.identity_seed.into(), bls: sequencer.bls_seed.into(), poster: sequencer.poster.to_bytes() }
             .save(&key_file)?;
         config.sequencer = Some(SequencerSection {
-            key_file,
+            keys: None,
+            password_file: None,
+            key_file: Some(key_file),
             listen: peer_to_peer[index],
             peers: Clone::clone(&peers),
             da,
