@@ -1,12 +1,18 @@
 //! One node, composed: configuration, keys, ledger, pool, L1, and either consensus or derivation, behind one RPC server.
 //!
-//! [`Node::start`] is one straight line. A **sequencer** votes and posts batches; a **follower** derives from L1 alone. Both serve the same RPC.
+//! [`Node::start`] is one straight line. A **sequencer** votes and posts batches; a **follower** derives from L1 alone. Both serve the same RPC, pages
+//! and metrics.
 #![forbid(unsafe_code)]
 
+mod batches;
 mod config;
+mod economy;
 mod keys;
 pub mod keystore;
+mod metrics;
 mod node;
+mod sample;
+mod site;
 mod status;
 
 pub use config::{ConfigError, DEFAULT_HISTORY, L1Config, NodeConfig, RpcListen, SequencerSection};

@@ -1,10 +1,15 @@
 //! Start and stop of a node.
 
+use crate::batches::{self, Batches};
 use crate::config::{ConfigError, NodeConfig, SequencerSection};
+use crate::economy::{self, Figures};
 use crate::keys::{KeyFileError, SequencerKeys};
+use crate::metrics::Activity;
+use crate::sample::{self, Samples};
+use crate::site::Site;
 use crate::status::{Role, Status};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
 use oceanid_da::mode;
 use oceanid_derive::{Follower, FollowerConfig};
@@ -18,7 +23,7 @@ use oceanid_settlement::{
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{broadcast::error::RecvError, watch};
 
@@ -123,18 +128,20 @@ impl Node {
         let (stop, stopped) = watch::channel(None);
         let role = match (&config.sequencer, keys) {
             (Some(section), Some(keys)) => {
-                let parts = Parts { spec: &spec, ledger: &ledger, pool: &pool, client, watcher: &watcher, reader, poll };
+                let parts =
+                    Parts { spec: &spec, ledger: &ledger, pool: &pool, client: client.clone(), watcher: &watcher, reader, poll };
                 start_sequencer(&config, section, keys, parts, stop, &mut tasks)?
             }
             _ => {
                 let (follower, following) =
-                    Follower::start(ledger.clone(), client, watcher.clone(), reader, FollowerConfig { poll });
+                    Follower::start(ledger.clone(), client.clone(), watcher.clone(), reader, FollowerConfig { poll });
                 tasks.push(Task::spawn(watch_task(following, "the follower", stop)));
                 Role::Follower { follower }
             }
         };
-        let status = Arc::new(Status::new(ledger.clone(), watcher, role.clone()));
-        let rpc = RpcServer::start(RpcConfig::new(config.rpc.listen), Backend::rollup(ledger.clone(), pool, status)).await?;
+        let site = observe(&config, &ledger, &pool, client, watcher, &role, &mut tasks);
+        let backend = Backend::rollup(ledger.clone(), pool, site.status()).with_pages(Arc::new(site));
+        let rpc = RpcServer::start(RpcConfig::new(config.rpc.listen), backend).await?;
         Ok(Self { ledger, role, rpc, tasks, stopped })
     }
 
@@ -208,7 +215,7 @@ fn start_sequencer(
     tasks: &mut Vec<Task>,
 ) -> Result<Role, NodeError> {
     let Parts { spec, ledger, pool, client, watcher, reader, poll } = parts;
-    let identity = keys.node.identity();
+    let (identity, payer) = (keys.node.identity(), keys.poster.address());
     let poster = PosterConfig {
         key: keys.poster,
         identity,
@@ -263,7 +270,44 @@ fn start_sequencer(
         stop.send_replace(Some(reason));
     }));
     tasks.push(batching);
-    Ok(Role::Sequencer { sequencer, batcher, identity })
+    Ok(Role::Sequencer { sequencer, batcher, identity, payer })
+}
+
+/// Everything that watches and does nothing: status, pages, metrics.
+fn observe(
+    config: &NodeConfig,
+    ledger: &Ledger,
+    pool: &Arc<Pool>,
+    client: L1Client,
+    watcher: L1Watcher,
+    role: &Role,
+    tasks: &mut Vec<Task>,
+) -> Site {
+    let (figures, batches) = (Arc::<Figures>::default(), Arc::<Batches>::default());
+    let (activity, samples) = (Arc::<Activity>::default(), Samples::default());
+    let (sequencer, identity, payer) = match role {
+        Role::Sequencer { sequencer, identity, payer, .. } => (Arc::downgrade(sequencer), Some(*identity), Some(*payer)),
+        Role::Follower { .. } => (Weak::new(), None, None),
+    };
+    tasks.push(Task::spawn(count_blocks(ledger.clone(), identity, activity.clone())));
+    tasks.push(Task::spawn(sample::run(samples.clone(), sequencer, config.data_dir.clone())));
+    tasks.push(Task::spawn(batches::run(ledger.spec().clone(), client.clone(), watcher.clone(), batches.clone())));
+    tasks.push(Task::spawn(economy::run(ledger.clone(), client, watcher.clone(), payer, figures.clone())));
+    let status = Status::new(ledger.clone(), pool.clone(), watcher, role.clone(), activity, figures.clone(), samples);
+    Site::new(ledger.clone(), pool.clone(), Arc::new(status), figures, batches)
+}
+
+/// Counts the work in every committed block.
+async fn count_blocks(ledger: Ledger, identity: Option<B256>, activity: Arc<Activity>) {
+    let mut commits = ledger.subscribe();
+    loop {
+        match commits.recv().await {
+            Ok(committed) => activity.count(&ledger, &committed, identity),
+            // Catching up: those blocks' work is not this node's news.
+            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "blocks were not counted"),
+            Err(RecvError::Closed) => return,
+        }
+    }
 }
 
 /// The stored form of a certificate, in the form L1 takes.

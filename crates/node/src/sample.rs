@@ -1,6 +1,5 @@
 //! What is too dear to measure at every request, measured every few seconds.
 
-use crate::status::Role;
 use oceanid_sequencer::Sequencer;
 use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
@@ -32,12 +31,8 @@ pub(crate) struct Sample {
 /// Where the newest measurements are.
 pub(crate) type Samples = Arc<RwLock<Sample>>;
 
-/// Measures for ever. The sequencer is not kept alive by this.
-pub(crate) async fn run(samples: Samples, role: &Role, data_dir: PathBuf) {
-    let sequencer = match role {
-        Role::Sequencer { sequencer, .. } => Arc::downgrade(sequencer),
-        Role::Follower { .. } => Weak::new(),
-    };
+/// Measures for ever. The sequencer, if this node is one, is not kept alive by this.
+pub(crate) async fn run(samples: Samples, sequencer: Weak<Sequencer>, data_dir: PathBuf) {
     let mut disk_due = Instant::now();
     loop {
         let consensus = metrics(&sequencer).await;

@@ -1,8 +1,12 @@
-//! What a node tells of itself over RPC: role, progress, and why it waits.
+//! What a node tells of itself, over RPC, on its pages and as metrics: role, progress, and why it waits.
 
-use alloy_primitives::B256;
-use oceanid_chain::Ledger;
+use crate::economy::{Figures, unix_time};
+use crate::metrics::{Activity, Mark, Scrape};
+use crate::sample::Samples;
+use alloy_primitives::{Address, B256};
+use oceanid_chain::{Ledger, LedgerError};
 use oceanid_derive::Follower;
+use oceanid_pool::Pool;
 use oceanid_primitives::L1View;
 use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, Waiting};
 use oceanid_sequencer::Sequencer;
@@ -18,8 +22,16 @@ const SYNC_SLACK: u64 = 8;
 /// What a node does besides serving.
 #[derive(Clone)]
 pub(crate) enum Role {
-    Sequencer { sequencer: Arc<Sequencer>, batcher: Batcher, identity: B256 },
-    Follower { follower: Follower },
+    /// `payer` is the account that pays for its L1 transactions.
+    Sequencer {
+        sequencer: Arc<Sequencer>,
+        batcher: Batcher,
+        identity: B256,
+        payer: Address,
+    },
+    Follower {
+        follower: Follower,
+    },
 }
 
 impl Role {
@@ -31,20 +43,87 @@ impl Role {
     }
 }
 
-/// Implementation of the RPC's [`NodeStatus`].
+/// Implementation of the RPC's [`NodeStatus`], and the source of the metrics.
 pub(crate) struct Status {
     ledger: Ledger,
+    pool: Arc<Pool>,
     watcher: L1Watcher,
     role: Role,
+    activity: Arc<Activity>,
+    figures: Arc<Figures>,
+    samples: Samples,
+    started: Instant,
     started_at: u64,
     /// Since when each reason for waiting has been seen without a break.
     since: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Status {
-    pub(crate) fn new(ledger: Ledger, watcher: L1Watcher, role: Role) -> Self {
-        let started_at = ledger.head().number();
-        Self { ledger, watcher, role, started_at, since: Mutex::default() }
+    pub(crate) fn new(
+        ledger: Ledger,
+        pool: Arc<Pool>,
+        watcher: L1Watcher,
+        role: Role,
+        activity: Arc<Activity>,
+        figures: Arc<Figures>,
+        samples: Samples,
+    ) -> Self {
+        let (started, started_at) = (Instant::now(), ledger.head().number());
+        Self { ledger, pool, watcher, role, activity, figures, samples, started, started_at, since: Mutex::default() }
+    }
+
+    pub(crate) const fn role(&self) -> &Role {
+        &self.role
+    }
+
+    pub(crate) const fn watcher(&self) -> &L1Watcher {
+        &self.watcher
+    }
+
+    pub(crate) const fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// Everything that is measured, now.
+    pub(crate) fn scrape(&self) -> Result<Scrape, LedgerError> {
+        let (ledger, head, marks) = (&self.ledger, self.ledger.head(), self.ledger.marks());
+        let mark = |number: u64| -> Result<Mark, LedgerError> {
+            let timestamp = ledger.store().header(number)?.map_or(0, |header| header.timestamp);
+            Ok(Mark { number, timestamp })
+        };
+        let extension = ledger.extension(head.number())?.unwrap_or_default();
+        let (votes, settlement, follower, evidence) = match &self.role {
+            Role::Sequencer { sequencer, batcher, .. } => {
+                (Some(sequencer.status()), Some(batcher.status()), None, sequencer.evidence().records().len())
+            }
+            Role::Follower { follower } => (None, None, Some(follower.status()), 0),
+        };
+        let (now, l1) = (unix_time(), self.watcher.status());
+        Ok(Scrape {
+            now,
+            uptime: self.started.elapsed(),
+            head: mark(head.number())?,
+            safe: mark(marks.safe)?,
+            finalized: mark(marks.finalized)?,
+            tip: votes.as_ref().map(|votes| votes.tip).or(follower.as_ref().map(|follower| follower.target)).unwrap_or_default(),
+            epoch: extension.epoch,
+            view: extension.view,
+            members: ledger.committee(extension.committee_id)?.members.len(),
+            activity: self.activity.read(),
+            finality: self.activity.finality.read(),
+            build: ledger.timings().build.read(),
+            execute: ledger.timings().execute.read(),
+            votes,
+            settlement,
+            follower,
+            evidence,
+            pool: self.pool.status(),
+            l1_age: (l1.tip_timestamp > 0).then(|| now.saturating_sub(l1.tip_timestamp)),
+            l1,
+            balance: self.figures.balance().map(f64::from),
+            waiting: self.report().waiting.len(),
+            sample: self.samples.read().clone(),
+        })
     }
 
     fn l1_ref(&self, number: u64) -> L1Ref {
@@ -74,7 +153,8 @@ impl Status {
 impl NodeStatus for Status {
     fn peers(&self) -> usize {
         match &self.role {
-            Role::Sequencer { sequencer, .. } => sequencer.status().committee_size.saturating_sub(1),
+            Role::Sequencer { .. } => self.samples.read().peers.unwrap_or_default(),
+            // A follower needs nobody but L1.
             Role::Follower { .. } => 0,
         }
     }
@@ -102,7 +182,7 @@ impl NodeStatus for Status {
             reasons.push((waiting, "check the L1 endpoint in `l1.http`"));
         }
         let (consensus, settlement) = match &self.role {
-            Role::Sequencer { sequencer, batcher, identity } => {
+            Role::Sequencer { sequencer, batcher, identity, .. } => {
                 let (votes, posts) = (sequencer.status(), batcher.status());
                 if let Some(failure) = &votes.failure {
                     reasons.push((

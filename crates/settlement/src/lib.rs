@@ -28,7 +28,7 @@ pub use client::{L1Client, REQUEST_TIMEOUT};
 pub use deposits::{DepositError, deposit, deposit_log};
 pub use error::L1Error;
 pub use finality::{FinalityError, follow_finality};
-pub use postings::{AcceptedBatch, Posting};
+pub use postings::{AcceptedBatch, Posting, postings_between};
 pub use reader::{BatchReader, Reading};
 pub use task::Task;
 pub use watcher::{L1Entry, L1Status, L1Watcher, MAX_WINDOW, WatcherConfig};
