@@ -1,5 +1,6 @@
 //! The command line: names, defaults and help of every command.
 
+use crate::sequencer::cli::SequencerArgs;
 use clap::{Args, Parser, Subcommand};
 use oceanid_primitives::DaMode;
 use std::net::SocketAddr;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Node(NodeArgs),
     /// Move the gas token between L1 and L2.
     Bridge(BridgeArgs),
+    /// An operator's commands: keys, stake, rewards, and a doctor.
+    Sequencer(SequencerArgs),
     /// Look at chain specifications.
     Spec(SpecArgs),
 }
