@@ -29,6 +29,12 @@ alloy_sol_types::sol!(
 alloy_sol_types::sol!(
     #[sol(rpc)]
     #[derive(Debug, PartialEq, Eq)]
+    Slasher,
+    "../../contracts/artifacts/Slasher.json"
+);
+alloy_sol_types::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
     GasPriceOracle,
     "../../contracts/artifacts/GasPriceOracle.json"
 );
@@ -37,4 +43,16 @@ alloy_sol_types::sol!(
     #[derive(Debug, PartialEq, Eq)]
     L1Bridge,
     "../../contracts/artifacts/L1Bridge.json"
+);
+alloy_sol_types::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
+    MiningRewards,
+    "../../contracts/artifacts/MiningRewards.json"
+);
+alloy_sol_types::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
+    FeeSplitter,
+    "../../contracts/artifacts/FeeSplitter.json"
 );

@@ -223,6 +223,7 @@ mod tests {
             pool: Address::repeat_byte(4),
             bridge: Address::repeat_byte(5),
             oracle: Address::repeat_byte(6),
+            ..L1Contracts::default()
         };
         ConfigOut {
             l1: L1Endpoints {

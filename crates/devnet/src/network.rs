@@ -163,6 +163,7 @@ pub fn chain_params(options: &DevOptions) -> ChainParams {
             max_origin_advance: 64,
             max_clock_drift: 5,
             challenge_window: options.challenge_window,
+            stall_timeout: 60,
         },
         token: TokenSource::Dev { supply: ether(SUPPLY) },
         pool: PoolParams {

@@ -199,6 +199,9 @@ async fn specification<P: Provider>(
         pool: contracts.pool,
         oracle: contracts.oracle,
         bridge: contracts.bridge,
+        rewards: Address::ZERO,
+        fee_splitter: Address::ZERO,
+        timestamp: block.header.timestamp,
         gas_token_ratio: params.gas_token_ratio,
         token_name: &plan.token_name,
         token_symbol: &plan.token_symbol,
@@ -222,6 +225,7 @@ async fn specification<P: Provider>(
             pool: contracts.pool,
             bridge: contracts.bridge,
             oracle: contracts.oracle,
+            ..L1Contracts::default()
         },
         committee,
         alloc,
@@ -242,6 +246,7 @@ fn rollup_config(plan: &DeploymentPlan, spec: &ChainSpec, genesis: &GenesisCommi
         epochLength: spec.timing.epoch_length,
         window: spec.timing.challenge_window,
         maxOriginLag: spec.timing.max_origin_lag,
+        stallTimeout: spec.timing.stall_timeout,
         submissionInterval: plan.params.submission_interval,
         l2BlockTime: spec.timing.block_time_ms.div_ceil(1_000),
     }

@@ -455,6 +455,7 @@ pub(crate) mod tests {
                 max_origin_advance: 16,
                 max_clock_drift: 5,
                 challenge_window: 10,
+                stall_timeout: 60,
             },
             token: TokenSource::Dev { supply: U256::from(1_000_000) },
             pool: PoolParams { min_lock: 10, max_lock: 100, unbonding_period: 1, rotation_interval: 1, max_committee: 4 },

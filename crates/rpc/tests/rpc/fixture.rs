@@ -162,14 +162,7 @@ fn spec() -> ChainSpec {
     let member = Member { id: 1, identity: B256::with_last_byte(1), bls_key: FixedBytes::repeat_byte(2), weight: 1 };
     let committee = Committee { id: 1, seed: B256::repeat_byte(9), members: vec![member] };
     let mut alloc = BTreeMap::new();
-    for address in [
-        predeploys::MESSAGE_PASSER,
-        predeploys::L1_BLOCK_INFO,
-        predeploys::FEE_VAULT,
-        predeploys::L2_BRIDGE,
-        predeploys::COMMITTEE_REGISTRY,
-        predeploys::NATIVE_TOKEN,
-    ] {
+    for address in predeploys::CONTRACTS {
         alloc.insert(address, GenesisAccount::default().with_code(Some(Bytes::from_static(&[0]))));
     }
     let pointer = Address::repeat_byte(0xcc);
@@ -208,6 +201,7 @@ fn spec() -> ChainSpec {
             max_origin_advance: 8,
             max_clock_drift: 5,
             challenge_window: 60,
+            stall_timeout: 3_600,
         },
         l1: L1Contracts {
             start: L1Origin { number: 0, hash: FakeL1::block_hash(0) },
@@ -217,6 +211,7 @@ fn spec() -> ChainSpec {
             pool: Address::repeat_byte(4),
             bridge: Address::repeat_byte(5),
             oracle: Address::repeat_byte(6),
+            ..L1Contracts::default()
         },
         committee,
         alloc,
@@ -270,7 +265,7 @@ impl Rollup {
     pub(crate) fn mine(&self) -> Arc<SealedBlock> {
         let head = self.ledger.head();
         let number = head.number() + 1;
-        let context = ConsensusContext { epoch: self.ledger.spec().epoch_of(number), view: number, ..Default::default() };
+        let context = ConsensusContext { epoch: self.ledger.epochs().of(number), view: number, ..Default::default() };
         let block = self
             .ledger
             .build(head.hash(), context, GENESIS_TIME + number, &self.l1, &mut self.pool.best(), BuildLimits::default())

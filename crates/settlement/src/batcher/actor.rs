@@ -244,7 +244,7 @@ impl Actor {
             DaPolicy::Fixed(da_mode) => mode(da_mode).capacity(),
             DaPolicy::Cheapest => mode(DaMode::Blob).capacity(),
         };
-        let epoch_end = |number| self.spec.last_block_of(self.spec.epoch_of(number));
+        let epoch_end = |number| self.chain.epoch_end(number);
         let Some(plan) = self.backlog.plan(epoch_end, capacity, self.config.max_blocks) else {
             self.due = None;
             return Ok(None);
@@ -320,6 +320,8 @@ impl Actor {
         warn!(batch = index, first = encoded.first, last = encoded.last, "posting the data of a batch again");
         let call = Rollup::repostDataCall {
             index: alloy_primitives::U256::from(index),
+            part: 0,
+            parts: 1,
             daMode: encoded.mode as u8,
             data: encoded.packed.argument.clone(),
         };
