@@ -1,9 +1,11 @@
 //! One node, composed: configuration, keys, ledger, pool, L1, and either consensus or derivation, behind one RPC server.
 //!
-//! [`Node::start`] is one straight line. A **sequencer** votes and posts batches; a **follower** derives from L1 alone. Both serve the same RPC.
+//! [`Node::start`] is one straight line. A **sequencer** votes and posts batches; a **follower** derives from L1 alone. Both serve the same RPC,
+//! and a node with keys goes from one to the other as its seat comes and goes.
 #![forbid(unsafe_code)]
 
 mod config;
+mod duty;
 mod keys;
 pub mod keystore;
 mod node;
