@@ -12,14 +12,12 @@ use oceanid_contracts::deploy::{
     self, ChainParams, DeployError, Deployment, DeploymentPlan, Governance, PlanError, Preset, SequencerRegistration, TokenSource,
 };
 use oceanid_contracts::probe::{ProbeError, probe};
-use oceanid_primitives::{FeeParams, L1DataFee, Timing};
+use oceanid_primitives::{DEV_CHAIN_ID, FeeParams, L1DataFee, Timing};
 use oceanid_sequencer::{KeyError, NodeKeys};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// EIP-155 chain id of the development chain.
-pub const CHAIN_ID: u64 = 1_088_031;
 /// Native METIS of each development account on Layer 2, and METIS on L1 besides, whole tokens.
 pub const DEV_TOKENS: u64 = 10_000;
 /// Stake of each development sequencer, whole tokens.
@@ -163,7 +161,7 @@ pub fn chain_params(options: &DevOptions) -> ChainParams {
         accounts::dev_signers().iter().map(|signer| (signer.address(), ether(DEV_TOKENS))).collect();
     ChainParams {
         name: "oceanid-dev".to_owned(),
-        chain_id: CHAIN_ID,
+        chain_id: DEV_CHAIN_ID,
         fees: FeeParams {
             gas_limit: 200_000_000,
             elasticity: 6,

@@ -5,9 +5,13 @@
 
 mod config;
 mod keys;
+pub mod keystore;
 mod node;
 mod status;
 
 pub use config::{ConfigError, DEFAULT_HISTORY, L1Config, NodeConfig, RpcListen, SequencerSection};
-pub use keys::{KeyFile, KeyFileError};
+pub use keys::{
+    KeyFile, KeyFileError, KeyFolder, KeyRole, MIN_PASSWORD, PASSWORD_VARIABLE, Password, PublicKeys, SequencerKeys,
+    account_address, open_account, open_bls,
+};
 pub use node::{Node, NodeError, load_spec};

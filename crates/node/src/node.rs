@@ -1,18 +1,17 @@
 //! Start and stop of a node.
 
 use crate::config::{ConfigError, NodeConfig, SequencerSection};
-use crate::keys::{KeyFile, KeyFileError};
+use crate::keys::{KeyFileError, SequencerKeys};
 use crate::status::{Role, Status};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::Bytes;
-use alloy_signer_local::PrivateKeySigner;
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
 use oceanid_da::mode;
 use oceanid_derive::{Follower, FollowerConfig};
 use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
-use oceanid_primitives::{ChainSpec, L1View, SpecError};
+use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcConfig, RpcServer};
-use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
+use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, Sequencer, SequencerConfig};
 use oceanid_settlement::{
     BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Certificate, L1Client, L1Watcher, PosterConfig, Task,
     WatcherConfig, anchor,
@@ -59,14 +58,6 @@ pub enum NodeError {
     /// Keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
-    /// A key that is none.
-    #[error("key file {path}: {message}")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
     /// L1 is not usable.
     #[error("{0}")]
     L1(String),
@@ -107,7 +98,7 @@ impl Node {
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
         config.check()?;
         let spec = Arc::new(load_spec(&config.spec)?);
-        let keys = config.sequencer.as_ref().map(|sequencer| keys(&sequencer.key_file)).transpose()?;
+        let keys = config.sequencer.as_ref().map(|section| section.open_keys(spec.chain_id == DEV_CHAIN_ID)).transpose()?;
 
         // L1 must be the right chain and able to verify certificates before anything is opened.
         let client = L1Client::new(&config.l1.http).map_err(|error| NodeError::L1(error.to_string()))?;
@@ -197,19 +188,6 @@ fn ledger_config(config: &NodeConfig) -> LedgerConfig {
     ledger
 }
 
-struct Keys {
-    node: NodeKeys,
-    poster: PrivateKeySigner,
-}
-
-fn keys(path: &Path) -> Result<Keys, NodeError> {
-    let file = KeyFile::load(path)?;
-    let wrong = |message: String| NodeError::Key { path: path.to_path_buf(), message };
-    let node = NodeKeys::from_seeds(&file.identity.0, &file.bls.0).map_err(|error| wrong(error.to_string()))?;
-    let poster = PrivateKeySigner::from_bytes(&file.poster).map_err(|error| wrong(format!("`poster`: {error}")))?;
-    Ok(Keys { node, poster })
-}
-
 /// What a sequencer is built from.
 struct Parts<'a> {
     spec: &'a Arc<ChainSpec>,
@@ -224,7 +202,7 @@ struct Parts<'a> {
 fn start_sequencer(
     config: &NodeConfig,
     section: &SequencerSection,
-    keys: Keys,
+    keys: SequencerKeys,
     parts: Parts<'_>,
     stop: watch::Sender<Option<String>>,
     tasks: &mut Vec<Task>,
