@@ -7,6 +7,7 @@
 
 use crate::node::Parts;
 use crate::status::Role;
+use oceanid_primitives::L1View;
 use oceanid_settlement::{Task, posted_head};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -102,11 +103,13 @@ impl Parts {
         let Some(keys) = &self.keys else { return false };
         let identity = keys.node.identity();
         let (epochs, next) = (self.ledger.epochs(), self.head() + 1);
-        [next, epochs.end_of(next) + 1].map(|block| epochs.of(block)).into_iter().any(|epoch| match self.ledger.committee_of_epoch(epoch) {
-            Ok(committee) => committee.is_some_and(|committee| committee.index_of(&identity).is_some()),
-            Err(error) => {
-                warn!(%error, epoch, "the committee of an epoch cannot be read");
-                false
+        [next, epochs.end_of(next) + 1].map(|block| epochs.of(block)).into_iter().any(|epoch| {
+            match self.ledger.committee_of_epoch(epoch) {
+                Ok(committee) => committee.is_some_and(|committee| committee.index_of(&identity).is_some()),
+                Err(error) => {
+                    warn!(%error, epoch, "the committee of an epoch cannot be read");
+                    false
+                }
             }
         })
     }

@@ -328,9 +328,7 @@ pub fn seal(role: KeyRole, secret: &Secret, password: &Password, path: &Path) ->
             let description = "Oceanid consensus key (BLS12-381, public key in G2)";
             keystore::seal_eip2335(secret, public_key.as_slice(), description, &password.0)
         }
-        KeyRole::Poster | KeyRole::Owner => {
-            keystore::seal_web3(secret, signer(secret).map_err(wrong)?.address(), &password.0)
-        }
+        KeyRole::Poster | KeyRole::Owner => keystore::seal_web3(secret, signer(secret).map_err(wrong)?.address(), &password.0),
     })
 }
 

@@ -206,13 +206,8 @@ impl Parts {
             (Some(section), Some(keys)) if votes => self.start_sequencer(section, keys.clone()),
             _ => {
                 let config = FollowerConfig { poll: self.poll() };
-                let (follower, following) = Follower::start(
-                    self.ledger.clone(),
-                    self.client.clone(),
-                    self.watcher.clone(),
-                    self.reader.clone(),
-                    config,
-                );
+                let (follower, following) =
+                    Follower::start(self.ledger.clone(), self.client.clone(), self.watcher.clone(), self.reader.clone(), config);
                 let watched = Task::spawn(watch_task(following, "the follower", self.stop.clone()));
                 Ok((Role::Follower { follower }, vec![watched]))
             }

@@ -19,8 +19,14 @@ const SYNC_SLACK: u64 = 8;
 /// What a node does besides serving.
 #[derive(Clone)]
 pub(crate) enum Role {
-    Sequencer { sequencer: Arc<Sequencer>, batcher: Batcher, identity: B256 },
-    Follower { follower: Follower },
+    Sequencer {
+        sequencer: Arc<Sequencer>,
+        batcher: Batcher,
+        identity: B256,
+    },
+    Follower {
+        follower: Follower,
+    },
     /// Between the two.
     Changing,
 }
@@ -142,11 +148,6 @@ impl NodeStatus for Status {
             Role::Changing => (None, json!(null)),
         };
         let settlement = json!({ "l1": l1, "batches": settlement });
-        StatusReport {
-            role: role.name().to_owned(),
-            waiting: self.waiting(reasons),
-            consensus,
-            settlement: Some(settlement),
-        }
+        StatusReport { role: role.name().to_owned(), waiting: self.waiting(reasons), consensus, settlement: Some(settlement) }
     }
 }

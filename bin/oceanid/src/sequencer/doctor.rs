@@ -125,10 +125,14 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<ExitCode> {
 fn keys(operator: &Operator, report: &mut Report) -> Option<PublicKeys> {
     let folder = report.need("keys", operator.key_folder(), "make keys with `oceanid sequencer keys new --keys DIR`")?;
     let public = folder.public().map_err(Into::into);
-    let public = report.need("keys", public, "make keys with `oceanid sequencer keys new`, or restore the folder from its backup")?;
+    let public =
+        report.need("keys", public, "make keys with `oceanid sequencer keys new`, or restore the folder from its backup")?;
     let opened = operator.password().and_then(|password| Ok(folder.load(password)?));
     report.need("keys", opened, "give the password with --password-file or OCEANID_PASSWORD")?;
-    report.ok("keys", format!("identity {}, {} consensus key(s), all open with the password", public.identity, public.consensus.len()));
+    report.ok(
+        "keys",
+        format!("identity {}, {} consensus key(s), all open with the password", public.identity, public.consensus.len()),
+    );
     Some(public)
 }
 
@@ -163,7 +167,9 @@ async fn clock(l1: &DynProvider, report: &mut Report) {
     const REMEDY: &str = "run an NTP client, and check that L1 makes blocks";
     match now.checked_sub(timestamp) {
         Some(age) if age <= L1_AGE_OK => report.ok("clock", format!("L1's newest block is {age} s old by this clock")),
-        Some(age) if age <= L1_AGE_WARN => report.warn("clock", format!("L1's newest block is {age} s old by this clock"), REMEDY),
+        Some(age) if age <= L1_AGE_WARN => {
+            report.warn("clock", format!("L1's newest block is {age} s old by this clock"), REMEDY)
+        }
         Some(age) => report.fail("clock", format!("L1's newest block is {age} s old by this clock"), REMEDY),
         // Ethereum's validators keep their clocks within a second.
         None if timestamp - now <= 1 => report.ok("clock", "L1's newest block is of this second".into()),

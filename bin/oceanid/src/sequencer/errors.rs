@@ -1,6 +1,6 @@
 //! What contracts say no with, in words.
 
-use super::{span, whole};
+use super::{span, status, whole};
 use alloy_primitives::U256;
 use alloy_sol_types::{Revert, SolError, SolInterface};
 use alloy_transport::{RpcError, TransportError};
@@ -41,7 +41,11 @@ pub(super) fn explain(data: &[u8]) -> String {
     if let Ok(error) = Revert::abi_decode(data) {
         return error.reason;
     }
-    if data.is_empty() { "reverted without a reason".to_owned() } else { format!("reverted with {}", alloy_primitives::hex::encode_prefixed(data)) }
+    if data.is_empty() {
+        "reverted without a reason".to_owned()
+    } else {
+        format!("reverted with {}", alloy_primitives::hex::encode_prefixed(data))
+    }
 }
 
 fn pool(error: &SequencerPoolErrors) -> String {
@@ -70,6 +74,9 @@ fn pool(error: &SequencerPoolErrors) -> String {
         }
         E::RotationTooEarly(SequencerPool::RotationTooEarly { nextRotation }) => {
             format!("RotationTooEarly: the next rotation is due at L1 time {nextRotation}{}", remaining(*nextRotation))
+        }
+        E::WrongStatus(SequencerPool::WrongStatus { id, status }) => {
+            format!("WrongStatus: sequencer {id} is {}, which does not go with this", status::name(*status))
         }
         E::JoinsPaused(_) => "JoinsPaused: the pool takes no new sequencers at the moment".to_owned(),
         E::PossessionNotProven(_) => "PossessionNotProven: the proof is for another owner, pool or L1".to_owned(),
@@ -117,7 +124,11 @@ mod tests {
             balance: U256::from(1),
             needed: U256::from(2),
         };
-        assert!(explain(&poor.abi_encode()).starts_with("ERC20InsufficientBalance { sender: 0x"), "{}", explain(&poor.abi_encode()));
+        assert!(
+            explain(&poor.abi_encode()).starts_with("ERC20InsufficientBalance { sender: 0x"),
+            "{}",
+            explain(&poor.abi_encode())
+        );
         assert_eq!(explain(&[]), "reverted without a reason");
         assert_eq!(explain(&[1, 2, 3, 4]), "reverted with 0x01020304");
     }

@@ -53,9 +53,11 @@ fn print(keys: &PublicKeys) {
 fn import(operator: &Operator, role: KeyRole, file: &Path, raw: bool, password_file: Option<&Path>) -> eyre::Result<()> {
     let secret = if raw {
         let text = read_private(file)?;
-        let bytes: B256 = String::from_utf8_lossy(&text).trim().parse().ok().ok_or_else(|| {
-            eyre::eyre!("key file {}: must be 32 bytes of 0x-hex", file.display())
-        })?;
+        let bytes: B256 = String::from_utf8_lossy(&text)
+            .trim()
+            .parse()
+            .ok()
+            .ok_or_else(|| eyre::eyre!("key file {}: must be 32 bytes of 0x-hex", file.display()))?;
         Secret::new(bytes.0)
     } else {
         let own = match password_file {

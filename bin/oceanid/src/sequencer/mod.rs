@@ -11,15 +11,13 @@ mod status;
 mod transaction;
 
 use crate::output;
-use alloy_network::TransactionBuilder;
+use alloy_primitives::ruint::UintTryFrom;
 use alloy_primitives::utils::{format_ether, parse_ether};
 use alloy_primitives::{Address, U256};
 use alloy_provider::{DynProvider, Provider, ProviderBuilder};
-use alloy_rpc_types_eth::TransactionRequest;
-use alloy_sol_types::SolCall;
 use cli::{SequencerAction, SequencerArgs};
-use eyre::{OptionExt, WrapErr, bail, ensure};
-use oceanid_contracts::l1::SequencerPool::{SequencerPoolInstance, sequencerReturn as Record};
+use eyre::{OptionExt, WrapErr, ensure};
+use oceanid_contracts::l1::SequencerPool::{Sequencer as Record, SequencerPoolInstance};
 use oceanid_contracts::l1::{MiningRewards::MiningRewardsInstance, SequencerPool};
 use oceanid_node::{KeyFolder, KeyRole, NodeConfig, Password, account_address, load_spec, open_account};
 use oceanid_primitives::ChainSpec;
@@ -170,8 +168,11 @@ fn tokens(text: &str) -> eyre::Result<U256> {
 }
 
 /// Wei in whole tokens, without zeros at the end.
-fn whole(wei: impl Into<U256>) -> String {
-    let text = format_ether(wei.into());
+fn whole<T>(wei: T) -> String
+where
+    U256: UintTryFrom<T>,
+{
+    let text = format_ether(U256::from(wei));
     let text = text.trim_end_matches('0');
     text.strip_suffix('.').unwrap_or(text).to_owned()
 }

@@ -8,7 +8,7 @@ use alloy_provider::Provider;
 use alloy_rpc_types_eth::Filter;
 use alloy_sol_types::{SolEvent, SolValue};
 use eyre::{OptionExt, WrapErr, ensure};
-use oceanid_contracts::l1::MiningRewards::{self, Rule, RuleChange};
+use oceanid_contracts::l1::MiningRewards::{self, RuleChange};
 use oceanid_contracts::l2::EpochLedger;
 use oceanid_primitives::predeploys;
 use serde::Serialize;
@@ -19,6 +19,12 @@ use std::collections::BTreeMap;
 const YEAR: u64 = 365 * 86_400;
 /// Basis points of one.
 const BPS: u64 = 10_000;
+/// `MiningRewards.Rule`: a share of the stake a year, in basis points.
+const TARGET_APR: u8 = 0;
+/// Wei for each block led.
+const FIXED_PER_BLOCK: u8 = 1;
+/// `k * sqrt(stake)` a year.
+const CURVE: u8 = 2;
 /// Blocks of one request for logs: what public endpoints allow.
 const LOG_RANGE: u64 = 10_000;
 
@@ -173,7 +179,8 @@ async fn credits(chain: &Chain, id: u64, oldest: u64) -> eyre::Result<BTreeMap<u
         }
         // Epochs are credited in order: once an older one is seen, there is nothing left to find.
         let mut seen = chain.l1.get_logs(&filter).await?.into_iter();
-        let past = seen.any(|log| MiningRewards::EpochCredited::decode_log(&log.inner).is_ok_and(|credit| credit.epoch <= oldest));
+        let past =
+            seen.any(|log| MiningRewards::EpochCredited::decode_log(&log.inner).is_ok_and(|credit| credit.epoch <= oldest));
         if past || from <= chain.spec.l1.start.number {
             return Ok(credits);
         }
@@ -246,10 +253,10 @@ impl Budget {
         let seconds = U256::from(epoch.end.saturating_sub(epoch.start));
         let (parameter, year, one) = (U256::from(rule.parameter), U256::from(YEAR), U256::from(10).pow(U256::from(18)));
         let wanted = match rule.rule {
-            Rule::TargetApr => stake * parameter * seconds / (U256::from(BPS) * year),
-            Rule::FixedPerBlock => parameter * U256::from(blocks),
-            Rule::Curve => parameter * (stake * one).root(2) * seconds / (one * year),
-            Rule::__Invalid => U256::ZERO,
+            TARGET_APR => stake * parameter * seconds / (U256::from(BPS) * year),
+            FIXED_PER_BLOCK => parameter * U256::from(blocks),
+            CURVE => parameter * (stake * one).root(2) * seconds / (one * year),
+            _ => U256::ZERO,
         };
         let slice = self.left.min(self.left * seconds / self.taper.max(U256::ONE));
         if stake.is_zero() { U256::ZERO } else { wanted.min(slice) * work.effective() / stake }
@@ -258,7 +265,10 @@ impl Budget {
 
 async fn claim(operator: &Operator, chain: &Chain, id: u64, to: Destination, amount: Option<&str>) -> eyre::Result<()> {
     let claimable = chain.rewards().claimable(id).call().await.wrap_err("L1 does not answer")?;
-    ensure!(!claimable.is_zero(), "sequencer {id} has nothing to claim yet; `oceanid sequencer rewards` shows what is on its way");
+    ensure!(
+        !claimable.is_zero(),
+        "sequencer {id} has nothing to claim yet; `oceanid sequencer rewards` shows what is on its way"
+    );
     ensure!(amount.is_none() || to == Destination::Relock, "--amount is for `--to relock`: other claims take the whole credit");
     let rewards = chain.spec.l1.rewards;
     let (amount, call) = match to {
@@ -298,7 +308,7 @@ mod tests {
         Epoch { number: 4, committee: 2, start: 1_000, end: 1_000 + YEAR / 1_000, members }
     }
 
-    fn budget(rule: Rule, parameter: u128, left: u128) -> Budget {
+    fn budget(rule: u8, parameter: u128, left: u128) -> Budget {
         Budget {
             left: U256::from(left),
             taper: U256::from(YEAR),
@@ -325,12 +335,12 @@ mod tests {
         let full = Work { id: 1, weight: 10_000 * ONE, led: 10, missed: 0 };
         let half = Work { id: 2, led: 5, missed: 5, ..full };
         let epoch = epoch(vec![full, half]);
-        let target = budget(Rule::TargetApr, 2_000, 1_000_000_000 * ONE);
+        let target = budget(TARGET_APR, 2_000, 1_000_000_000 * ONE);
         // 20% a year on 20,000 for a thousandth of a year is 4; each has half of the stake.
         assert_eq!(target.share(&epoch, &full), U256::from(2 * ONE));
         assert_eq!(target.share(&epoch, &half), U256::from(ONE), "what half a performer misses stays in the budget");
-        assert_eq!(budget(Rule::FixedPerBlock, ONE, 1_000_000_000 * ONE).share(&epoch, &full), U256::from(15 * ONE / 2));
-        assert_eq!(budget(Rule::TargetApr, 2_000, 1_000 * ONE).share(&epoch, &full), U256::from(ONE / 2), "the taper binds");
+        assert_eq!(budget(FIXED_PER_BLOCK, ONE, 1_000_000_000 * ONE).share(&epoch, &full), U256::from(15 * ONE / 2));
+        assert_eq!(budget(TARGET_APR, 2_000, 1_000 * ONE).share(&epoch, &full), U256::from(ONE / 2), "the taper binds");
         let apr = percent_a_year(target.share(&epoch, &full), U256::from(full.weight) * U256::from(YEAR / 1_000));
         assert!((apr - 20.0).abs() < 1e-3, "{apr}");
     }

@@ -4,7 +4,6 @@ use super::{Chain, Operator, connect, output, span, when, whole};
 use alloy_primitives::{Address, U256};
 use alloy_provider::Provider;
 use eyre::{OptionExt, WrapErr};
-use oceanid_contracts::l1::SequencerPool::Status;
 use oceanid_contracts::l1::UnbondingTicket;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -28,15 +27,15 @@ fn as_text<S: serde::Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S
     serializer.collect_str(value)
 }
 
-/// A status as people say it.
-pub(super) fn name(status: Status) -> &'static str {
+/// `SequencerPool.Status` as people say it.
+pub(super) fn name(status: u8) -> &'static str {
     match status {
-        Status::None => "gone",
-        Status::Queued => "queued",
-        Status::Active => "active",
-        Status::Exiting => "exiting",
-        Status::Jailed => "jailed",
-        Status::__Invalid => "unknown",
+        0 => "gone",
+        1 => "queued",
+        2 => "active",
+        3 => "exiting",
+        4 => "jailed",
+        _ => "unknown",
     }
 }
 
@@ -82,7 +81,10 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<()> {
     line("lock", whole(record.amount));
     for ticket in &tickets {
         let payee = if ticket.owner == record.owner { String::new() } else { format!(", to {}", ticket.owner) };
-        line("ticket", format!("{}: {}, claimable {}{payee}", ticket.number, whole(ticket.amount), when(ticket.claimable_at, now)));
+        line(
+            "ticket",
+            format!("{}: {}, claimable {}{payee}", ticket.number, whole(ticket.amount), when(ticket.claimable_at, now)),
+        );
     }
     line("committee", format!("{} in committee {committee}, the newest", if seated { "seated" } else { "no seat" }));
     line("rotation", format!("due {}", when(next_rotation, now)));
@@ -91,10 +93,7 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<()> {
         line("jail", "anybody may jail it: it missed too many of its views in too many epochs".to_owned());
     }
     match node {
-        Ok(node) => line(
-            "node",
-            format!("block {}, epoch {}, {}", node["head"], node["epoch"], waiting(&node)),
-        ),
+        Ok(node) => line("node", format!("block {}, epoch {}, {}", node["head"], node["epoch"], waiting(&node))),
         Err(error) => line("node", format!("not asked: {error}")),
     }
     Ok(())

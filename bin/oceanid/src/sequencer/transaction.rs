@@ -1,6 +1,6 @@
 //! Transactions on L1: simulated, shown with gas and cost, confirmed, sent, waited for.
 
-use super::errors::{explain, reverted};
+use super::errors::reverted;
 use super::{Chain, Operator, whole};
 use crate::output;
 use alloy_network::{EthereumWallet, TransactionBuilder};
@@ -73,7 +73,12 @@ pub(super) async fn perform(operator: &Operator, chain: &Chain, calls: Vec<Call>
     let cost = checked.iter().fold(U256::ZERO, |sum, each| sum + U256::from(each.gas) * price);
     for (index, each) in checked.iter().enumerate() {
         let Checked { call, gas } = each;
-        output::progress(&format!("{}  {:<60} {gas:>9} gas, at most {} ETH", index + 1, call.what, whole(U256::from(*gas) * price)));
+        output::progress(&format!(
+            "{}  {:<60} {gas:>9} gas, at most {} ETH",
+            index + 1,
+            call.what,
+            whole(U256::from(*gas) * price)
+        ));
     }
     let balance = chain.l1.get_balance(from).await?;
     output::progress(&format!("account {from} has {} ETH", whole(balance)));
@@ -149,20 +154,13 @@ async fn simulate(chain: &Chain, call: &Call, from: Address, overrides: &StateOv
     let request = call.request(from);
     let overrides = (!overrides.is_empty()).then(|| overrides.clone());
     chain.l1.call(request.clone()).overrides_opt(overrides.clone()).await.map_err(|error| reverted(&call.what, error))?;
-    let estimate =
-        chain.l1.estimate_gas(request).overrides_opt(overrides).await.map_err(|error| reverted(&call.what, error))?;
+    let estimate = chain.l1.estimate_gas(request).overrides_opt(overrides).await.map_err(|error| reverted(&call.what, error))?;
     Ok(estimate + estimate * GAS_MARGIN / 100)
 }
 
 /// Adds to `overrides` that `spender` may take `amount`: finds the storage slot of the token's allowance by asking which slots
 /// reading it touches, and which of them changes the answer.
-async fn grant(
-    chain: &Chain,
-    owner: Address,
-    spender: Address,
-    amount: U256,
-    overrides: &mut StateOverride,
-) -> eyre::Result<()> {
+async fn grant(chain: &Chain, owner: Address, spender: Address, amount: U256, overrides: &mut StateOverride) -> eyre::Result<()> {
     let token = chain.spec.l1.token;
     let call = OceanidToken::allowanceCall { owner, spender };
     let request = TransactionRequest::default().with_from(owner).with_to(token).with_input(call.abi_encode());
@@ -202,7 +200,10 @@ async fn mined(chain: &Chain, hash: B256, what: &str) -> eyre::Result<(u64, u64)
     loop {
         if let Some(receipt) = chain.l1.get_transaction_receipt(hash).await? {
             let block = receipt.block_number.unwrap_or_default();
-            ensure!(receipt.status(), "{what} reverted in block {block}: the state changed since the simulation; look again ({hash})");
+            ensure!(
+                receipt.status(),
+                "{what} reverted in block {block}: the state changed since the simulation; look again ({hash})"
+            );
             return Ok((block, receipt.gas_used));
         }
         ensure!(started.elapsed() < PATIENCE, "{what} was not mined within {} s: {hash}", PATIENCE.as_secs());

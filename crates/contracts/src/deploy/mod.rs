@@ -13,7 +13,7 @@ mod plan;
 
 pub use execute::{DeployError, Deployment, STAGE_TIMEOUT, execute};
 pub use params::{
-    ChainParams, Economics, EmissionRule, FeeSplit, Governance, MiningParams, Penalties, Penalty, PoolParams, Preset, TokenSource,
-    UnknownPreset,
+    ChainParams, Economics, EmissionRule, FeeSplit, Governance, MiningParams, Penalties, Penalty, PoolParams, Preset,
+    TokenSource, UnknownPreset,
 };
 pub use plan::{Contract, DeploymentPlan, PlanError, PlannedContracts, SequencerRegistration};

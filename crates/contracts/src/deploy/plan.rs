@@ -272,19 +272,8 @@ impl DeploymentPlan {
         // After the funds: rotate(), then what depends on genesis.
         let rotate = next + funds.len() as u64;
         let (rewards, rollup) = (deployer.create(rotate + 1), deployer.create(rotate + 2));
-        let contracts = PlannedContracts {
-            token,
-            timelock,
-            pool,
-            ticket,
-            portal,
-            oracle,
-            bridge,
-            slasher,
-            fee_splitter,
-            rewards,
-            rollup,
-        };
+        let contracts =
+            PlannedContracts { token, timelock, pool, ticket, portal, oracle, bridge, slasher, fee_splitter, rewards, rollup };
 
         let mut plan = Self {
             params: ChainParams { governance: resolve(params.governance, deployer), ..params },
@@ -385,7 +374,11 @@ impl DeploymentPlan {
             Step::create(Contract::GasPriceOracle, &GasPriceOracle::BYTECODE, &oracle_arguments),
             Step::create(Contract::L1Bridge, &L1Bridge::BYTECODE, &L1Bridge::constructorCall { portal, gasToken: token }),
             Step::create(Contract::Slasher, &Slasher::BYTECODE, &Slasher::constructorCall { config: slasher_config }),
-            Step::create(Contract::FeeSplitter, &FeeSplitter::BYTECODE, &FeeSplitter::constructorCall { config: splitter_config }),
+            Step::create(
+                Contract::FeeSplitter,
+                &FeeSplitter::BYTECODE,
+                &FeeSplitter::constructorCall { config: splitter_config },
+            ),
         ]);
         steps
     }
