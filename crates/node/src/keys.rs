@@ -266,22 +266,7 @@ impl KeyFolder {
                 .ok_or_else(|| KeyFileError::Full { path: self.path.clone() })?,
             _ => self.path_of(role),
         };
-        let wrong = |message: String| KeyFileError::Key { path: path.clone(), message };
-        let text = match role {
-            KeyRole::Identity => {
-                keystore::seal_eip2335(secret, identity_of(secret).as_slice(), "Oceanid identity key (ed25519 seed)", &password.0)
-            }
-            KeyRole::Consensus => {
-                let public_key = bls_public_key(secret).map_err(|error| wrong(error.to_string()))?;
-                let description = "Oceanid consensus key (BLS12-381, public key in G2)";
-                keystore::seal_eip2335(secret, public_key.as_slice(), description, &password.0)
-            }
-            KeyRole::Poster | KeyRole::Owner => {
-                let signer = signer(secret).map_err(wrong)?;
-                keystore::seal_web3(secret, signer.address(), &password.0)
-            }
-        };
-        write_new(&path, text.as_bytes())?;
+        write_new(&path, seal(role, secret, password, &path)?.as_bytes())?;
         Ok(path)
     }
 
@@ -329,6 +314,22 @@ impl KeyFolder {
     pub fn load(&self, password: &Password) -> Result<SequencerKeys, KeyFileError> {
         Ok(SequencerKeys { node: self.node_keys(password)?, poster: open_account(&self.file(POSTER), password)? })
     }
+}
+
+/// Encrypts a secret into the format of its role; `path` is for the error.
+pub fn seal(role: KeyRole, secret: &Secret, password: &Password, path: &Path) -> Result<String, KeyFileError> {
+    let wrong = |message: String| KeyFileError::Key { path: path.to_path_buf(), message };
+    Ok(match role {
+        KeyRole::Identity => {
+            keystore::seal_eip2335(secret, identity_of(secret).as_slice(), "Oceanid identity key (ed25519 seed)", &password.0)
+        }
+        KeyRole::Consensus => {
+            let public_key = bls_public_key(secret).map_err(|error| wrong(error.to_string()))?;
+            let description = "Oceanid consensus key (BLS12-381, public key in G2)";
+            keystore::seal_eip2335(secret, public_key.as_slice(), description, &password.0)
+        }
+        KeyRole::Poster | KeyRole::Owner => keystore::seal_web3(secret, signer(secret).map_err(wrong)?.address(), &password.0),
+    })
 }
 
 /// Opens a Web3 Secret Storage file anywhere.
@@ -380,7 +381,7 @@ fn matches(path: &Path, opened: &Opened, public_key: &[u8]) -> Result<(), KeyFil
 }
 
 /// Reads a file. A regular file that group or others can read is refused.
-fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     use std::io::Read;
     use std::os::unix::fs::MetadataExt;
     let io = |source| KeyFileError::Io { path: path.to_path_buf(), source };
@@ -399,7 +400,7 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
 }
 
 /// Writes a file that must not exist, whole and durable or not at all, for this user only; makes its folder.
-fn write_new(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
+pub fn write_new(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
     let io = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_path_buf() },
         _ => KeyFileError::Io { path: path.to_path_buf(), source },

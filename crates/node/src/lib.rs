@@ -1,11 +1,12 @@
 //! One node, composed: configuration, keys, ledger, pool, L1, and either consensus or derivation, behind one RPC server.
 //!
-//! [`Node::start`] is one straight line. A **sequencer** votes and posts batches; a **follower** derives from L1 alone. Both serve the same RPC, pages
-//! and metrics.
+//! [`Node::start`] is one straight line. A **sequencer** votes and posts batches; a **follower** derives from L1 alone. Both serve the same RPC,
+//! pages and metrics, and a node with keys goes from one to the other as its seat comes and goes.
 #![forbid(unsafe_code)]
 
 mod batches;
 mod config;
+mod duty;
 mod economy;
 mod keys;
 pub mod keystore;
@@ -18,6 +19,7 @@ mod status;
 pub use config::{ConfigError, DEFAULT_HISTORY, L1Config, NodeConfig, RpcListen, SequencerSection};
 pub use keys::{
     KeyFile, KeyFileError, KeyFolder, KeyRole, MIN_PASSWORD, PASSWORD_VARIABLE, Password, PublicKeys, SequencerKeys,
-    account_address, open_account, open_bls,
+    account_address, open_account, open_bls, read_private, seal, write_new,
 };
+pub use keystore::Secret;
 pub use node::{Node, NodeError, load_spec};

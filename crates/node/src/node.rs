@@ -2,12 +2,13 @@
 
 use crate::batches::{self, Batches};
 use crate::config::{ConfigError, NodeConfig, SequencerSection};
-use crate::economy::{self, Figures};
+use crate::duty::Duty;
+use crate::economy;
 use crate::keys::{KeyFileError, SequencerKeys};
 use crate::metrics::Activity;
-use crate::sample::{self, Samples};
+use crate::sample;
 use crate::site::Site;
-use crate::status::{Role, Status};
+use crate::status::{Observed, Role, Status};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B256, Bytes};
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
@@ -23,7 +24,7 @@ use oceanid_settlement::{
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast::error::RecvError, watch};
 
@@ -86,7 +87,7 @@ pub fn load_spec(path: &Path) -> Result<ChainSpec, NodeError> {
 /// A running node.
 pub struct Node {
     ledger: Ledger,
-    role: Role,
+    duty: Arc<Duty>,
     rpc: RpcServer,
     tasks: Vec<Task>,
     stopped: watch::Receiver<Option<String>>,
@@ -126,23 +127,18 @@ impl Node {
         let mut tasks = vec![watching, Task::spawn(feed_pool(ledger.clone(), Arc::clone(&pool)))];
 
         let (stop, stopped) = watch::channel(None);
-        let role = match (&config.sequencer, keys) {
-            (Some(section), Some(keys)) => {
-                let parts =
-                    Parts { spec: &spec, ledger: &ledger, pool: &pool, client: client.clone(), watcher: &watcher, reader, poll };
-                start_sequencer(&config, section, keys, parts, stop, &mut tasks)?
-            }
-            _ => {
-                let (follower, following) =
-                    Follower::start(ledger.clone(), client.clone(), watcher.clone(), reader, FollowerConfig { poll });
-                tasks.push(Task::spawn(watch_task(following, "the follower", stop)));
-                Role::Follower { follower }
-            }
-        };
-        let site = observe(&config, &ledger, &pool, client, watcher, &role, &mut tasks);
+        let listen = config.rpc.listen;
+        let parts = Parts { config, spec, keys, ledger, pool, client, watcher, reader, stop };
+        let (role, actors) = parts.start_role(parts.is_seated())?;
+        let duty = Duty::new(role, actors);
+        let (ledger, pool) = (parts.ledger.clone(), Arc::clone(&parts.pool));
+        let site = parts.observe(duty.role(), &mut tasks);
+        if parts.keys.is_some() {
+            tasks.push(Task::spawn(Arc::clone(&duty).follow_seat(Arc::new(parts))));
+        }
         let backend = Backend::rollup(ledger.clone(), pool, site.status()).with_pages(Arc::new(site));
-        let rpc = RpcServer::start(RpcConfig::new(config.rpc.listen), backend).await?;
-        Ok(Self { ledger, role, rpc, tasks, stopped })
+        let rpc = RpcServer::start(RpcConfig::new(listen), backend).await?;
+        Ok(Self { ledger, duty, rpc, tasks, stopped })
     }
 
     /// Address of the RPC server.
@@ -155,9 +151,9 @@ impl Node {
         &self.ledger
     }
 
-    /// `sequencer` or `follower`.
-    pub const fn role(&self) -> &'static str {
-        self.role.name()
+    /// `sequencer` or `follower`, as it stands now.
+    pub fn role(&self) -> &'static str {
+        self.duty.role().borrow().name()
     }
 
     /// Resolves when the node has stopped by itself, and says why. The future does not borrow the node.
@@ -174,127 +170,134 @@ impl Node {
     /// Stops serving, then voting, then everything else. What was acknowledged is durable with or without this.
     pub async fn shutdown(self) {
         self.rpc.stop().await;
-        if let Role::Sequencer { sequencer, .. } = self.role {
-            // The task that watches the sequencer holds a clone; once the tasks are gone this one is the last.
-            drop(self.tasks);
-            let joined = tokio::task::spawn_blocking(move || {
-                if let Some(sequencer) = Arc::into_inner(sequencer) {
-                    sequencer.shutdown();
-                }
-            });
-            if joined.await.is_err() {
-                tracing::warn!("stopping consensus panicked");
-            }
-        }
+        drop(self.tasks);
+        self.duty.stop().await;
     }
 }
 
+/// Limits of the ledger: whole batches are held before any of their blocks is committed, and every node may come to follow L1.
 fn ledger_config(config: &NodeConfig) -> LedgerConfig {
-    let mut ledger = if config.sequencer.is_some() { LedgerConfig::default() } else { oceanid_derive::ledger_config() };
+    let mut ledger = oceanid_derive::ledger_config();
     ledger.store.history = config.history;
     ledger
 }
 
-/// What a sequencer is built from.
-struct Parts<'a> {
-    spec: &'a Arc<ChainSpec>,
-    ledger: &'a Ledger,
-    pool: &'a Arc<Pool>,
-    client: L1Client,
-    watcher: &'a L1Watcher,
-    reader: BatchReader,
-    poll: Duration,
-}
-
-fn start_sequencer(
-    config: &NodeConfig,
-    section: &SequencerSection,
-    keys: SequencerKeys,
-    parts: Parts<'_>,
+/// What both roles of a node are built from.
+pub(crate) struct Parts {
+    pub(crate) config: NodeConfig,
+    pub(crate) spec: Arc<ChainSpec>,
+    /// Absent: the node only ever follows.
+    pub(crate) keys: Option<SequencerKeys>,
+    pub(crate) ledger: Ledger,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) client: L1Client,
+    pub(crate) watcher: L1Watcher,
+    pub(crate) reader: BatchReader,
     stop: watch::Sender<Option<String>>,
-    tasks: &mut Vec<Task>,
-) -> Result<Role, NodeError> {
-    let Parts { spec, ledger, pool, client, watcher, reader, poll } = parts;
-    let (identity, payer) = (keys.node.identity(), keys.poster.address());
-    let poster = PosterConfig {
-        key: keys.poster,
-        identity,
-        da: DaPolicy::Fixed(section.da),
-        max_age: Duration::from_secs(section.batch_age_seconds),
-        stagger: POSTER_STAGGER,
-        replace_after: REPLACE_AFTER,
-    };
-    let (batcher, batching) = Batcher::start(
-        client,
-        Arc::clone(spec),
-        Arc::new(ledger.clone()),
-        watcher.clone(),
-        reader,
-        BatcherConfig::new(Some(poster), l1_certificate, poll),
-    );
-
-    let consensus = ConsensusConfig::from_spec(spec, ledger.genesis_hash());
-    let limits = BuildLimits { max_bytes: consensus.max_block_bytes };
-    // The transactions of one block of this node must fit into a batch of the mode it posts in.
-    let capacity = mode(section.da).capacity().saturating_sub(BATCH_OVERHEAD);
-    let full = batcher.clone();
-    let l1: Arc<dyn L1View> = Arc::new(watcher.clone());
-    let execution = LedgerExecution::new(ledger.clone(), Arc::clone(pool), l1, limits)
-        .with_data_limit(capacity)
-        .with_gate(Arc::new(move || !full.backlog_full()));
-    let gossiped = Arc::clone(pool);
-    let sequencer = Arc::new(Sequencer::start(
-        SequencerConfig {
-            keys: keys.node,
-            listen: section.listen,
-            peers: section.peers.clone(),
-            directory: config.data_dir.join("sequencer"),
-            consensus,
-            threads: CONSENSUS_THREADS,
-        },
-        execution,
-        Arc::new(move |transactions: Vec<Bytes>| {
-            for raw in transactions {
-                if let Err(error) = gossiped.add_raw(&raw, Origin::Remote) {
-                    tracing::debug!(%error, "gossiped transaction refused");
-                }
-            }
-        }),
-    )?);
-    tasks.push(Task::spawn(gossip(Arc::clone(pool), Arc::clone(&sequencer))));
-    tasks.push(Task::spawn(wake_on_l1(watcher.clone(), ledger.clone(), Arc::clone(&sequencer))));
-    let watched = Arc::clone(&sequencer);
-    tasks.push(Task::spawn(async move {
-        watched.stopped().await;
-        let reason = watched.status().failure.unwrap_or_else(|| "consensus has stopped; its last log lines say why".to_owned());
-        stop.send_replace(Some(reason));
-    }));
-    tasks.push(batching);
-    Ok(Role::Sequencer { sequencer, batcher, identity, payer })
 }
 
-/// Everything that watches and does nothing: status, pages, metrics.
-fn observe(
-    config: &NodeConfig,
-    ledger: &Ledger,
-    pool: &Arc<Pool>,
-    client: L1Client,
-    watcher: L1Watcher,
-    role: &Role,
-    tasks: &mut Vec<Task>,
-) -> Site {
-    let (figures, batches) = (Arc::<Figures>::default(), Arc::<Batches>::default());
-    let (activity, samples) = (Arc::<Activity>::default(), Samples::default());
-    let (sequencer, identity, payer) = match role {
-        Role::Sequencer { sequencer, identity, payer, .. } => (Arc::downgrade(sequencer), Some(*identity), Some(*payer)),
-        Role::Follower { .. } => (Weak::new(), None, None),
-    };
-    tasks.push(Task::spawn(count_blocks(ledger.clone(), identity, activity.clone())));
-    tasks.push(Task::spawn(sample::run(samples.clone(), sequencer, config.data_dir.clone())));
-    tasks.push(Task::spawn(batches::run(ledger.spec().clone(), client.clone(), watcher.clone(), batches.clone())));
-    tasks.push(Task::spawn(economy::run(ledger.clone(), client, watcher.clone(), payer, figures.clone())));
-    let status = Status::new(ledger.clone(), pool.clone(), watcher, role.clone(), activity, figures.clone(), samples);
-    Site::new(ledger.clone(), pool.clone(), Arc::new(status), figures, batches)
+impl Parts {
+    /// Says that the node cannot go on.
+    pub(crate) fn fail(&self, reason: String) {
+        self.stop.send_replace(Some(reason));
+    }
+
+    fn poll(&self) -> Duration {
+        Duration::from_millis(self.config.l1.poll_ms)
+    }
+
+    /// Starts everything that watches and does nothing: status, pages, metrics.
+    fn observe(&self, role: watch::Receiver<Role>, tasks: &mut Vec<Task>) -> Site {
+        let (observed, batches) = (Observed::default(), Arc::<Batches>::default());
+        let (ledger, client, watcher) = (&self.ledger, &self.client, &self.watcher);
+        let identity = self.keys.as_ref().map(|keys| keys.node.identity());
+        let payer = self.keys.as_ref().map(|keys| keys.poster.address());
+        tasks.extend([
+            Task::spawn(count_blocks(ledger.clone(), identity, Arc::clone(&observed.activity))),
+            Task::spawn(sample::run(observed.samples.clone(), role.clone(), self.config.data_dir.clone())),
+            Task::spawn(economy::run(ledger.clone(), client.clone(), watcher.clone(), payer, Arc::clone(&observed.figures))),
+            Task::spawn(batches::run(Arc::clone(&self.spec), client.clone(), watcher.clone(), Arc::clone(&batches))),
+        ]);
+        let status = Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, observed);
+        Site::new(ledger.clone(), Arc::clone(&self.pool), Arc::new(status), batches)
+    }
+
+    /// Starts a role: consensus and batches (`votes`, for a node with keys), or derivation from L1.
+    pub(crate) fn start_role(&self, votes: bool) -> Result<(Role, Vec<Task>), NodeError> {
+        match (&self.config.sequencer, &self.keys) {
+            (Some(section), Some(keys)) if votes => self.start_sequencer(section, keys.clone()),
+            _ => {
+                let config = FollowerConfig { poll: self.poll() };
+                let (follower, following) =
+                    Follower::start(self.ledger.clone(), self.client.clone(), self.watcher.clone(), self.reader.clone(), config);
+                let watched = Task::spawn(watch_task(following, "the follower", self.stop.clone()));
+                Ok((Role::Follower { follower }, vec![watched]))
+            }
+        }
+    }
+
+    fn start_sequencer(&self, section: &SequencerSection, keys: SequencerKeys) -> Result<(Role, Vec<Task>), NodeError> {
+        let Self { spec, ledger, pool, watcher, .. } = self;
+        let identity = keys.node.identity();
+        let poster = PosterConfig {
+            key: keys.poster,
+            identity,
+            da: DaPolicy::Fixed(section.da),
+            max_age: Duration::from_secs(section.batch_age_seconds),
+            stagger: POSTER_STAGGER,
+            replace_after: REPLACE_AFTER,
+        };
+        let (batcher, batching) = Batcher::start(
+            self.client.clone(),
+            Arc::clone(spec),
+            Arc::new(ledger.clone()),
+            watcher.clone(),
+            self.reader.clone(),
+            BatcherConfig::new(Some(poster), l1_certificate, self.poll()),
+        );
+
+        let consensus = ConsensusConfig::from_spec(spec, ledger.genesis_hash());
+        let limits = BuildLimits { max_bytes: consensus.max_block_bytes };
+        // The transactions of one block of this node must fit into a batch of the mode it posts in.
+        let capacity = mode(section.da).capacity().saturating_sub(BATCH_OVERHEAD);
+        let full = batcher.clone();
+        let l1: Arc<dyn L1View> = Arc::new(watcher.clone());
+        let execution = LedgerExecution::new(ledger.clone(), Arc::clone(pool), l1, limits)
+            .with_data_limit(capacity)
+            .with_gate(Arc::new(move || !full.backlog_full()));
+        let gossiped = Arc::clone(pool);
+        let sequencer = Arc::new(Sequencer::start(
+            SequencerConfig {
+                keys: keys.node,
+                listen: section.listen,
+                peers: section.peers.clone(),
+                directory: self.config.data_dir.join("sequencer"),
+                consensus,
+                threads: CONSENSUS_THREADS,
+            },
+            execution,
+            Arc::new(move |transactions: Vec<Bytes>| {
+                for raw in transactions {
+                    if let Err(error) = gossiped.add_raw(&raw, Origin::Remote) {
+                        tracing::debug!(%error, "gossiped transaction refused");
+                    }
+                }
+            }),
+        )?);
+        let (watched, stop) = (Arc::clone(&sequencer), self.stop.clone());
+        let tasks = vec![
+            Task::spawn(gossip(Arc::clone(pool), Arc::clone(&sequencer))),
+            Task::spawn(wake_on_l1(watcher.clone(), ledger.clone(), Arc::clone(&sequencer))),
+            Task::spawn(async move {
+                watched.stopped().await;
+                let reason =
+                    watched.status().failure.unwrap_or_else(|| "consensus has stopped; its last log lines say why".to_owned());
+                stop.send_replace(Some(reason));
+            }),
+            batching,
+        ];
+        Ok((Role::Sequencer { sequencer, batcher, identity }, tasks))
+    }
 }
 
 /// Counts the work in every committed block.

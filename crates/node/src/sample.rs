@@ -1,10 +1,12 @@
 //! What is too dear to measure at every request, measured every few seconds.
 
+use crate::status::Role;
 use oceanid_sequencer::Sequencer;
 use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Pause between two looks at consensus and memory.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -31,10 +33,14 @@ pub(crate) struct Sample {
 /// Where the newest measurements are.
 pub(crate) type Samples = Arc<RwLock<Sample>>;
 
-/// Measures for ever. The sequencer, if this node is one, is not kept alive by this.
-pub(crate) async fn run(samples: Samples, sequencer: Weak<Sequencer>, data_dir: PathBuf) {
+/// Measures for ever. The sequencer, while this node is one, is not kept alive by this.
+pub(crate) async fn run(samples: Samples, role: watch::Receiver<Role>, data_dir: PathBuf) {
     let mut disk_due = Instant::now();
     loop {
+        let sequencer = match &*role.borrow() {
+            Role::Sequencer { sequencer, .. } => Arc::downgrade(sequencer),
+            Role::Follower { .. } | Role::Changing => Weak::new(),
+        };
         let consensus = metrics(&sequencer).await;
         if Instant::now() >= disk_due {
             let data_dir = data_dir.clone();
@@ -46,16 +52,15 @@ pub(crate) async fn run(samples: Samples, sequencer: Weak<Sequencer>, data_dir: 
         }
         let mut sample = samples.write();
         sample.resident_bytes = resident_bytes();
-        if let Some(text) = consensus {
-            sample.view_timeouts = Some(values(&text, "_voter_timeouts_total").sum::<f64>() as u64);
-            sample.peers = Some(values(&text, "_tracker_connected").count());
-            sample.consensus = text.into();
-        }
+        sample.view_timeouts = consensus.as_ref().map(|text| values(text, "_voter_timeouts_total").sum::<f64>() as u64);
+        sample.peers = consensus.as_ref().map(|text| values(text, "_tracker_connected").count());
+        sample.consensus = consensus.unwrap_or_default().into();
         drop(sample);
         tokio::time::sleep(PAUSE).await;
     }
 }
 
+/// The consensus library's metrics; none when it has stopped.
 async fn metrics(sequencer: &Weak<Sequencer>) -> Option<String> {
     sequencer.upgrade()?.metrics().await
 }

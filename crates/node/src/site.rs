@@ -1,7 +1,6 @@
 //! The node's web site: its pages over the ledger, and its metrics, on the RPC's port.
 
 use crate::batches::Batches;
-use crate::economy::Figures;
 use crate::metrics;
 use crate::status::{Role, Status};
 use alloy_primitives::B256;
@@ -21,14 +20,8 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(
-        ledger: Ledger,
-        pool: Arc<Pool>,
-        status: Arc<Status>,
-        figures: Arc<Figures>,
-        batches: Arc<Batches>,
-    ) -> Self {
-        let node = NodeSource { ledger, pool, status: status.clone(), figures, batches };
+    pub(crate) fn new(ledger: Ledger, pool: Arc<Pool>, status: Arc<Status>, batches: Arc<Batches>) -> Self {
+        let node = NodeSource { ledger, pool, status: status.clone(), batches };
         Self { status, web: Web::new(Arc::new(node)) }
     }
 
@@ -49,7 +42,7 @@ impl Pages for Site {
                 }
             },
             "/metrics/consensus" => {
-                text(200, metrics::CONSENSUS_CONTENT_TYPE, self.status.samples().read().consensus.to_string())
+                text(200, metrics::CONSENSUS_CONTENT_TYPE, self.status.observed().samples.read().consensus.to_string())
             }
             _ => {
                 let answer = self.web.get(target);
@@ -79,7 +72,6 @@ struct NodeSource {
     ledger: Ledger,
     pool: Arc<Pool>,
     status: Arc<Status>,
-    figures: Arc<Figures>,
     batches: Arc<Batches>,
 }
 
@@ -140,11 +132,11 @@ impl Source for NodeSource {
 
     fn node(&self) -> NodeFacts {
         let (l1, report, pool) = (self.status.watcher().status(), self.status.report(), self.pool.status());
-        let (identity, backlog_blocks, evidence) = match self.status.role() {
+        let (identity, backlog_blocks, evidence) = match &*self.status.role() {
             Role::Sequencer { sequencer, batcher, identity, .. } => {
                 (Some(*identity), Some(batcher.status().backlog_blocks), sequencer.evidence().records().len())
             }
-            Role::Follower { .. } => (None, None, 0),
+            Role::Follower { .. } | Role::Changing => (None, None, 0),
         };
         let waiting =
             report.waiting.into_iter().map(|waiting| (waiting.reason, waiting.remedy, waiting.for_ms / 1_000)).collect();
@@ -163,7 +155,7 @@ impl Source for NodeSource {
     }
 
     fn economy(&self) -> Arc<Economy> {
-        self.figures.economy()
+        self.status.observed().figures.economy()
     }
 
     fn batches(&self, limit: usize) -> Vec<Arc<Batch>> {

@@ -3,7 +3,7 @@
 use crate::economy::{Figures, unix_time};
 use crate::metrics::{Activity, Mark, Scrape};
 use crate::sample::Samples;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use oceanid_chain::{Ledger, LedgerError};
 use oceanid_derive::Follower;
 use oceanid_pool::Pool;
@@ -15,6 +15,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use tokio::sync::watch;
 
 /// A node this many blocks behind the tip it knows of says that it is syncing.
 const SYNC_SLACK: u64 = 8;
@@ -22,16 +23,16 @@ const SYNC_SLACK: u64 = 8;
 /// What a node does besides serving.
 #[derive(Clone)]
 pub(crate) enum Role {
-    /// `payer` is the account that pays for its L1 transactions.
     Sequencer {
         sequencer: Arc<Sequencer>,
         batcher: Batcher,
         identity: B256,
-        payer: Address,
     },
     Follower {
         follower: Follower,
     },
+    /// Between the two.
+    Changing,
 }
 
 impl Role {
@@ -39,8 +40,20 @@ impl Role {
         match self {
             Self::Sequencer { .. } => "sequencer",
             Self::Follower { .. } => "follower",
+            Self::Changing => "changing",
         }
     }
+}
+
+/// What the node keeps only to be seen: filled by tasks of their own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Observed {
+    /// Work in the blocks committed since start.
+    pub(crate) activity: Arc<Activity>,
+    /// Stake and rewards on L1.
+    pub(crate) figures: Arc<Figures>,
+    /// Disk, memory, consensus.
+    pub(crate) samples: Samples,
 }
 
 /// Implementation of the RPC's [`NodeStatus`], and the source of the metrics.
@@ -48,10 +61,8 @@ pub(crate) struct Status {
     ledger: Ledger,
     pool: Arc<Pool>,
     watcher: L1Watcher,
-    role: Role,
-    activity: Arc<Activity>,
-    figures: Arc<Figures>,
-    samples: Samples,
+    role: watch::Receiver<Role>,
+    observed: Observed,
     started: Instant,
     started_at: u64,
     /// Since when each reason for waiting has been seen without a break.
@@ -59,29 +70,21 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) fn new(
-        ledger: Ledger,
-        pool: Arc<Pool>,
-        watcher: L1Watcher,
-        role: Role,
-        activity: Arc<Activity>,
-        figures: Arc<Figures>,
-        samples: Samples,
-    ) -> Self {
+    pub(crate) fn new(ledger: Ledger, pool: Arc<Pool>, watcher: L1Watcher, role: watch::Receiver<Role>, observed: Observed) -> Self {
         let (started, started_at) = (Instant::now(), ledger.head().number());
-        Self { ledger, pool, watcher, role, activity, figures, samples, started, started_at, since: Mutex::default() }
+        Self { ledger, pool, watcher, role, observed, started, started_at, since: Mutex::default() }
     }
 
-    pub(crate) const fn role(&self) -> &Role {
-        &self.role
+    pub(crate) fn role(&self) -> watch::Ref<'_, Role> {
+        self.role.borrow()
     }
 
     pub(crate) const fn watcher(&self) -> &L1Watcher {
         &self.watcher
     }
 
-    pub(crate) const fn samples(&self) -> &Samples {
-        &self.samples
+    pub(crate) const fn observed(&self) -> &Observed {
+        &self.observed
     }
 
     /// Everything that is measured, now.
@@ -92,11 +95,12 @@ impl Status {
             Ok(Mark { number, timestamp })
         };
         let extension = ledger.extension(head.number())?.unwrap_or_default();
-        let (votes, settlement, follower, evidence) = match &self.role {
+        let (votes, settlement, follower, evidence) = match &*self.role.borrow() {
             Role::Sequencer { sequencer, batcher, .. } => {
                 (Some(sequencer.status()), Some(batcher.status()), None, sequencer.evidence().records().len())
             }
             Role::Follower { follower } => (None, None, Some(follower.status()), 0),
+            Role::Changing => (None, None, None, 0),
         };
         let (now, l1) = (unix_time(), self.watcher.status());
         Ok(Scrape {
@@ -109,8 +113,8 @@ impl Status {
             epoch: extension.epoch,
             view: extension.view,
             members: ledger.committee(extension.committee_id)?.members.len(),
-            activity: self.activity.read(),
-            finality: self.activity.finality.read(),
+            activity: self.observed.activity.read(),
+            finality: self.observed.activity.finality.read(),
             build: ledger.timings().build.read(),
             execute: ledger.timings().execute.read(),
             votes,
@@ -120,9 +124,9 @@ impl Status {
             pool: self.pool.status(),
             l1_age: (l1.tip_timestamp > 0).then(|| now.saturating_sub(l1.tip_timestamp)),
             l1,
-            balance: self.figures.balance().map(f64::from),
+            balance: self.observed.figures.balance().map(f64::from),
             waiting: self.report().waiting.len(),
-            sample: self.samples.read().clone(),
+            sample: self.observed.samples.read().clone(),
         })
     }
 
@@ -152,18 +156,19 @@ impl Status {
 
 impl NodeStatus for Status {
     fn peers(&self) -> usize {
-        match &self.role {
-            Role::Sequencer { .. } => self.samples.read().peers.unwrap_or_default(),
+        match &*self.role.borrow() {
+            Role::Sequencer { .. } => self.observed.samples.read().peers.unwrap_or_default(),
             // A follower needs nobody but L1.
-            Role::Follower { .. } => 0,
+            Role::Follower { .. } | Role::Changing => 0,
         }
     }
 
     fn syncing(&self) -> Option<SyncProgress> {
         let current = self.ledger.head().number();
-        let highest = match &self.role {
+        let highest = match &*self.role.borrow() {
             Role::Sequencer { sequencer, .. } => sequencer.status().tip,
             Role::Follower { follower } => follower.status().target,
+            Role::Changing => current,
         };
         (highest > current + SYNC_SLACK).then_some(SyncProgress { starting: self.started_at, current, highest })
     }
@@ -181,8 +186,9 @@ impl NodeStatus for Status {
         if let Some(waiting) = l1.waiting.clone().or(l1.last_error.clone()) {
             reasons.push((waiting, "check the L1 endpoint in `l1.http`"));
         }
-        let (consensus, settlement) = match &self.role {
-            Role::Sequencer { sequencer, batcher, identity, .. } => {
+        let role = self.role.borrow().clone();
+        let (consensus, settlement) = match &role {
+            Role::Sequencer { sequencer, batcher, identity } => {
                 let (votes, posts) = (sequencer.status(), batcher.status());
                 if let Some(failure) = &votes.failure {
                     reasons.push((
@@ -213,13 +219,9 @@ impl NodeStatus for Status {
                 }
                 (None, json!(status))
             }
+            Role::Changing => (None, json!(null)),
         };
         let settlement = json!({ "l1": l1, "batches": settlement });
-        StatusReport {
-            role: self.role.name().to_owned(),
-            waiting: self.waiting(reasons),
-            consensus,
-            settlement: Some(settlement),
-        }
+        StatusReport { role: role.name().to_owned(), waiting: self.waiting(reasons), consensus, settlement: Some(settlement) }
     }
 }
