@@ -50,14 +50,17 @@ pub(crate) async fn run(samples: Samples, role: watch::Receiver<Role>, data_dir:
             }
             disk_due = Instant::now() + DISK_PAUSE;
         }
-        let mut sample = samples.write();
-        sample.resident_bytes = resident_bytes();
-        sample.view_timeouts = consensus.as_ref().map(|text| values(text, "_voter_timeouts_total").sum::<f64>() as u64);
-        sample.peers = consensus.as_ref().map(|text| values(text, "_tracker_connected").count());
-        sample.consensus = consensus.unwrap_or_default().into();
-        drop(sample);
+        take(&mut samples.write(), consensus);
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Takes in what is quickly measured and what the consensus library says.
+fn take(sample: &mut Sample, consensus: Option<String>) {
+    sample.resident_bytes = resident_bytes();
+    sample.view_timeouts = consensus.as_ref().map(|text| values(text, "_voter_timeouts_total").sum::<f64>() as u64);
+    sample.peers = consensus.as_ref().map(|text| values(text, "_tracker_connected").count());
+    sample.consensus = consensus.unwrap_or_default().into();
 }
 
 /// The consensus library's metrics; none when it has stopped.

@@ -70,7 +70,13 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) fn new(ledger: Ledger, pool: Arc<Pool>, watcher: L1Watcher, role: watch::Receiver<Role>, observed: Observed) -> Self {
+    pub(crate) fn new(
+        ledger: Ledger,
+        pool: Arc<Pool>,
+        watcher: L1Watcher,
+        role: watch::Receiver<Role>,
+        observed: Observed,
+    ) -> Self {
         let (started, started_at) = (Instant::now(), ledger.head().number());
         Self { ledger, pool, watcher, role, observed, started, started_at, since: Mutex::default() }
     }
