@@ -278,7 +278,6 @@ contract PoolJoiningTest is PoolBase {
         pool.exit(4);
     }
 }
-}
 
 contract PoolLeavingTest is PoolBase {
     function test_decreaseIsATicketDownToTheMinimum() public {
