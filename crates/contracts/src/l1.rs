@@ -56,3 +56,15 @@ alloy_sol_types::sol!(
     FeeSplitter,
     "../../contracts/artifacts/FeeSplitter.json"
 );
+alloy_sol_types::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
+    UnbondingTicket,
+    "../../contracts/artifacts/UnbondingTicket.json"
+);
+alloy_sol_types::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
+    Timelock,
+    "../../contracts/artifacts/Timelock.json"
+);

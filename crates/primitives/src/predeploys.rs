@@ -71,7 +71,7 @@ pub mod committee_registry {
     }
 }
 
-/// Slots of [`EPOCH_LEDGER`] that genesis writes.
+/// Slots of [`EPOCH_LEDGER`]; genesis writes the first two.
 pub mod epoch_ledger {
     use super::*;
 
@@ -79,6 +79,12 @@ pub mod epoch_ledger {
     pub const REWARDS: u64 = 0;
     /// The running epoch; value as [`running`] packs it.
     pub const RUNNING: u64 = 1;
+    /// `mapping(uint64 => (uint256 nonce, address data))`: message about an epoch; `data` is an account whose code is `0x00 ++ data`.
+    pub const MESSAGES: u64 = 2;
+    /// First of the slots that count the running epoch's work, [`MEMBERS_PER_SLOT`] members in each.
+    pub const COUNTS: u64 = 3;
+    /// Member i has the 64 bits from `64 * (i % 4)` up: `led (u32) ++ missed (u32)`.
+    pub const MEMBERS_PER_SLOT: usize = 4;
 
     /// Slot [`RUNNING`]: epoch, its committee, and the timestamp (seconds) of its first block, from the lowest bits up.
     pub const fn running(epoch: u64, committee_id: u64, started_at: u64) -> U256 {

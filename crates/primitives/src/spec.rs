@@ -10,6 +10,9 @@ use alloy_genesis::GenesisAccount;
 use alloy_primitives::{Address, B64, B256, Bloom, U256, keccak256};
 use serde::{Deserialize, Serialize};
 
+/// EIP-155 chain id of development chains. Their sequencers' keys are public knowledge, so nodes accept them unencrypted there only.
+pub const DEV_CHAIN_ID: u64 = 1_088_031;
+
 /// EIP-1559 parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -34,8 +34,8 @@ extern crate std;
 mod call;
 mod db;
 mod diff;
-mod epoch;
 mod env;
+mod epoch;
 mod error;
 mod executor;
 mod fees;
@@ -52,7 +52,10 @@ pub use call::{CallOutcome, CallRequest, call, call_with_inspector, replay};
 pub use db::{Db, ReadError, ReaderRef};
 pub use diff::{StateDiff, StorageDiff};
 pub use env::{BLOB_PARAMS, BlockEnv, RollupRules, Rules};
-pub use epoch::{CommitteeReadError, MAX_MISSED_PER_BLOCK, missed_leaders, read_committee};
+pub use epoch::{
+    CommitteeReadError, EpochMessage, MAX_MISSED_PER_BLOCK, Work, missed_leaders, missed_views, read_committee,
+    read_epoch_message, read_work,
+};
 pub use error::{InvalidTx, TxError};
 pub use executor::{BlockExecutor, EvmContext, ExecutionOutput, Outcome};
 pub use fees::{L1Prices, estimated_bytes, ethereum_next_base_fee, l1_data_fee, next_base_fee};

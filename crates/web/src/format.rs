@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use maud::{Markup, html};
+use oceanid_stf::Work;
 use std::fmt::Write as _;
 
 /// Wei in one token.
@@ -52,6 +53,12 @@ pub(crate) fn gwei(wei: u128) -> String {
 /// A share as a percentage with one decimal.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
+}
+
+/// `led / (led + missed)`; everything for a member that was never drawn.
+pub(crate) fn performance(work: Work) -> String {
+    let drawn = f64::from(work.led) + f64::from(work.missed);
+    percent(if drawn == 0.0 { 1.0 } else { f64::from(work.led) / drawn })
 }
 
 /// `part / whole`, 0 of nothing.

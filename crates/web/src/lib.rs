@@ -19,9 +19,7 @@ mod stats;
 use cache::Cache;
 use pages::{Frame, Visit};
 use route::Route;
-pub use source::{
-    Batch, Credit, CreditedEpoch, Economy, Epoch, NodeFacts, Posting, Sequencer, Signers, Source, SourceError, Work,
-};
+pub use source::{Batch, Credit, CreditedEpoch, Economy, Epoch, NodeFacts, Posting, Sequencer, Signers, Source, SourceError};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use oceanid_primitives::{ChainSpec, Committee, DaMode, Header};
+use oceanid_stf::Work;
 use oceanid_store::{CommittedBlock, Marks, TxLocation};
 use std::sync::Arc;
 
@@ -77,23 +78,6 @@ pub struct Epoch {
     pub committee: Arc<Committee>,
     /// What each member did, in the committee's order; none where no count is kept.
     pub work: Option<Vec<Work>>,
-}
-
-/// What a member did in an epoch, as `EpochLedger` counts it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    /// Blocks it led.
-    pub led: u32,
-    /// Slots it was drawn for and missed.
-    pub missed: u32,
-}
-
-impl Work {
-    /// `led / (led + missed)`; 1 for a member that was never drawn.
-    pub fn performance(&self) -> f64 {
-        let drawn = f64::from(self.led) + f64::from(self.missed);
-        if drawn == 0.0 { 1.0 } else { f64::from(self.led) / drawn }
-    }
 }
 
 /// The node that serves the pages.

@@ -1,10 +1,7 @@
-//! Figures about a committee: how few members could stop it or decide alone, and who missed which slots.
+//! Figures about a committee: how few members could stop it or decide alone.
 
 use alloy_primitives::U256;
-use oceanid_primitives::{Committee, HeaderExtension};
-
-/// Most slots that one block can have skipped, as `EpochLedger` counts.
-pub(crate) const MAX_MISSED: u64 = 256;
+use oceanid_primitives::Committee;
 
 /// How few members hold power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +53,6 @@ pub(crate) fn concentration(committee: &Committee) -> Concentration {
     Concentration { stall: power(members - quorum + 1, 1), finalise: power(quorum, 2), hhi }
 }
 
-/// The members that were drawn between a block's parent and itself and made no block, by view; at most [`MAX_MISSED`].
-pub(crate) fn missed(committee: &Committee, extension: &HeaderExtension) -> Vec<(u64, u32)> {
-    let first = extension.parent_view.saturating_add(1);
-    let last = extension.view.min(first.saturating_add(MAX_MISSED));
-    (first..last).map(|view| (view, committee.leader(extension.epoch, view))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,18 +83,5 @@ mod tests {
         assert_eq!(found.stall, Power { heads: 3, stake: U256::from(60), by_stake: 1 });
         assert_eq!(found.finalise, Power { heads: 5, stake: U256::from(100), by_stake: 4 });
         assert_eq!(concentration(&committee(&[u128::MAX])).hhi, 1.0);
-    }
-
-    #[test]
-    fn skipped_views_name_their_leaders() {
-        let committee = committee(&[1, 2, 3, 4]);
-        let extension = HeaderExtension { epoch: 5, parent_view: 7, view: 10, ..HeaderExtension::default() };
-        assert_eq!(missed(&committee, &extension), [(8, committee.leader(5, 8)), (9, committee.leader(5, 9))]);
-        let none = HeaderExtension { parent_view: 9, ..extension };
-        assert!(missed(&committee, &none).is_empty());
-        let hostile = HeaderExtension { parent_view: 0, view: u64::MAX, ..extension };
-        assert_eq!(missed(&committee, &hostile).len() as u64, MAX_MISSED);
-        let backwards = HeaderExtension { parent_view: u64::MAX, view: 0, ..extension };
-        assert!(missed(&committee, &backwards).is_empty());
     }
 }

@@ -10,8 +10,8 @@ use oceanid_primitives::predeploys::{
 };
 use oceanid_primitives::{Committee, HeaderExtension, Member};
 use oceanid_stf::{
-    AccountState, BlockEnv, BlockExecutor, CallRequest, MAX_MISSED_PER_BLOCK, StateDiff, StateReader, TxError, call,
-    missed_leaders, read_committee,
+    AccountState, BlockEnv, BlockExecutor, CallRequest, MAX_MISSED_PER_BLOCK, StateDiff, StateReader, TxError, Work, call,
+    missed_leaders, read_committee, read_epoch_message, read_work,
 };
 
 const EPOCH: u64 = 10;
@@ -101,6 +101,10 @@ fn message(world: &World, epoch: u64) -> Option<(U256, Bytes)> {
 /// Blocks led and views missed by each member.
 type Counts = Vec<(u32, u32)>;
 
+fn as_work(counts: &Counts) -> Vec<Work> {
+    counts.iter().map(|(led, missed)| Work { led: *led, missed: *missed }).collect()
+}
+
 /// The data that must be sent for an epoch.
 fn expected_data(epoch: u64, committee: &Committee, times: (u64, u64), counts: &Counts) -> Bytes {
     let head = [epoch, committee.id, times.0, times.1, 5 * 32, committee.members.len() as u64];
@@ -134,8 +138,9 @@ fn counts_are_those_of_a_model_over_random_views() {
             parent_view = 0;
             let before = &committees[((epoch - 1) % 2) as usize];
             let expected = expected_data(epoch - 1, before, (started, time), &counts);
-            (started, counts) = (time, vec![(0, 0); current.members.len()]);
-            expected
+            let closed = std::mem::replace(&mut counts, vec![(0, 0); current.members.len()]);
+            started = time;
+            (expected, closed)
         });
         // Mostly the next view, at times after a few that passed, once after a great many.
         let skipped = if number == 33 { 1_000 } else { (random(&mut seed) % 8).saturating_sub(4) };
@@ -153,13 +158,18 @@ fn counts_are_those_of_a_model_over_random_views() {
             let answer = ask(&world, "counts(uint256)", index as u64);
             assert_eq!(answer, [U256::from(*led), U256::from(*missed)], "block {number}, member {index}");
         }
-        if let Some(expected) = closed {
+        assert_eq!(read_work(&world, epoch, counts.len()), Ok(Some(as_work(&counts))));
+        if let Some((expected, closed)) = closed {
             let (nonce, data) = message(&world, epoch - 1).expect("an epoch of a known committee is told");
             assert_eq!(data, expected, "epoch {}", epoch - 1);
+            let told = read_epoch_message(&world, epoch - 1).unwrap().expect("read without the contract's help");
+            assert_eq!((told.nonce, &told.data), (nonce, &data));
+            assert_eq!(read_work(&world, epoch - 1, closed.len()), Ok(Some(as_work(&closed))));
             assert_proven(&world, nonce, &data);
         }
     }
     assert!(message(&world, 5).is_none(), "the running epoch is not told");
+    assert_eq!((read_epoch_message(&world, 5), read_work(&world, 6, 4)), (Ok(None), Ok(None)));
 }
 
 /// Shows, with alloy's trie, that the message is under the storage root that `withdrawalsRoot` is.
@@ -207,7 +217,8 @@ fn a_committee_the_registry_does_not_know_neither_stops_the_chain_nor_is_told() 
     assert!(message(&world, 1).is_none());
     // The time of the epoch that could not be told is part of the next one that can be.
     let world = advance(&world, block_env(3, GENESIS_TIME + 15, opening(3, 2, 0)));
-    let expected = expected_data(2, &committee(1, 4), (GENESIS_TIME + 5, GENESIS_TIME + 15), &vec![(1, 0), (0, 0), (0, 0), (0, 0)]);
+    let expected =
+        expected_data(2, &committee(1, 4), (GENESIS_TIME + 5, GENESIS_TIME + 15), &vec![(1, 0), (0, 0), (0, 0), (0, 0)]);
     assert_eq!(message(&world, 2).unwrap().1, expected);
 }
 
@@ -244,7 +255,8 @@ fn a_ledger_that_fails_makes_the_block_impossible() {
 fn only_the_state_transition_may_tell_the_ledger() {
     let world = chain();
     let input = [&keccak256("record(uint64,uint64,uint32,uint32[])")[..4], &words(&[1, 1, 0, 128, 0].map(U256::from))].concat();
-    let request = CallRequest { from: ALICE, to: EPOCH_LEDGER.into(), gas_limit: 10_000_000, input: input.into(), ..Default::default() };
+    let request =
+        CallRequest { from: ALICE, to: EPOCH_LEDGER.into(), gas_limit: 10_000_000, input: input.into(), ..Default::default() };
     assert!(!call(ROLLUP, CHAIN_ID, env(), &world, &request).unwrap().result.is_success());
     assert!(world.account(EPOCH_LEDGER).unwrap().is_some_and(|ledger: AccountState| ledger.nonce == 1));
 }

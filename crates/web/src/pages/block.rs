@@ -2,9 +2,10 @@
 
 use super::{Visit, extension, settled, signers};
 use crate::layout::{block_link, epoch_link, facts, num, plain, section, sequencer_link, table, text};
-use crate::{SourceError, format, stats};
+use crate::{SourceError, format};
 use alloy_consensus::Transaction as _;
 use maud::{Markup, html};
+use oceanid_stf::missed_views;
 use oceanid_store::CommittedBlock;
 
 /// Transactions on one page.
@@ -27,7 +28,7 @@ pub(super) fn body(visit: &Visit<'_>, number: u64, page: u32) -> Result<Option<(
     let committee = visit.source.epoch(at.epoch)?.map(|epoch| epoch.committee);
     let member =
         |index: u32| committee.as_ref().and_then(|committee| committee.members.get(index as usize)).map(|member| member.id);
-    let skipped = committee.as_ref().map(|committee| stats::missed(committee, &at)).unwrap_or_default();
+    let skipped: Vec<_> = committee.iter().flat_map(|committee| missed_views(committee, &at)).collect();
     let certificate = match visit.source.certificate(number)? {
         Some(found) => Some(signers(visit, at.epoch, found)?),
         None if number == 0 => plain("none: genesis is given"),

@@ -2,10 +2,11 @@
 
 use super::{Visit, extension, header};
 use crate::layout::{badge, batch_link, block_link, epoch_link, facts, num, plain, section, sequencer_link, table, text};
-use crate::stats::{Power, concentration, missed, total_stake};
-use crate::{Batch, Economy, Epoch, SourceError, Work, format};
+use crate::stats::{Power, concentration, total_stake};
+use crate::{Batch, Economy, Epoch, SourceError, format};
 use alloy_primitives::U256;
 use maud::{Markup, html};
+use oceanid_stf::{Work, missed_views};
 
 /// Newest blocks listed.
 const BLOCKS: u64 = 12;
@@ -120,7 +121,7 @@ fn committee(epoch: &Epoch, economy: &Economy) -> Markup {
                     Some(work) => {
                         td.num { (work.led) }
                         td.num { @if work.missed > 0 { (badge("warn", &work.missed.to_string())) } @else { "0" } }
-                        td.num { (format::percent(work.performance())) }
+                        td.num { (format::performance(*work)) }
                     }
                     None => { td.num { "?" } td.num { "?" } td.num { "?" } }
                 }
@@ -299,7 +300,7 @@ fn blocks(visit: &Visit<'_>) -> Result<Markup, SourceError> {
         let at = extension(block.block.header())?;
         let committee = visit.source.epoch(at.epoch)?.map(|epoch| epoch.committee);
         let leader = committee.as_ref().and_then(|committee| committee.members.get(at.leader as usize)).map(|member| member.id);
-        let skipped = committee.map_or(0, |committee| missed(&committee, &at).len());
+        let skipped = committee.map_or(0, |committee| missed_views(&committee, &at).count());
         rows.push((block, at, leader, skipped));
     }
     let rows = html! {

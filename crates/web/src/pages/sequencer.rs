@@ -53,7 +53,7 @@ pub(super) fn body(visit: &Visit<'_>, id: u64) -> Result<Option<(String, Markup)
                 th scope="row" { (epoch_link(*epoch)) }
                 td.num { (format::amount(U256::from(*weight))) }
                 @match work {
-                    Some(work) => { td.num { (work.led) } td.num { (work.missed) } td.num { (format::percent(work.performance())) } }
+                    Some(work) => { td.num { (work.led) } td.num { (work.missed) } td.num { (format::performance(*work)) } }
                     None => { td.num { "?" } td.num { "?" } td.num { "?" } }
                 }
             }

@@ -6,10 +6,9 @@ use oceanid_primitives::{
     Block, ChainSpec, Committee, DaMode, FeeParams, Header, HeaderExtension, L1Contracts, L1DataFee, L1Origin, Member, Receipt,
     SealedBlock, Timing, TxDeposit, TxEnvelope,
 };
+use oceanid_stf::Work;
 use oceanid_store::{CommittedBlock, Marks, TxLocation};
-use oceanid_web::{
-    Batch, Credit, CreditedEpoch, Economy, Epoch, NodeFacts, Posting, Sequencer, Signers, Source, SourceError, Work,
-};
+use oceanid_web::{Batch, Credit, CreditedEpoch, Economy, Epoch, NodeFacts, Posting, Sequencer, Signers, Source, SourceError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -188,16 +187,9 @@ fn spec(name: &str, now: u64, committee: Committee) -> ChainSpec {
             max_origin_advance: 10,
             max_clock_drift: 2,
             challenge_window: 3_600,
+            stall_timeout: 600,
         },
-        l1: L1Contracts {
-            start: L1Origin::default(),
-            token: Address::ZERO,
-            portal: Address::ZERO,
-            rollup: Address::ZERO,
-            pool: Address::ZERO,
-            bridge: Address::ZERO,
-            oracle: Address::ZERO,
-        },
+        l1: L1Contracts::default(),
         committee,
         alloc: BTreeMap::new(),
     }
