@@ -13,7 +13,7 @@ use commonware_consensus::{
 };
 use commonware_cryptography::{
     Signer as _,
-    bls12381::primitives::{group::G2, ops, variant::MinSig},
+    bls12381::primitives::group::G2,
     certificate::{Provider, Scoped},
     ed25519,
 };
@@ -104,10 +104,8 @@ impl Committees {
         let members = member_keys(&committee)?;
         let identities = members.keys().clone();
         let signer = self.keys.as_ref().and_then(|keys| {
-            let index = committee.index_of(&keys.identity())?;
-            let bls = ops::compute_public::<MinSig>(&keys.bls_private());
-            let key = (members.value(index) == Some(&bls)).then(|| keys.bls_private())?;
-            Some((index as u32, Scheme::signer(&self.namespace, members.clone(), key)?))
+            let seat = committee.index_of(&keys.identity())? as u32;
+            Some((seat, keys.voting_scheme(&self.namespace, &committee)?))
         });
         let observer = Arc::new(Scheme::verifier(&self.namespace, members));
         let (seat, scheme) = signer.map_or((None, observer.clone()), |(seat, scheme)| (Some(seat), Arc::new(scheme)));

@@ -388,7 +388,7 @@ where
     let probe = tx_sender.clone();
     context.child("gossip").spawn(|runtime| gossip_actor.run(runtime, tx_sender, tx_receiver));
 
-    let owner = keccak256([config.consensus.namespace.as_slice(), me.as_ref(), &config.keys.bls_compressed()[..]].concat());
+    let owner = keccak256([config.consensus.namespace.as_slice(), me.as_ref()].concat());
     let beginning = Beginning {
         now: seconds(context.current()),
         margin: 2 * config.consensus.clock_drift,
