@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {Arrays} from "@openzeppelin/contracts/utils/Arrays.sol";
 import {Bls} from "../lib/Bls.sol";
 import {CertificateVerifier} from "../lib/CertificateVerifier.sol";
 import {CodeStore} from "../lib/CodeStore.sol";
 import {Ed25519} from "../lib/Ed25519.sol";
+import {Sort} from "../lib/Sort.sol";
 
 /// @notice What a sequencer signs and is dialled with.
 struct Keys {
@@ -128,7 +128,7 @@ contract CommitteeBuilder is KeyErrors {
         for (uint256 i = 0; i < count; ++i) {
             sorted[i] = _rank(candidates[i]);
         }
-        Arrays.sort(sorted);
+        Sort.sort(sorted);
         uint256 lowest = sorted[count - seats];
 
         Candidate[] memory all = new Candidate[](count);
