@@ -7,15 +7,10 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IMiningRewards} from "../interfaces/IMiningRewards.sol";
 import {IRollup} from "../interfaces/IRollup.sol";
+import {ISequencerPool, Sequencer} from "../interfaces/ISequencerPool.sol";
 import {MerklePatricia} from "../lib/MerklePatricia.sol";
 import {Predeploys} from "../lib/Predeploys.sol";
 import {OutputRootProof, Portal} from "./Portal.sol";
-import {SequencerPool} from "./SequencerPool.sol";
-
-interface IRelock {
-    /// @notice Adds `amount` (wei of the token, pulled from the caller) to the lock of `id`, whoever owns it.
-    function increaseFor(uint64 id, uint256 amount) external;
-}
 
 /// @notice Credits each epoch from the message that EpochLedger sent on L2, once that message is in a final output; nobody's word is taken.
 ///         Credits are pull payments, one record per sequencer. The budget can only be paid to sequencers: no call takes it back.
@@ -74,7 +69,7 @@ contract MiningRewards is IMiningRewards {
 
     struct Config {
         IERC20 token;
-        SequencerPool pool;
+        ISequencerPool pool;
         IRollup rollup;
         Portal portal;
         address splitter; // FeeSplitter
@@ -127,7 +122,7 @@ contract MiningRewards is IMiningRewards {
     bytes32 private constant TRUE_RLP_HASH = 0x5fe7f977e71dba2ea1a68e21057beebb9be2ac30c6410aa38d4f3fbe41dcffd2;
 
     IERC20 public immutable TOKEN;
-    SequencerPool public immutable POOL;
+    ISequencerPool public immutable POOL;
     IRollup public immutable ROLLUP;
     Portal public immutable PORTAL;
     address public immutable SPLITTER;
@@ -377,13 +372,13 @@ contract MiningRewards is IMiningRewards {
         _recipient(id);
         _take(id, amount);
         TOKEN.forceApprove(address(POOL), amount);
-        IRelock(address(POOL)).increaseFor(id, amount);
+        POOL.increaseFor(id, amount);
         emit Claimed(id, address(POOL), amount, Destination.Relock);
     }
 
     /// @dev The recipient of `id`, for a caller who may claim.
     function _recipient(uint64 id) private view returns (address) {
-        SequencerPool.Sequencer memory s = POOL.sequencer(id);
+        Sequencer memory s = POOL.sequencer(id);
         if (msg.sender != s.owner && msg.sender != s.recipient) revert NotPayee(msg.sender, id);
         return s.recipient;
     }
