@@ -5,6 +5,7 @@ pragma solidity 0.8.37;
 import {FeeSplitter} from "../src/l1/FeeSplitter.sol";
 import {WithdrawalTransaction} from "../src/l1/Portal.sol";
 import {Predeploys} from "../src/lib/Predeploys.sol";
+import {memberWord} from "./base/L2.sol";
 import {Mining} from "./base/Mining.sol";
 import {vm} from "./base/Vm.sol";
 

@@ -9,7 +9,7 @@ import {EpochLedger} from "../src/l2/EpochLedger.sol";
 import {Aliasing} from "../src/lib/Aliasing.sol";
 import {MerklePatricia} from "../src/lib/MerklePatricia.sol";
 import {Predeploys} from "../src/lib/Predeploys.sol";
-import {L2} from "./base/L2.sol";
+import {L2, memberWord} from "./base/L2.sol";
 import {Mining} from "./base/Mining.sol";
 import {Trie} from "./base/Trie.sol";
 import {vm} from "./base/Vm.sol";
@@ -144,22 +144,24 @@ contract MiningRewardsTest is Mining {
     /// @dev The original paid by counts that nobody checked. Here every bit of a message is under the proof.
     function test_F13_countsAreProven() public {
         vm.warp(now_() + 60);
-        (uint256 index, OutputRootProof memory opened, MiningRewards.EpochMessage[] memory messages) =
-            publish(told(0, 60, two(memberWord(1, 20_000e18, 3, 1), memberWord(2, 20_000e18, 3, 1))));
+        bytes memory honest = told(0, 60, two(memberWord(1, 20_000e18, 3, 1), memberWord(2, 20_000e18, 3, 1)));
+        uint256 nonce = uint256(1) << 240;
+        (bytes32 root, bytes[] memory proof) =
+            singleLeaf(messageHash(nonce, Predeploys.EPOCH_LEDGER, address(rewards), 0, honest));
+        (uint256 index, OutputRootProof memory opened) = output(root);
         vm.warp(now_() + WINDOW);
-        bytes memory honest = messages[0].data;
+        MiningRewards.EpochMessage[] memory messages = new MiningRewards.EpochMessage[](1);
         for (uint256 i = 0; i < honest.length * 8; ++i) {
             bytes memory forged = abi.encodePacked(honest);
             forged[i / 8] ^= bytes1(uint8(1 << (i % 8)));
-            messages[0].data = forged;
-            vm.expectRevert(abi.encodeWithSelector(MerklePatricia.ProofKeyAbsent.selector, 1));
+            messages[0] = MiningRewards.EpochMessage(nonce, forged, proof);
+            vm.expectRevert(abi.encodeWithSelector(MerklePatricia.ProofKeyAbsent.selector, 0));
             rewards.creditEpochs(index, opened, messages);
         }
-        messages[0].data = honest;
-        ++messages[0].nonce;
-        vm.expectRevert();
+        messages[0] = MiningRewards.EpochMessage(nonce + 1, honest, proof);
+        vm.expectRevert(abi.encodeWithSelector(MerklePatricia.ProofKeyAbsent.selector, 0));
         rewards.creditEpochs(index, opened, messages);
-        --messages[0].nonce;
+        messages[0].nonce = nonce;
         rewards.creditEpochs(index, opened, messages);
     }
 
@@ -343,7 +345,7 @@ contract MiningRewardsTest is Mining {
         uint256 emission = 990 * 0.01247842237e18;
         eq(rewards.lastEmission(), emission, "blocks led, nothing else");
         eq(rewards.claimable(1), emission * 60_000 / 100_000, "by stake");
-        eq(rewards.claimable(2), emission * 38_800 / 100_000, "and performance");
+        eq(rewards.claimable(2), emission * (uint256(40_000e18) * 290 / 300) / 100_000e18, "and performance");
         creditNext(EPOCH_SECONDS * 2, two(memberWord(1, 60_000e18, 700, 0), memberWord(2, 40_000e18, 290, 10)));
         eq(rewards.lastEmission(), emission, "whatever the time");
     }
@@ -394,15 +396,15 @@ contract MiningRewardsTest is Mining {
 
         // Credited long after all changes; each epoch by the rule at its start.
         vm.warp(now_() + 30 days);
-        bytes32[] memory members = one(memberWord(1, 31_536_000e18, 1, 0)); // 1e18 a second at 100%
+        bytes32[] memory members = one(memberWord(1, 31_536e18, 1, 0)); // 1e15 a second at 100%
         creditNext(99, members); // starts at +0
-        eq(rewards.lastEmission(), 99e18 / 5, "20%");
+        eq(rewards.lastEmission(), 99e15 / 5, "20%");
         creditNext(1, members); // starts at +99
-        eq(rewards.lastEmission(), 1e18 / uint256(5), "20%, the last second");
+        eq(rewards.lastEmission(), 1e15 / uint256(5), "20%, the last second");
         creditNext(100, members); // starts at +100, although the rule changes within
-        eq(rewards.lastEmission(), 100e18 / uint256(10), "10%");
+        eq(rewards.lastEmission(), 100e15 / uint256(10), "10%");
         creditNext(200, members); // starts at +200
-        eq(rewards.lastEmission(), 200e18 / uint256(20), "5%, past a rule no epoch began under");
+        eq(rewards.lastEmission(), 200e15 / uint256(20), "5%, past a rule no epoch began under");
         creditNext(10, members); // +400
         eq(rewards.lastEmission(), 0, "nothing");
     }
@@ -504,6 +506,25 @@ contract MiningRewardsTest is Mining {
         }
         yes(rewards.jailable(1), "but for what follows");
         eq(rewards.claimable(1), credited, "clearing touches no credit");
+    }
+
+    /// @dev Over the real pool, there and back.
+    function test_jailAndBack() public {
+        bytes32[] memory members = two(memberWord(1, 20_000e18, 4, 6), memberWord(2, 20_000e18, 6, 4));
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.NotJailable.selector, 1));
+        pool.jail(1);
+        for (uint256 i = 0; i < JAIL_EPOCHS; ++i) {
+            creditNext(60, members);
+        }
+        pool.jail(1);
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.NotJailable.selector, 2));
+        pool.jail(2);
+        vm.warp(now_() + pool.jailPeriod());
+        vm.prank(ownerOf[1]);
+        pool.unjail(1);
+        yes(!rewards.jailable(1), "a clean record");
+        creditNext(60, members); // from before
+        eq(rewards.recordOf(1).badEpochs, 0, "still clean");
     }
 
     // ---- claims ----

@@ -3,6 +3,7 @@
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IMiningRewards} from "../../src/interfaces/IMiningRewards.sol";
 import {IRollup, OutputProposal} from "../../src/interfaces/IRollup.sol";
 import {FeeSplitter} from "../../src/l1/FeeSplitter.sol";
 import {MiningRewards} from "../../src/l1/MiningRewards.sol";
@@ -42,7 +43,7 @@ contract Rollup__Mock {
 }
 
 abstract contract Mining is Withdrawals {
-    address internal constant GOVERNOR = address(0x907e4204);
+    address internal constant REWARDS_DEPLOYER = address(0xde94e3a4);
     address internal constant TREASURY = address(0x74ea5049);
     uint64 internal constant TAPER = 365 days;
     uint64 internal constant EPOCH_SECONDS = 8500; // preset metis: 1,000 blocks at 8.5 s
@@ -65,10 +66,19 @@ abstract contract Mining is Withdrawals {
         genesis = uint64(now_());
         mock = new Rollup__Mock(WINDOW);
         outputs = real ? IRollup(address(rollup)) : IRollup(address(mock));
-        address predicted = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        address predicted = vm.computeCreateAddress(REWARDS_DEPLOYER, 1);
+        address pooled = address(poolRewards());
+        vm.startPrank(REWARDS_DEPLOYER, REWARDS_DEPLOYER);
         rewards = createRewards(rewardsConfig(predicted));
         splitter = FeeSplitter(create("FeeSplitter", abi.encode(splitterConfig())));
+        vm.stopPrank();
+        eq(address(rewards), pooled, "rewards address");
         eq(address(splitter), predicted, "splitter address");
+    }
+
+    /// @dev The rewards come last, from an account that does nothing else.
+    function poolRewards() internal pure override returns (IMiningRewards) {
+        return IMiningRewards(vm.computeCreateAddress(REWARDS_DEPLOYER, 0));
     }
 
     function createRewards(MiningRewards.Config memory c) internal returns (MiningRewards) {
@@ -120,10 +130,6 @@ abstract contract Mining is Withdrawals {
     }
 
     // ---- messages ----
-
-    function memberWord(uint64 id, uint256 weight, uint256 led, uint256 missed) internal pure returns (bytes32) {
-        return bytes32(abi.encodePacked(id, uint128(weight), uint32(led), uint32(missed)));
-    }
 
     /// @dev What EpochLedger sends about `epoch`, which follows the last credited one and lasts `duration` seconds.
     function told(uint64 epoch, uint64 duration, bytes32[] memory members) internal view returns (bytes memory) {
