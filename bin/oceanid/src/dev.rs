@@ -219,6 +219,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
             peers: Clone::clone(&peers),
             da,
             batch_age_seconds: BATCH_AGE,
+            byzantine: None,
         });
         nodes.push(Planned { file: folder.join(&name).join("node.toml"), name, role: "sequencer", config });
     }

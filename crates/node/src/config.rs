@@ -4,6 +4,7 @@
 
 use crate::keys::{KeyFile, KeyFileError, KeyFolder, Password, SequencerKeys};
 use oceanid_primitives::DaMode;
+use oceanid_sequencer::Byzantine;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -81,6 +82,9 @@ pub struct SequencerSection {
     /// Oldest unposted block that forces a batch, seconds.
     #[serde(default = "default_batch_age")]
     pub batch_age_seconds: u64,
+    /// Misbehaves on purpose, to be slashed; refused on all but development chains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub byzantine: Option<Byzantine>,
 }
 
 impl SequencerSection {

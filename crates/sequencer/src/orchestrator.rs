@@ -20,7 +20,8 @@ use commonware_consensus::{
 use commonware_cryptography::Digested;
 use commonware_macros::select;
 use commonware_p2p::{
-    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Recipients, Sender, utils::mux::MuxHandle,
+    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Recipients, Sender,
+    utils::mux::MuxHandle,
 };
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Handle, IoBuf, Metrics, Spawner, Storage, buffer::paged::CacheRef};
@@ -31,9 +32,10 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    Committees, ConsensusBlock, Execution, Status,
+    Byzantine, Committees, ConsensusBlock, Execution, Status,
     application::{Chain, seconds},
     block::digest,
+    byzantine::Equivocator,
     committees::{Seated, StakeElector},
     epochs::SharedEpochs,
     evidence::EvidenceReporter,
@@ -78,6 +80,8 @@ where
     pub(crate) blocker: B,
     /// Tells who is connected.
     pub(crate) probe: Tx,
+    /// The votes' channel under the mux.
+    pub(crate) raw_votes: Tx,
     pub(crate) page_cache: CacheRef,
     pub(crate) votes: MuxHandle<Tx>,
     pub(crate) certificates: MuxHandle<Tx>,
@@ -319,6 +323,12 @@ where
         };
         let votes = self.may_vote(epoch, begun, &seated).await?;
         let timing = self.config.consensus.timing;
+        let equivocator = self.config.byzantine.filter(|_| votes).map(|Byzantine::Equivocate| Equivocator {
+            votes: self.raw_votes.clone(),
+            scheme: seated.scheme.clone(),
+            view: 0,
+        });
+        let evidence = Reporters::<EvidenceReporter, Equivocator<Tx>>::from((self.evidence.clone(), equivocator));
         let engine = simplex::Engine::new(
             self.context.child("engine").with_attribute("epoch", epoch),
             simplex::Config {
@@ -327,7 +337,7 @@ where
                 blocker: self.blocker.clone(),
                 automaton: self.automaton.clone(),
                 relay: self.automaton.clone(),
-                reporter: Reporters::from((self.automaton.clone(), self.evidence.clone())),
+                reporter: Reporters::from((self.automaton.clone(), evidence)),
                 track_historical_votes: true,
                 strategy: Sequential,
                 partition: self.journal(epoch),
