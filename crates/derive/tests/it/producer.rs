@@ -11,7 +11,9 @@ use oceanid_chain::{BuildLimits, ConsensusContext, Ledger, LedgerConfig};
 use oceanid_da::{Batch, BatchBlock};
 use oceanid_devnet::accounts::dev_signers;
 use oceanid_devnet::network::{DevOptions, DevSequencer, deploy_dev, dev_sequencers};
-use oceanid_primitives::{Committee, DEV_CHAIN_ID, HeaderExtension, L1Block, L1Origin, L1View, SealedBlock, TxEnvelope, quorum};
+use oceanid_primitives::{
+    Committee, DEV_CHAIN_ID as CHAIN_ID, HeaderExtension, L1Block, L1Origin, L1View, SealedBlock, TxEnvelope, quorum,
+};
 use oceanid_sequencer::types::Finalization;
 use oceanid_sequencer::{Certificate, block};
 use oceanid_settlement::{L1Certificate, L1Watcher, SettledChain};
@@ -128,7 +130,7 @@ impl Producer {
             *nonce - 1
         };
         let tx = TxEip1559 {
-            chain_id: DEV_CHAIN_ID,
+            chain_id: CHAIN_ID,
             nonce,
             gas_limit: 21_000,
             max_fee_per_gas: 100_000_000_000,
@@ -162,7 +164,7 @@ impl Producer {
         let blocks = (first..=last)
             .map(|number| BatchBlock::from_block(SettledChain::block(&self.ledger, number).unwrap().block()).unwrap())
             .collect();
-        Batch { blocks }.encode(DEV_CHAIN_ID).unwrap()
+        Batch { blocks }.encode(CHAIN_ID).unwrap()
     }
 }
 
