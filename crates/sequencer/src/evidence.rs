@@ -43,6 +43,7 @@ use tracing::{error, warn};
 
 use crate::{
     Committees,
+    status::Attendance,
     types::{Activity, Digest, Finalization, Scheme},
 };
 
@@ -217,6 +218,7 @@ pub(crate) struct Collector<R> {
     rng: R,
     committees: Committees,
     log: EvidenceLog,
+    attendance: Attendance,
     activities: mpsc::Receiver<Activity>,
     views: BTreeMap<(u64, u64), Seen>,
 }
@@ -231,9 +233,9 @@ fn both(left: &Signers, right: &Signers) -> Vec<Participant> {
 }
 
 impl<R: CryptoRng> Collector<R> {
-    pub(crate) fn new(rng: R, committees: Committees, log: EvidenceLog) -> (Self, EvidenceReporter) {
+    pub(crate) fn new(rng: R, committees: Committees, log: EvidenceLog, attendance: Attendance) -> (Self, EvidenceReporter) {
         let (sender, activities) = mpsc::channel(QUEUE);
-        (Self { rng, committees, log, activities, views: BTreeMap::new() }, EvidenceReporter(sender))
+        (Self { rng, committees, log, attendance, activities, views: BTreeMap::new() }, EvidenceReporter(sender))
     }
 
     pub(crate) async fn run(mut self) {
@@ -244,6 +246,15 @@ impl<R: CryptoRng> Collector<R> {
 
     fn observe(&mut self, activity: Activity) {
         let at = (activity.epoch().get(), activity.view().get());
+        let voter = match &activity {
+            Activity::Notarize(vote) => Some(vote.signer()),
+            Activity::Nullify(vote) => Some(vote.signer()),
+            Activity::Finalize(vote) => Some(vote.signer()),
+            _ => None,
+        };
+        if let Some(voter) = voter {
+            self.attendance.note(at.0, at.1, voter.get());
+        }
         let Some(seated) = self.committees.get(at.0) else { return };
         let scheme = seated.scheme.as_ref();
         let rng = &mut self.rng;
