@@ -101,6 +101,13 @@ impl Committees {
         if let Some(seated) = self.get(epoch) {
             return Ok(seated);
         }
+        let seated = Arc::new(self.prepare(committee)?);
+        self.seated.write().insert(epoch, seated.clone());
+        Ok(seated)
+    }
+
+    /// Makes a committee ready to vote or to be checked.
+    pub(crate) fn prepare(&self, committee: Committee) -> Result<Seated, CommitteeKeyError> {
         let members = member_keys(&committee)?;
         let identities = members.keys().clone();
         let signer = self.keys.as_ref().and_then(|keys| {
@@ -109,9 +116,7 @@ impl Committees {
         });
         let observer = Arc::new(Scheme::verifier(&self.namespace, members));
         let (seat, scheme) = signer.map_or((None, observer.clone()), |(seat, scheme)| (Some(seat), Arc::new(scheme)));
-        let seated = Arc::new(Seated { committee: Arc::new(committee), scheme, observer, identities, seat });
-        self.seated.write().insert(epoch, seated.clone());
-        Ok(seated)
+        Ok(Seated { committee: Arc::new(committee), scheme, observer, identities, seat })
     }
 
     pub(crate) fn get(&self, epoch: u64) -> Option<Arc<Seated>> {

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{B256, Bytes, keccak256};
 use commonware_actor::Feedback;
 use commonware_broadcast::buffered;
 use commonware_codec::{Copying, DecodeExt as _};
@@ -58,7 +58,7 @@ use crate::{
     certificate::{Certificate, decode_finalization},
     committees::CommitteeKeyError,
     epochs::SharedEpochs,
-    evidence::{Collector, EvidenceLog},
+    evidence::{Collector, EvidenceLog, EvidenceReporter},
     gossip::{self, Gossip, OnTransactions, TransactionGossip},
     orchestrator::{Course, Orchestrator},
     status::Attendance,
@@ -190,6 +190,7 @@ pub enum NodeError {
 pub struct Node {
     status: Arc<Mutex<Status>>,
     evidence: EvidenceLog,
+    reporter: EvidenceReporter,
     gossip: TransactionGossip,
     work: Arc<Notify>,
     failed: Arc<Notify>,
@@ -204,6 +205,12 @@ impl Node {
     /// Proofs of double voting found so far.
     pub const fn evidence(&self) -> &EvidenceLog {
         &self.evidence
+    }
+
+    /// Compares a finalisation certificate from elsewhere (L1, another node) with what this node has seen; a contradiction becomes evidence.
+    /// False if the queue is full.
+    pub fn examine(&self, certificate: Bytes) -> bool {
+        self.reporter.examine(certificate)
     }
 
     /// Hands transactions to the other sequencers.
@@ -371,7 +378,7 @@ where
     let (deliveries, updates) = mpsc::unbounded_channel();
     let attendance = Attendance::default();
     let (collector, evidence_reporter) =
-        Collector::new(context.child("evidence_rng"), committees.clone(), evidence.clone(), attendance.clone());
+        Collector::new(context.child("evidence_rng"), committees.clone(), execution.clone(), evidence.clone(), attendance.clone());
     context.child("evidence").spawn(|_| collector.run());
 
     let (votes_mux, votes, later_epochs) =
@@ -409,7 +416,7 @@ where
         committees,
         marshal,
         automaton,
-        evidence: evidence_reporter,
+        evidence: evidence_reporter.clone(),
         attendance,
         record,
         manager,
@@ -428,7 +435,7 @@ where
     orchestrator.track(epoch);
     buffer.start(channels.broadcast);
     actor.start(Delivery(deliveries), buffer_mailbox, resolver);
-    let node = Node { status, evidence, gossip, work, failed };
+    let node = Node { status, evidence, reporter: evidence_reporter, gossip, work, failed };
     let handle = node.clone();
     context.child("deliveries").spawn(move |_| async move {
         if let Err(failure) = orchestrator.run(updates, later_epochs).await {

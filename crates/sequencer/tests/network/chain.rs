@@ -134,10 +134,12 @@ impl Execution for LightChain {
     fn epochs(&self) -> Result<Arc<Epochs>, RecoveryRefused> {
         let mut state = self.state.lock();
         for recovery in self.recoveries.lock().iter() {
-            let new = state.epochs.admit(recovery).map_err(|error| RecoveryRefused(error.to_string()))?;
+            let mut epochs = state.epochs.clone();
+            let new = epochs.admit(recovery).map_err(|error| RecoveryRefused(error.to_string()))?;
             if new && state.finalized.len() as u64 > recovery.after_block + 1 {
                 return Err(RecoveryRefused(format!("final beyond block {}", recovery.after_block)));
             }
+            state.epochs = epochs;
         }
         Ok(Arc::new(state.epochs.clone()))
     }
