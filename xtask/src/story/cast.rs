@@ -148,11 +148,12 @@ impl Cast {
         std::fs::write(
             &file,
             format!(
-                "spec = \"{}\"\ndata-dir = \"newcomer\"\n[l1]\nhttp = \"{}\"\npoll-ms = 200\n[rpc]\nlisten = \"{http}\"\n[sequencer]\n\
-                 keys = \"keys\"\npassword-file = \"password\"\nlisten = \"{p2p}\"\nda = \"calldata\"\nbatch-age-seconds = 2\n\
+                "spec = \"{}\"\ndata-dir = \"newcomer\"\n[l1]\nhttp = \"{}\"\nbeacon = \"{}\"\npoll-ms = 200\n[rpc]\nlisten = \"{http}\"\n[sequencer]\n\
+                 keys = \"keys\"\npassword-file = \"password\"\nlisten = \"{p2p}\"\nbatch-age-seconds = 2\n\
                  [sequencer.peers]\n{peers}",
                 self.text("/spec")?,
                 self.text("/l1/http")?,
+                self.text("/l1/beacon")?,
             ),
         )?;
         let child = Command::new(&self.oceanid)
