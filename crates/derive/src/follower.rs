@@ -18,8 +18,9 @@ use tracing::{info, warn};
 const READ_AHEAD: usize = 64;
 /// Longest pause after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// Bytes that the executed blocks of one batch may take before they are committed.
-const SPECULATIVE_BYTES: usize = 1 << 30;
+/// Bytes that the executed blocks of one batch may take before they are committed: half a byte a gas for the largest backlog that
+/// anyone can post as one batch ([`oceanid_settlement::MAX_BACKLOG_GAS`]). Blocks of transfers take a tenth of a byte.
+const SPECULATIVE_BYTES: usize = (oceanid_settlement::MAX_BACKLOG_GAS / 2) as usize;
 /// Catch-up speed is measured over at least this long.
 const SPEED_WINDOW: Duration = Duration::from_secs(5);
 
@@ -170,7 +171,7 @@ impl Actor {
         self.read_postings()?;
         let worked = self.replay_next().await?;
         let finalized =
-            if worked { None } else { Some(follow_finality(&self.client, self.ledger.spec().l1.rollup, &self.ledger).await?) };
+            if worked { None } else { Some(follow_finality(&self.client, &self.watcher, self.ledger.spec().l1.rollup, &self.ledger).await?) };
         self.watcher.prune_below(self.oldest_needed()?);
         let head = self.ledger.head().number();
         self.status.send_modify(|status| {

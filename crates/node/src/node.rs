@@ -14,7 +14,7 @@ use oceanid_primitives::{ChainSpec, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcConfig, RpcServer};
 use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
 use oceanid_settlement::{
-    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Certificate, L1Client, L1Watcher, PosterConfig, Task,
+    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Account, L1Certificate, L1Client, L1Watcher, PosterConfig, Task,
     WatcherConfig, anchor,
 };
 use std::net::SocketAddr;
@@ -232,12 +232,11 @@ fn start_sequencer(
     let Parts { spec, ledger, pool, client, watcher, reader, poll } = parts;
     let identity = keys.node.identity();
     let poster = PosterConfig {
-        key: keys.poster,
+        account: L1Account::new(client.clone(), keys.poster, spec.l1_chain_id, REPLACE_AFTER),
         identity,
         da: DaPolicy::Fixed(section.da),
         max_age: Duration::from_secs(section.batch_age_seconds),
         stagger: POSTER_STAGGER,
-        replace_after: REPLACE_AFTER,
     };
     let (batcher, batching) = Batcher::start(
         client,

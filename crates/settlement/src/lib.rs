@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a panic is how a test fails"))]
 
+mod account;
 mod batcher;
 mod beacon;
 mod chain;
@@ -15,11 +16,14 @@ mod error;
 mod finality;
 mod postings;
 mod reader;
+mod revert;
 mod task;
 mod watcher;
 
+pub use account::L1Account;
 pub use batcher::{
-    Batcher, BatcherConfig, CertificateDecoder, DaPolicy, InFlight, L1Certificate, MAX_BACKLOG_BLOCKS, MAX_BACKLOG_BYTES,
+    Batcher, BatcherConfig, CertificateDecoder, DaPolicy, InFlight, L1Certificate, MAX_BACKLOG_BLOCKS, MAX_BACKLOG_BYTES, MAX_BACKLOG_GAS,
+   
     PosterConfig, SettlementStatus,
 };
 pub use beacon::BeaconClient;

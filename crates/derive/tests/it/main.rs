@@ -13,7 +13,7 @@ use oceanid_da::DaError;
 use oceanid_derive::{Follower, FollowerConfig, FollowerStatus, ReplayError, ledger_config, replay};
 use oceanid_primitives::{DaMode, L1View};
 use oceanid_settlement::{
-    AcceptedBatch, BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Client, L1Watcher, PosterConfig, SettledChain,
+    AcceptedBatch, BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Account, L1Client, L1Watcher, PosterConfig, SettledChain,
     SettlementStatus, Task, WatcherConfig, anchor,
 };
 use producer::{Producer, l1_certificate};
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const POLL: Duration = Duration::from_millis(100);
+const REPLACE_AFTER: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A node's connection to L1.
@@ -45,12 +46,11 @@ impl Link {
     fn batcher(&self, producer: &Producer, poster: usize, mode: DaMode) -> (Batcher, Task) {
         let sequencer = &producer.sequencers[poster];
         let poster = PosterConfig {
-            key: sequencer.poster.clone(),
+            account: L1Account::new(self.client.clone(), sequencer.poster.clone(), producer.ledger.spec().l1_chain_id, REPLACE_AFTER),
             identity: sequencer.keys.identity(),
             da: DaPolicy::Fixed(mode),
             max_age: Duration::ZERO,
             stagger: Duration::from_millis(300),
-            replace_after: Duration::from_secs(60),
         };
         let chain = Arc::new(producer.ledger.clone());
         let config = BatcherConfig::new(Some(poster), l1_certificate, POLL);

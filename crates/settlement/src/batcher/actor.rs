@@ -1,11 +1,12 @@
 //! The batcher's loop: look at L1, track, follow what is in flight, post what is due.
 
-use super::plan::{self, Backlog, Plan};
-use super::poster::{Fate, Poster, Purpose};
+use super::plan::{self, Backlog, Limits, Plan};
 use super::tracker::{TrackError, Tracker};
-use super::{BatcherConfig, DaPolicy, PosterConfig, SettlementStatus};
+use super::{BatcherConfig, DaPolicy, InFlight, SettlementStatus};
+use crate::account::{Call, Fate, Ticket};
 use crate::chain::extension;
 use crate::finality::{FinalityError, follow_finality};
+use crate::revert;
 use crate::{BatchReader, ChainError, L1Client, L1Error, L1Watcher, SettledChain};
 use alloy_primitives::Bytes;
 use alloy_rlp::Encodable;
@@ -42,6 +43,8 @@ enum RoundError {
         "block {0} alone is too large for a batch: {1}; post in mode `blob`, or lower the limit of bytes in a block below what the mode carries"
     )]
     TooLarge(u64, DaError),
+    #[error("L1 refuses the batch of blocks {first} to {last}: {reason}")]
+    Refused { first: u64, last: u64, reason: String },
     #[error("certificate of block {0}: {1}")]
     Certificate(u64, String),
     #[error(transparent)]
@@ -55,7 +58,8 @@ pub(super) struct Actor {
     watcher: L1Watcher,
     config: BatcherConfig,
     tracker: Tracker,
-    poster: Option<(Poster, PosterConfig)>,
+    /// The transaction in flight, and what for.
+    sent: Option<(Ticket, Purpose)>,
     backlog: Backlog,
     /// First block of the batch that is due, and since when.
     due: Option<(u64, Instant)>,
@@ -68,6 +72,15 @@ pub(super) struct Actor {
 struct Posted {
     index: u64,
     number: u64,
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Purpose {
+    first: u64,
+    last: u64,
+    /// `Some(batch index)` if data is posted again.
+    repost: Option<u64>,
 }
 
 /// Batch data for a transaction.
@@ -90,16 +103,12 @@ impl Actor {
         status: watch::Sender<SettlementStatus>,
         full: Arc<AtomicBool>,
     ) -> Self {
-        let poster = config.poster.clone().map(|poster| {
-            let sender = Poster::new(client.clone(), poster.key.clone(), spec.l1_chain_id, spec.l1.rollup, poster.replace_after);
-            (sender, poster)
-        });
         let tracker = Tracker::new(spec.clone(), chain.clone(), watcher.clone(), reader);
-        Self { client, spec, chain, watcher, config, tracker, poster, backlog: Backlog::default(), due: None, status, full }
+        Self { client, spec, chain, watcher, config, tracker, sent: None, backlog: Backlog::default(), due: None, status, full }
     }
 
     pub(super) async fn run(mut self) {
-        if let Some((_, poster)) = &self.poster
+        if let Some(poster) = &self.config.poster
             && poster.da != DaPolicy::Fixed(DaMode::Calldata)
         {
             // Seconds of CPU, once: not when the first batch is due.
@@ -132,8 +141,8 @@ impl Actor {
     }
 
     async fn check_balance(&self) {
-        let Some((poster, _)) = &self.poster else { return };
-        let account = poster.account();
+        let Some(poster) = &self.config.poster else { return };
+        let account = poster.account.address();
         if let Ok(balance) = self.client.balance(account).await
             && balance < alloy_primitives::U256::from(LOW_BALANCE)
         {
@@ -147,12 +156,15 @@ impl Actor {
         self.publish_backlog(posted);
         let tracked = self.tracker.advance().await;
         self.watcher.prune_below(self.oldest_needed()?);
-        let finalized = follow_finality(&self.client, self.spec.l1.rollup, &*self.chain).await?;
-        self.status.send_modify(|status| status.finalized = finalized);
-        // A failure to read back must not stop posting, nor the reverse.
+        // A failure of one of these must not stop the others.
+        let finalized = follow_finality(&self.client, &self.watcher, self.spec.l1.rollup, &*self.chain).await;
+        if let Ok(finalized) = &finalized {
+            self.status.send_modify(|status| status.finalized = *finalized);
+        }
         let posted = self.post(posted).await;
-        self.publish(tracked.is_ok() && posted.is_ok())?;
+        self.publish(tracked.is_ok() && finalized.is_ok() && posted.is_ok()).await?;
         tracked?;
+        finalized?;
         posted
     }
 
@@ -169,33 +181,31 @@ impl Actor {
     }
 
     async fn post(&mut self, posted: Posted) -> Result<(), RoundError> {
-        let Some((poster, _)) = &mut self.poster else { return Ok(()) };
-        match poster.follow().await? {
-            Fate::Open => {}
-            Fate::Done(purpose) => {
-                info!(first = purpose.first, last = purpose.last, repost = purpose.repost, "batch accepted by L1");
-                self.status.send_modify(|status| status.posted_here += 1);
-                // The head that was read before this receipt may be older than it.
+        let Some(poster) = &self.config.poster else { return Ok(()) };
+        if let Some((ticket, Purpose { first, last, repost })) = self.sent {
+            let fate = poster.account.follow(ticket).await?;
+            if fate == Fate::Open {
                 return Ok(());
             }
-            Fate::Refused(purpose) => {
-                info!(
-                    first = purpose.first,
-                    last = purpose.last,
-                    "L1 refused the batch: another member was first, or the origin is stale"
-                );
-                return Ok(());
+            self.sent = None;
+            match fate {
+                Fate::Open => {}
+                Fate::Done => {
+                    info!(first, last, repost, "batch accepted by L1");
+                    self.status.send_modify(|status| status.posted_here += 1);
+                }
+                Fate::Refused => {
+                    info!(first, last, "L1 refused the batch: another member was first, or the origin is stale");
+                    self.status.send_modify(|status| status.refused_here += 1);
+                }
+                Fate::Displaced => {
+                    warn!(
+                        first,
+                        last, "another transaction of this account took the nonce: does a second node use the key?"
+                    );
+                }
             }
-            Fate::Displaced(purpose) => {
-                warn!(
-                    first = purpose.first,
-                    last = purpose.last,
-                    "another transaction of this account took the nonce: does a second node use the key?"
-                );
-                return Ok(());
-            }
-        }
-        if poster.is_busy() {
+            // The head that was read before the receipt may be older than it.
             return Ok(());
         }
         // A batch that cannot be posted again must not keep new ones from L1.
@@ -233,19 +243,20 @@ impl Actor {
             data: encoded.packed.argument.clone(),
         };
         let purpose = Purpose { first: encoded.first, last: encoded.last, repost: None };
-        self.submit(purpose, call.abi_encode().into(), encoded, Some(posted)).await
+        self.submit(purpose, call.abi_encode().into(), encoded).await
     }
 
     /// Which blocks to post now, if it is time and this member's turn.
     fn next_plan(&mut self, posted: Posted) -> Result<Option<Plan>, RoundError> {
-        let Some((_, poster)) = &self.poster else { return Ok(None) };
+        let Some(poster) = &self.config.poster else { return Ok(None) };
         // Capacity is that of the largest mode the policy may choose.
         let capacity = match poster.da {
             DaPolicy::Fixed(da_mode) => mode(da_mode).capacity(),
             DaPolicy::Cheapest => mode(DaMode::Blob).capacity(),
         };
         let epoch_end = |number| self.spec.last_block_of(self.spec.epoch_of(number));
-        let Some(plan) = self.backlog.plan(epoch_end, capacity, self.config.max_blocks) else {
+        let limits = Limits { capacity, blocks: self.config.max_blocks, gas: self.config.max_gas };
+        let Some(plan) = self.backlog.plan(epoch_end, limits) else {
             self.due = None;
             return Ok(None);
         };
@@ -288,7 +299,7 @@ impl Actor {
     /// Encodes the blocks for the policy's mode. `last_resort`: there is no smaller batch to try, so that one too large for that mode
     /// goes to blobs; otherwise a leader could make a block that a committee which prefers calldata can never post.
     async fn encode(&self, first: u64, last: u64, last_resort: bool) -> Result<Encoded, RoundError> {
-        let Some((poster, config)) = &self.poster else {
+        let Some(poster) = &self.config.poster else {
             return Err(RoundError::TooLarge(last, DaError::NotAvailable));
         };
         let chain = self.chain.clone();
@@ -298,7 +309,10 @@ impl Actor {
             batch.encode(chain_id).map_err(|error| RoundError::Encode { first, last, error })
         })
         .await?;
-        let mut da_mode = poster.choose_mode(config.da, data.len()).await?;
+        let mut da_mode = match poster.da {
+            DaPolicy::Fixed(da_mode) => da_mode,
+            DaPolicy::Cheapest => plan::cheapest(data.len(), &poster.account.market().await?),
+        };
         if last_resort && data.len() > mode(da_mode).capacity() {
             da_mode = DaMode::Blob;
         }
@@ -310,7 +324,7 @@ impl Actor {
     /// Posts good data for the oldest batch that has none, if there is one and it is this member's turn.
     async fn repost(&mut self) -> Result<bool, RoundError> {
         let Some((index, unread)) = self.tracker.oldest_unread() else { return Ok(false) };
-        let Some((_, config)) = &self.poster else { return Ok(false) };
+        let Some(config) = &self.config.poster else { return Ok(false) };
         let last = self.chain.block(unread.batch.last)?;
         let place = plan::place(&*self.chain, &last, &config.identity)?;
         if unread.since.elapsed() < REPOST_DELAY + config.stagger * place {
@@ -324,46 +338,45 @@ impl Actor {
             data: encoded.packed.argument.clone(),
         };
         let purpose = Purpose { first: encoded.first, last: encoded.last, repost: Some(index) };
-        self.submit(purpose, call.abi_encode().into(), encoded, None).await?;
+        self.submit(purpose, call.abi_encode().into(), encoded).await?;
         self.tracker.postpone(index);
         Ok(true)
     }
 
-    /// Sends. A refusal is no failure if the head moved meanwhile.
-    async fn submit(
-        &mut self,
-        purpose: Purpose,
-        call: Bytes,
-        encoded: Encoded,
-        expected: Option<Posted>,
-    ) -> Result<(), RoundError> {
-        let Some((poster, _)) = &mut self.poster else { return Ok(()) };
+    /// Sends. That another member was first is no failure.
+    async fn submit(&mut self, purpose: Purpose, input: Bytes, encoded: Encoded) -> Result<(), RoundError> {
+        let Some(poster) = &self.config.poster else { return Ok(()) };
         let (first, last, bytes, da_mode) = (encoded.first, encoded.last, encoded.bytes, encoded.mode);
-        match poster.post(purpose, call, encoded.packed).await {
-            Ok(transaction) => {
-                info!(first, last, bytes, mode = %da_mode, %transaction, "batch sent to L1");
+        let call = Call { to: self.spec.l1.rollup, input, sidecar: encoded.packed.sidecar };
+        match poster.account.send(call).await {
+            Ok(Some(ticket)) => {
+                info!(first, last, bytes, mode = %da_mode, "batch sent to L1");
+                self.sent = Some((ticket, purpose));
                 Ok(())
             }
-            Err(error) => {
-                if let Some(expected) = expected
-                    && self.head().await?.index != expected.index
-                {
-                    debug!(first, last, "another member posted first");
-                    return Ok(());
-                }
-                Err(error.into())
+            Ok(None) => {
+                debug!(first, last, "the account has another transaction in flight");
+                Ok(())
             }
+            Err(L1Error::Reverted { data, .. }) if revert::is::<Rollup::ParentNotLatest>(&data) => {
+                debug!(first, last, "another member posted first");
+                Ok(())
+            }
+            Err(L1Error::Reverted { data, .. }) => Err(RoundError::Refused { first, last, reason: revert::describe(&data) }),
+            Err(error) => Err(error.into()),
         }
     }
 
     fn publish_backlog(&self, posted: Posted) {
-        let (blocks, bytes) = (self.backlog.blocks(), self.backlog.bytes());
-        let full = blocks >= self.config.max_backlog_blocks || bytes >= self.config.max_backlog_bytes;
+        let (blocks, bytes, gas) = (self.backlog.blocks(), self.backlog.bytes(), self.backlog.gas());
+        let full = blocks >= self.config.max_backlog_blocks
+            || bytes >= self.config.max_backlog_bytes
+            || gas >= self.config.max_backlog_gas;
         if full != self.full.swap(full, Ordering::Relaxed) {
             if full {
-                warn!(blocks, bytes, "too much waits for L1: no non-empty blocks until batches are posted");
+                warn!(blocks, bytes, gas, "too much waits for L1: no non-empty blocks until batches are posted");
             } else {
-                info!(blocks, bytes, "the backlog is below its limits again");
+                info!(blocks, bytes, gas, "the backlog is below its limits again");
             }
         }
         self.status.send_modify(|status| {
@@ -371,13 +384,20 @@ impl Actor {
             status.posted = posted.number;
             status.backlog_blocks = blocks;
             status.backlog_bytes = bytes;
+            status.backlog_gas = gas;
             status.backlog_full = full;
         });
     }
 
-    fn publish(&self, healthy: bool) -> Result<(), ChainError> {
+    async fn in_flight(&self) -> Option<InFlight> {
+        let (ticket, Purpose { first, last, .. }) = self.sent?;
+        let (transaction, replacements) = self.config.poster.as_ref()?.account.version(ticket).await?;
+        Some(InFlight { transaction, first, last, replacements })
+    }
+
+    async fn publish(&self, healthy: bool) -> Result<(), ChainError> {
         let safe = self.chain.safe()?;
-        let in_flight = self.poster.as_ref().and_then(|(poster, _)| poster.in_flight());
+        let in_flight = self.in_flight().await;
         let waiting = self.tracker.waiting.clone().or_else(|| match self.tracker.oldest_unread() {
             Some((index, _)) => Some(format!("batch {index} has no good data on L1 yet")),
             None if self.full.load(Ordering::Relaxed) => {
