@@ -84,8 +84,8 @@ contract RollupTest is Chain {
         );
         rollup.submitBatch(0, 1, encode(h), certificate, 1, "");
         vm.expectEmit(address(rollup));
-        emit Rollup.BatchData(1, 1, commitment);
-        rollup.repostData(1, 1, "");
+        emit Rollup.BatchData(1, address(this), 0, 1, 1, commitment);
+        rollup.repostData(1, 0, 1, 1, "");
     }
 
     function test_followsAHandOver() public {
@@ -428,15 +428,15 @@ contract RollupTest is Chain {
 
     function test_repostsDataOfAcceptedBatchesOnly() public {
         vm.expectRevert(abi.encodeWithSelector(Rollup.UnknownBatch.selector, 0, 0));
-        rollup.repostData(0, 0, "data");
+        rollup.repostData(0, 0, 1, 0, "data");
         submit(nextHeader(10));
         vm.expectEmit(address(rollup));
-        emit Rollup.BatchData(1, 0, keccak256("right data"));
-        rollup.repostData(1, 0, "right data");
+        emit Rollup.BatchData(1, address(this), 0, 1, 0, keccak256("right data"));
+        rollup.repostData(1, 0, 1, 0, "right data");
         vm.expectRevert(abi.encodeWithSelector(Rollup.UnknownBatch.selector, 2, 1));
-        rollup.repostData(2, 0, "data");
+        rollup.repostData(2, 0, 1, 0, "data");
         vm.expectRevert(abi.encodeWithSelector(Rollup.DaModeNotAvailable.selector, 2));
-        rollup.repostData(1, 2, "data");
+        rollup.repostData(1, 0, 1, 2, "data");
     }
 
     // ---- outputs ----

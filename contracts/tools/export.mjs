@@ -10,7 +10,7 @@ const check = process.argv.includes("--check");
 
 /** Every contract that is deployed or put into the L2 genesis, and one that carries the gas figure of the certificate. */
 const CONTRACTS = [
-  "OceanidToken", "Portal", "L1Bridge", "SequencerPool", "Rollup", "GasPriceOracle",
+  "OceanidToken", "Portal", "L1Bridge", "SequencerPool", "Rollup", "Slasher", "GasPriceOracle",
   "L2ToL1MessagePasser", "L1BlockInfo", "CommitteeRegistry", "FeeVault", "NativeToken", "L2Bridge", "BridgedERC20",
   "CertificateOnly",
 ];

@@ -56,6 +56,12 @@ contract Portal is IPortal {
     event WithdrawalProven(bytes32 indexed withdrawalHash, address indexed from, address indexed to);
     event WithdrawalFinalized(bytes32 indexed withdrawalHash, bool success);
 
+    struct Meter {
+        uint64 blockNumber;
+        uint64 gas; // L2 gas
+        uint128 price; // wei of ether per L2 gas
+    }
+
     struct ProvenWithdrawal {
         bytes32 outputRoot;
         uint128 timestamp;
@@ -66,6 +72,15 @@ contract Portal is IPortal {
     uint256 public constant MAX_DEPOSIT_DATA = 120_000;
     /// @notice L2 gas that users' deposits may ask for in one L1 block.
     uint64 public constant MAX_DEPOSIT_GAS_PER_BLOCK = 8_000_000;
+    /// @notice L2 gas of users' deposits per L1 block at which its price stays as it is. A full block raises it to 17/8, an empty one lowers it
+    ///         to 7/8.
+    uint64 public constant DEPOSIT_GAS_TARGET = 800_000;
+    /// @notice Lowest price of L2 gas in a deposit, wei of ether.
+    uint128 public constant MIN_DEPOSIT_PRICE = 0.01 gwei;
+    /// @dev A price moves by at most this part for one target of gas more or less (EIP-1559's denominator).
+    uint256 private constant PRICE_DENOMINATOR = 8;
+    /// @dev The burn is counted in L1 gas at its base fee, but not below this: an L1 that is almost free would ask for endless gas.
+    uint256 private constant MIN_L1_PRICE = 1 gwei;
     uint256 private constant DEPOSIT_VERSION = 0;
     /// @dev L2 gas of a transaction without data, and per byte of data (EIP-7623 floor price of a non-zero byte).
     uint64 private constant BASE_GAS = 21_000;
@@ -79,8 +94,8 @@ contract Portal is IPortal {
 
     IERC20 public immutable TOKEN;
     IRollup public immutable ROLLUP;
-    /// @notice Contracts whose deposits do not count against MAX_DEPOSIT_GAS_PER_BLOCK, so that users cannot crowd them out. Both limit
-    ///         their own rate.
+    /// @notice Contracts whose deposits neither count against MAX_DEPOSIT_GAS_PER_BLOCK nor pay for their gas, so that users cannot crowd or
+    ///         price them out. Both limit their own rate.
     address public immutable SEQUENCER_POOL;
     address public immutable GAS_PRICE_ORACLE;
 
@@ -88,9 +103,8 @@ contract Portal is IPortal {
     mapping(bytes32 withdrawalHash => ProvenWithdrawal) public provenWithdrawals;
     /// @notice Withdrawals paid (and called), whether or not the call succeeded.
     mapping(bytes32 withdrawalHash => bool) public finalizedWithdrawals;
-    /// @dev L1 block of the last user deposit, and gas asked for in it.
-    uint64 private _meterBlock;
-    uint64 private _meterGas;
+    /// @dev L1 block of the last user deposit, gas asked for in it, and the price of that gas.
+    Meter private _meter;
 
     address private transient _l2Sender;
 
@@ -103,6 +117,7 @@ contract Portal is IPortal {
         ROLLUP = rollup;
         SEQUENCER_POOL = sequencerPool;
         GAS_PRICE_ORACLE = gasPriceOracle;
+        _meter = Meter({blockNumber: uint64(block.number), gas: 0, price: MIN_DEPOSIT_PRICE});
     }
 
     /// @notice Version string of OP's last L2OutputOracle portal: viem and other tools choose their withdrawal path by its major number.
@@ -121,7 +136,13 @@ contract Portal is IPortal {
 
     /// @notice L2 gas units still open to users' deposits in this L1 block.
     function remainingDepositGas() public view returns (uint64) {
-        return _meterBlock == block.number ? MAX_DEPOSIT_GAS_PER_BLOCK - _meterGas : MAX_DEPOSIT_GAS_PER_BLOCK;
+        return MAX_DEPOSIT_GAS_PER_BLOCK - _currentMeter().gas;
+    }
+
+    /// @notice Price of a deposit's `gasLimit` in this L1 block, wei of ether per L2 gas. It is paid in burnt L1 gas: the deposit uses up
+    ///         gasLimit * price / max(base fee, 1 gwei) of it, what the call itself needs included.
+    function depositPrice() public view returns (uint128) {
+        return _currentMeter().price;
     }
 
     /// @notice Smallest `gasLimit` of a deposit with `byteCount` bytes of data.
@@ -136,6 +157,7 @@ contract Portal is IPortal {
     function depositTransaction(address to, uint256 value, uint64 gasLimit, bool isCreation, bytes calldata data)
         external
         payable
+        priced(gasLimit)
     {
         if (msg.value != 0) revert EtherNotAccepted(msg.value);
         _deposit(to, 0, value, gasLimit, isCreation, data);
@@ -154,7 +176,7 @@ contract Portal is IPortal {
         uint64 gasLimit,
         bool isCreation,
         bytes calldata data
-    ) external {
+    ) external priced(gasLimit) {
         if (mint > type(uint128).max) revert MintTooLarge(mint, type(uint128).max);
         if (mint != 0) {
             uint256 before = TOKEN.balanceOf(address(this));
@@ -172,14 +194,59 @@ contract Portal is IPortal {
         if (data.length > MAX_DEPOSIT_DATA) revert DepositDataTooLong(data.length, MAX_DEPOSIT_DATA);
         uint64 minimum = minimumGasLimit(uint64(data.length));
         if (gasLimit < minimum) revert DepositGasTooLow(gasLimit, minimum);
-        if (msg.sender != SEQUENCER_POOL && msg.sender != GAS_PRICE_ORACLE) {
-            uint64 remaining = remainingDepositGas();
-            if (gasLimit > remaining) revert DepositGasExhausted(gasLimit, remaining);
-            (_meterBlock, _meterGas) = (uint64(block.number), MAX_DEPOSIT_GAS_PER_BLOCK - remaining + gasLimit);
-        }
         // A contract, and an account whose code runs on another's behalf, is aliased; the transaction's own signer is not.
         address from = msg.sender == tx.origin ? msg.sender : Aliasing.toL2(msg.sender);
         emit TransactionDeposited(from, to, DEPOSIT_VERSION, abi.encodePacked(mint, value, gasLimit, isCreation, data));
+    }
+
+    /// @dev Meters a user's deposit before it, and burns behind it what its price exceeds its own L1 gas by (OP's way of charging without
+    ///      taking ether).
+    modifier priced(uint64 gasLimit) {
+        if (msg.sender == SEQUENCER_POOL || msg.sender == GAS_PRICE_ORACLE) {
+            _;
+        } else {
+            uint256 gasAtEntry = gasleft();
+            uint256 price = _takeGas(gasLimit);
+            _;
+            uint256 l1Price = block.basefee > MIN_L1_PRICE ? block.basefee : MIN_L1_PRICE;
+            _burnGas(gasLimit * price / l1Price, gasAtEntry - gasleft());
+        }
+    }
+
+    /// @dev Returns the price.
+    function _takeGas(uint64 gasLimit) private returns (uint128) {
+        Meter memory meter = _currentMeter();
+        uint64 remaining = MAX_DEPOSIT_GAS_PER_BLOCK - meter.gas;
+        if (gasLimit > remaining) revert DepositGasExhausted(gasLimit, remaining);
+        meter.gas += gasLimit;
+        _meter = meter;
+        return meter.price;
+    }
+
+    /// @dev The meter of this block. The price follows from the last block with deposits and the number of blocks since: EIP-1559's rule,
+    ///      against a target of DEPOSIT_GAS_TARGET.
+    function _currentMeter() private view returns (Meter memory meter) {
+        meter = _meter;
+        uint256 blocks = block.number - meter.blockNumber;
+        if (blocks == 0) return meter;
+        uint256 price = meter.price;
+        uint256 step = price * meter.gas / DEPOSIT_GAS_TARGET / PRICE_DENOMINATOR;
+        price = price - price / PRICE_DENOMINATOR + step;
+        // Blocks without deposits: at most some 550 steps from the highest price there is, a few dozen from any that was ever paid.
+        for (; blocks > 1 && price > MIN_DEPOSIT_PRICE; --blocks) {
+            price -= price / PRICE_DENOMINATOR;
+        }
+        if (price < MIN_DEPOSIT_PRICE) price = MIN_DEPOSIT_PRICE;
+        if (price > type(uint128).max) price = type(uint128).max;
+        return Meter({blockNumber: uint64(block.number), gas: 0, price: uint128(price)});
+    }
+
+    function _burnGas(uint256 amount, uint256 used) private view {
+        if (amount <= used) return;
+        uint256 available = gasleft();
+        if (available < amount - used) revert InsufficientGas(amount - used, available);
+        uint256 goal = available - (amount - used);
+        while (gasleft() > goal) {}
     }
 
     // ---- L2 to L1 ----

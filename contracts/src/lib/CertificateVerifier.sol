@@ -1,10 +1,10 @@
-// CertificateVerifier: a committee's layout in code storage, the signed bytes of a finalize vote, and the check of a certificate over them.
+// CertificateVerifier: a committee's layout in code storage, the signed bytes of votes, and the check of a vote or certificate over them.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
 import {Bls} from "./Bls.sol";
 
-/// @notice Verifies commonware simplex finalizations (scheme bls12381_multisig, variant MinSig).
+/// @notice Verifies commonware simplex votes and certificates (scheme bls12381_multisig, variant MinSig).
 /// @dev A committee is one code-store contract: STOP, then
 ///        digest 32 | seed 32 | aggregate key 192 (packed G2) | entry 30 per member, in signer order
 ///      entry = sequencer id u64 | key page address 20 | record index in that page u16
@@ -40,38 +40,89 @@ library CertificateVerifier {
         return size - (size - 1) / 3;
     }
 
-    /// @notice The bytes a finalize vote signs: prefix | varint(epoch) | varint(view) | varint(parentView) | payload.
-    /// @param prefix varint(length) | base namespace | "_FINALIZE".
+    /// @notice The sequencer id of member `index`, which must be below the size.
+    function memberId(address committee, uint256 index) internal view returns (uint64 id) {
+        assembly ("memory-safe") {
+            extcodecopy(committee, 0, add(ENTRIES_OFFSET, mul(index, ENTRY_LENGTH)), 32)
+            id := shr(192, mload(0))
+        }
+    }
+
+    /// @notice The bytes a notarize or finalize vote signs: prefix | varint(epoch) | varint(view) | varint(parentView) | payload.
+    /// @param prefix varint(length) | base namespace | "_NOTARIZE" or "_FINALIZE".
     /// @param payload Of any length: 32 bytes is a header hash.
     function message(bytes memory prefix, uint64 epoch, uint64 view_, uint64 parentView, bytes memory payload)
         internal
         pure
         returns (bytes memory m)
     {
+        uint256 at;
+        (m, at) = _round(prefix, epoch, view_);
+        at = _varint(at, parentView);
         assembly ("memory-safe") {
-            // Unsigned LEB128.
-            function varint(at, value) -> next {
-                for {} gt(value, 0x7f) { value := shr(7, value) } {
-                    mstore8(at, or(0x80, and(value, 0x7f)))
-                    at := add(at, 1)
-                }
-                mstore8(at, value)
-                next := add(at, 1)
-            }
-
-            m := mload(0x40)
-            let at := add(m, 32)
-            let length := mload(prefix)
-            mcopy(at, add(prefix, 32), length)
-            at := varint(add(at, length), and(epoch, 0xffffffffffffffff))
-            at := varint(at, and(view_, 0xffffffffffffffff))
-            at := varint(at, and(parentView, 0xffffffffffffffff))
-            length := mload(payload)
+            let length := mload(payload)
             mcopy(at, add(payload, 32), length)
             at := add(at, length)
+        }
+        _close(m, at);
+    }
+
+    /// @notice The bytes a nullify vote signs: prefix | varint(epoch) | varint(view).
+    /// @param prefix varint(length) | base namespace | "_NULLIFY".
+    function nullifyMessage(bytes memory prefix, uint64 epoch, uint64 view_) internal pure returns (bytes memory m) {
+        uint256 at;
+        (m, at) = _round(prefix, epoch, view_);
+        _close(m, at);
+    }
+
+    /// @dev Begins a message above the free pointer; `at` is where it goes on.
+    function _round(bytes memory prefix, uint64 epoch, uint64 view_) private pure returns (bytes memory m, uint256 at) {
+        assembly ("memory-safe") {
+            m := mload(0x40)
+            at := add(m, 32)
+            mcopy(at, add(prefix, 32), mload(prefix))
+            at := add(at, mload(prefix))
+        }
+        at = _varint(_varint(at, epoch), view_);
+    }
+
+    /// @dev Ends a message at `at` and takes its memory.
+    function _close(bytes memory m, uint256 at) private pure {
+        assembly ("memory-safe") {
             mstore(m, sub(at, add(m, 32)))
             mstore(0x40, and(add(at, 31), not(31)))
         }
+    }
+
+    /// @dev Writes unsigned LEB128 at `at`; returns the end.
+    function _varint(uint256 at, uint256 value) private pure returns (uint256 end) {
+        assembly ("memory-safe") {
+            for {} gt(value, 0x7f) { value := shr(7, value) } {
+                mstore8(at, or(0x80, and(value, 0x7f)))
+                at := add(at, 1)
+            }
+            mstore8(at, value)
+            end := add(at, 1)
+        }
+    }
+
+    /// @notice Whether `signature` (padded G1 point, 128 bytes) is that of member `index` of `committee` over `signed`. The key is the one the
+    ///         committee was fixed with, whatever the member registered since.
+    function signedBy(address committee, uint256 index, bytes memory signed, bytes calldata signature)
+        internal
+        view
+        returns (bool)
+    {
+        uint256 key;
+        assembly ("memory-safe") {
+            // [key 256][packed 192][entry 32]
+            key := mload(0x40)
+            mstore(0x40, add(key, 480))
+            extcodecopy(committee, add(key, 448), add(ENTRIES_OFFSET, mul(index, ENTRY_LENGTH)), 32)
+        }
+        _loadKey(key + 448, 0, key + 256);
+        Bls.pad(key + 256, key);
+        return Bls.verify(signed, Bls.DST_VOTE, key, signature);
     }
 
     /// @notice Reverts unless `signature` is the aggregate of at least a quorum of `committee` over `signed`.

@@ -44,6 +44,7 @@ abstract contract Chain is Test {
     uint64 internal constant EPOCH_LENGTH = 60;
     uint64 internal constant WINDOW = 1 days;
     uint64 internal constant MAX_LAG = 1000;
+    uint64 internal constant STALL = 6 hours;
     uint64 internal constant L2_CHAIN_ID = 10_088;
     bytes32 internal constant GENESIS_HASH = keccak256("genesis header");
     bytes32 internal constant GENESIS_OUTPUT = keccak256("genesis output");
@@ -134,6 +135,7 @@ abstract contract Chain is Test {
             epochLength: EPOCH_LENGTH,
             window: WINDOW,
             maxOriginLag: MAX_LAG,
+            stallTimeout: STALL,
             submissionInterval: 60,
             l2BlockTime: 1
         });
@@ -193,7 +195,7 @@ abstract contract Chain is Test {
         h.messagePasserRoot = keccak256(abi.encode("messages", h.number));
         h.timestamp = uint64(now_());
         h.version = 1;
-        h.epoch = h.number / EPOCH_LENGTH;
+        h.epoch = h.number / EPOCH_LENGTH + rollup.recoveries();
         h.view_ = h.number;
         h.parentView = h.number - 1;
         h.leader = 1;

@@ -29,6 +29,12 @@ alloy_sol_types::sol!(
 alloy_sol_types::sol!(
     #[sol(rpc)]
     #[derive(Debug, PartialEq, Eq)]
+    Slasher,
+    "../../contracts/artifacts/Slasher.json"
+);
+alloy_sol_types::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
     GasPriceOracle,
     "../../contracts/artifacts/GasPriceOracle.json"
 );

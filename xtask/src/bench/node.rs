@@ -16,7 +16,7 @@ const START_TARGET: Duration = Duration::from_secs(5);
 /// Longest wait for the next block.
 const STALL: Duration = Duration::from_secs(60);
 /// Blocks after which memory is looked at, beside the last one.
-const MARKS: [u64; 4] = [500, 1_000, 2_000, 5_000];
+const MARKS: [u64; 7] = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000];
 /// The block that memory is compared with: caches are warm, queues have been used.
 const BASE: u64 = 1_000;
 /// Time between two transfers of the load.

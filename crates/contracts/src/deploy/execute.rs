@@ -242,6 +242,7 @@ fn rollup_config(plan: &DeploymentPlan, spec: &ChainSpec, genesis: &GenesisCommi
         epochLength: spec.timing.epoch_length,
         window: spec.timing.challenge_window,
         maxOriginLag: spec.timing.max_origin_lag,
+        stallTimeout: 3_600,
         submissionInterval: plan.params.submission_interval,
         l2BlockTime: spec.timing.block_time_ms.div_ceil(1_000),
     }

@@ -334,6 +334,8 @@ impl Actor {
         warn!(batch = index, first = encoded.first, last = encoded.last, "posting the data of a batch again");
         let call = Rollup::repostDataCall {
             index: alloy_primitives::U256::from(index),
+            part: 0,
+            parts: 1,
             daMode: encoded.mode as u8,
             data: encoded.packed.argument.clone(),
         };
