@@ -33,11 +33,11 @@ const OUTCOMES: usize = 16;
 
 /// A transaction of an [`L1Account`], to ask about later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket(u64);
+pub struct Ticket(u64);
 
 /// What became of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// It is on its way.
     Open,
     /// Mined and done.
@@ -48,12 +48,15 @@ pub(crate) enum Fate {
     Displaced,
 }
 
-/// A call to be made, with its blobs.
+/// A call to be made.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) to: Address,
-    pub(crate) input: Bytes,
-    pub(crate) sidecar: Option<Box<BlobTransactionSidecar>>,
+pub struct Call {
+    /// Contract.
+    pub to: Address,
+    /// Call data.
+    pub input: Bytes,
+    /// Blobs that go along.
+    pub sidecar: Option<Box<BlobTransactionSidecar>>,
 }
 
 /// A transaction that can be signed again with other fees.
@@ -118,14 +121,14 @@ impl L1Account {
 
     /// Estimates, signs and sends; `None` while another transaction is in flight. A call that would revert is
     /// [`L1Error::Reverted`], and nothing is sent or paid.
-    pub(crate) async fn send(&self, call: Call) -> Result<Option<Ticket>, L1Error> {
+    pub async fn send(&self, call: Call) -> Result<Option<Ticket>, L1Error> {
         let sender = &mut *self.sender.lock().await;
         sender.advance().await?;
         if sender.draft.is_some() { Ok(None) } else { sender.post(call).await.map(Some) }
     }
 
     /// Looks for the receipt of a transaction; replaces what lingers. An outcome is told once.
-    pub(crate) async fn follow(&self, ticket: Ticket) -> Result<Fate, L1Error> {
+    pub async fn follow(&self, ticket: Ticket) -> Result<Fate, L1Error> {
         let sender = &mut *self.sender.lock().await;
         sender.advance().await?;
         if sender.draft.as_ref().is_some_and(|draft| draft.ticket == ticket) {
@@ -137,7 +140,7 @@ impl L1Account {
     }
 
     /// The newest version of a transaction that is in flight, and how many it replaced.
-    pub(crate) async fn version(&self, ticket: Ticket) -> Option<(TxHash, u32)> {
+    pub async fn version(&self, ticket: Ticket) -> Option<(TxHash, u32)> {
         let sender = self.sender.lock().await;
         let draft = sender.draft.as_ref().filter(|draft| draft.ticket == ticket)?;
         Some((*draft.versions.last()?, draft.versions.len() as u32 - 1))

@@ -142,11 +142,7 @@ impl L1Client {
         Ok(*sent.tx_hash())
     }
 
-    async fn ask<T>(
-        &self,
-        method: &'static str,
-        request: impl IntoFuture<Output = TransportResult<T>>,
-    ) -> Result<T, L1Error> {
+    async fn ask<T>(&self, method: &'static str, request: impl IntoFuture<Output = TransportResult<T>>) -> Result<T, L1Error> {
         let failure = |message| L1Error::Rpc { endpoint: self.endpoint.clone(), method, message };
         match tokio::time::timeout(REQUEST_TIMEOUT, request.into_future()).await {
             Ok(Ok(answer)) => Ok(answer),

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a panic is how a test fails"))]
 
 mod account;
+mod assembly;
 mod batcher;
 mod beacon;
 mod chain;
@@ -20,11 +21,11 @@ mod revert;
 mod task;
 mod watcher;
 
-pub use account::L1Account;
+pub use account::{Call, Fate, L1Account, Ticket};
+pub use assembly::{Assembly, DA_NONE, MAX_PARTS};
 pub use batcher::{
-    Batcher, BatcherConfig, CertificateDecoder, DaPolicy, InFlight, L1Certificate, MAX_BACKLOG_BLOCKS, MAX_BACKLOG_BYTES, MAX_BACKLOG_GAS,
-   
-    PosterConfig, SettlementStatus,
+    Batcher, BatcherConfig, CertificateDecoder, DaPolicy, InFlight, L1Certificate, MAX_BACKLOG_BLOCKS, MAX_BACKLOG_BYTES,
+    MAX_BACKLOG_GAS, MAX_BATCH_GAS, PosterConfig, SettlementStatus,
 };
 pub use beacon::BeaconClient;
 pub use chain::{ChainError, SettledChain, anchor};

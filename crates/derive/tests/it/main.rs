@@ -13,8 +13,8 @@ use oceanid_da::DaError;
 use oceanid_derive::{Follower, FollowerConfig, FollowerStatus, ReplayError, ledger_config, replay};
 use oceanid_primitives::{DaMode, L1View};
 use oceanid_settlement::{
-    AcceptedBatch, BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Account, L1Client, L1Watcher, PosterConfig, SettledChain,
-    SettlementStatus, Task, WatcherConfig, anchor,
+    AcceptedBatch, BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Account, L1Client, L1Watcher, PosterConfig,
+    SettledChain, SettlementStatus, Task, WatcherConfig, anchor,
 };
 use producer::{Producer, l1_certificate};
 use std::sync::Arc;
@@ -46,7 +46,12 @@ impl Link {
     fn batcher(&self, producer: &Producer, poster: usize, mode: DaMode) -> (Batcher, Task) {
         let sequencer = &producer.sequencers[poster];
         let poster = PosterConfig {
-            account: L1Account::new(self.client.clone(), sequencer.poster.clone(), producer.ledger.spec().l1_chain_id, REPLACE_AFTER),
+            account: L1Account::new(
+                self.client.clone(),
+                sequencer.poster.clone(),
+                producer.ledger.spec().l1_chain_id,
+                REPLACE_AFTER,
+            ),
             identity: sequencer.keys.identity(),
             da: DaPolicy::Fixed(mode),
             max_age: Duration::ZERO,

@@ -1,7 +1,7 @@
 //! The backlog, and where the next batch ends.
 
-use crate::chain::extension;
 use crate::account::Fees;
+use crate::chain::extension;
 use crate::{ChainError, SettledChain};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
