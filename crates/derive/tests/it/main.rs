@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod l1;
+mod posting;
 mod producer;
 
 use alloy_primitives::{Address, B256};
@@ -43,30 +44,23 @@ impl Link {
         Self { client, watcher, reader, _task: task }
     }
 
-    fn batcher(&self, producer: &Producer, poster: usize, mode: DaMode) -> (Batcher, Task) {
+    /// Member `poster` posts at once, the others a little later.
+    fn poster(&self, producer: &Producer, poster: usize, da: DaPolicy) -> PosterConfig {
         let sequencer = &producer.sequencers[poster];
-        let poster = PosterConfig {
-            account: L1Account::new(
-                self.client.clone(),
-                sequencer.poster.clone(),
-                producer.ledger.spec().l1_chain_id,
-                REPLACE_AFTER,
-            ),
+        let chain_id = producer.ledger.spec().l1_chain_id;
+        PosterConfig {
+            account: L1Account::new(self.client.clone(), sequencer.poster.clone(), chain_id, REPLACE_AFTER),
             identity: sequencer.keys.identity(),
-            da: DaPolicy::Fixed(mode),
+            da,
             max_age: Duration::ZERO,
             stagger: Duration::from_millis(300),
-        };
-        let chain = Arc::new(producer.ledger.clone());
-        let config = BatcherConfig::new(Some(poster), l1_certificate, POLL);
-        Batcher::start(
-            self.client.clone(),
-            producer.ledger.spec().clone(),
-            chain,
-            self.watcher.clone(),
-            self.reader.clone(),
-            config,
-        )
+        }
+    }
+
+    fn batcher(&self, producer: &Producer, poster: usize, mode: DaMode) -> (Batcher, Task) {
+        let config = BatcherConfig::new(Some(self.poster(producer, poster, DaPolicy::Fixed(mode))), l1_certificate, POLL);
+        let (client, spec, chain) = (self.client.clone(), producer.ledger.spec().clone(), Arc::new(producer.ledger.clone()));
+        Batcher::start(client, spec, chain, self.watcher.clone(), self.reader.clone(), config)
     }
 }
 
