@@ -122,7 +122,7 @@ impl Producer {
         let block =
             self.ledger.build(parent.hash(), context, now(), &self.seen, &mut transactions, BuildLimits::default()).unwrap();
         assert!(transactions.is_empty());
-        let last_of_epoch = block.number() == self.ledger.spec().last_block_of(context.epoch);
+        let last_of_epoch = block.number() == self.ledger.epochs().end_of(block.number());
         let certificate = (certified || last_of_epoch).then(|| self.certify(&context, block.hash()));
         self.ledger.commit(&block, certificate).unwrap();
         block
@@ -132,7 +132,7 @@ impl Producer {
     pub(crate) fn next_context(&self) -> ConsensusContext {
         let parent = self.ledger.head();
         let before = HeaderExtension::decode(&parent.header().extra_data).unwrap();
-        let epoch = self.ledger.spec().epoch_of(parent.number() + 1);
+        let epoch = self.ledger.epochs().of(parent.number() + 1);
         let parent_view = if before.epoch == epoch { before.view } else { 0 };
         let view = parent_view + 1;
         let committee = self.ledger.committee_of_epoch(epoch).unwrap().unwrap();

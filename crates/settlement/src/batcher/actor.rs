@@ -348,7 +348,7 @@ impl Actor {
             DaPolicy::Fixed(da_mode) => mode(da_mode).capacity(),
             DaPolicy::Cheapest => mode(DaMode::Blob).capacity(),
         };
-        let epoch_end = |number| self.spec.last_block_of(self.spec.epoch_of(number));
+        let epoch_end = |number| self.chain.epoch_end(number);
         let limits = Limits { capacity, blocks: self.config.max_blocks, gas: self.config.max_gas };
         let Some(plan) = self.backlog.plan(epoch_end, limits) else {
             self.due = None;
