@@ -133,6 +133,11 @@ impl L1Client {
             .map_err(|error| self.inconsistent(format!("{} at {contract} answered {answer}: {error}", C::SIGNATURE)))
     }
 
+    /// Code of an account, at the latest block.
+    pub(crate) async fn code(&self, account: Address) -> Result<Bytes, L1Error> {
+        self.ask("eth_getCode", self.provider.get_code_at(account)).await
+    }
+
     pub(crate) async fn estimate(&self, request: TransactionRequest) -> Result<u64, L1Error> {
         self.ask("eth_estimateGas", self.provider.estimate_gas(request)).await
     }

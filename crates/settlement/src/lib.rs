@@ -3,6 +3,7 @@
 //! * [`L1Watcher`] follows L1 and implements [`oceanid_primitives::L1View`]; deposits and postings come from it.
 //! * [`BatchReader`] gets the data of a posting, from calldata or from a beacon node, and checks it against its commitment.
 //! * [`Batcher`] posts certified batches and keeps the `safe` and `finalized` marks; any member of the committee may run it.
+//! * [`Keeper`] does on L1 what the protocol asks somebody to do: rotations, credits, fees, jail, evidence.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a panic is how a test fails"))]
 
@@ -15,6 +16,7 @@ mod client;
 mod deposits;
 mod error;
 mod finality;
+mod keeper;
 mod postings;
 mod reader;
 mod revert;
@@ -33,6 +35,7 @@ pub use client::{L1Client, REQUEST_TIMEOUT};
 pub use deposits::{DepositError, deposit, deposit_log};
 pub use error::L1Error;
 pub use finality::{FinalityError, follow_finality, posted_head};
+pub use keeper::{Action, Duties, Evidence, EvidenceSource, Keeper, KeeperConfig, KeeperStatus, KeptChain, NoEvidence};
 pub use postings::{AcceptedBatch, Posting};
 pub use reader::{BatchReader, Reading};
 pub use task::Task;

@@ -2,7 +2,7 @@
 
 use alloy_primitives::hex;
 use alloy_sol_types::{ContractError, SolInterface};
-use oceanid_contracts::l1::{Portal, Rollup, SequencerPool};
+use oceanid_contracts::l1::{FeeSplitter, MiningRewards, Portal, Rollup, SequencerPool, Slasher};
 
 /// What revert data says, for people: the contract's error with its values, a text, or the bytes.
 pub(crate) fn describe(data: &[u8]) -> String {
@@ -20,6 +20,9 @@ pub(crate) fn describe(data: &[u8]) -> String {
     named::<Rollup::RollupErrors>(data)
         .or_else(|| named::<SequencerPool::SequencerPoolErrors>(data))
         .or_else(|| named::<Portal::PortalErrors>(data))
+        .or_else(|| named::<Slasher::SlasherErrors>(data))
+        .or_else(|| named::<MiningRewards::MiningRewardsErrors>(data))
+        .or_else(|| named::<FeeSplitter::FeeSplitterErrors>(data))
         .unwrap_or_else(|| format!("with {}", hex::encode_prefixed(data)))
 }
 

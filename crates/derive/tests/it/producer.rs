@@ -11,9 +11,9 @@ use commonware_utils::iter::NonEmpty;
 use oceanid_chain::{BuildLimits, ConsensusContext, Ledger, LedgerConfig};
 use oceanid_da::{Batch, BatchBlock};
 use oceanid_devnet::accounts::dev_signers;
-use oceanid_devnet::network::{CHAIN_ID, DevOptions, DevSequencer, deploy_dev, dev_sequencers};
+use oceanid_devnet::network::{DevOptions, DevSequencer, deploy_dev, dev_sequencers};
 use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
-use oceanid_primitives::{HeaderExtension, L1Block, L1Origin, L1View, SealedBlock, TxEnvelope, quorum};
+use oceanid_primitives::{DEV_CHAIN_ID, HeaderExtension, L1Block, L1Origin, L1View, SealedBlock, TxEnvelope, quorum};
 use oceanid_sequencer::types::Finalization;
 use oceanid_sequencer::{Certificate, block};
 use oceanid_settlement::{L1Certificate, L1Watcher, SettledChain};
@@ -174,7 +174,7 @@ impl Producer {
             *nonce - 1
         };
         let tx = TxEip1559 {
-            chain_id: CHAIN_ID,
+            chain_id: DEV_CHAIN_ID,
             nonce,
             gas_limit,
             max_fee_per_gas: 100_000_000_000,
@@ -210,7 +210,7 @@ impl Producer {
         let blocks = (first..=last)
             .map(|number| BatchBlock::from_block(SettledChain::block(&self.ledger, number).unwrap().block()).unwrap())
             .collect();
-        Batch { blocks }.encode(CHAIN_ID).unwrap()
+        Batch { blocks }.encode(DEV_CHAIN_ID).unwrap()
     }
 }
 
