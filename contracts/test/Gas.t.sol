@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {Keys} from "../src/l1/CommitteeBuilder.sol";
 import {Rollup} from "../src/l1/Rollup.sol";
 import {CertificateOnly} from "../src/harness/CertificateOnly.sol";
 import {Chain, TestHeader} from "./base/Chain.sol";
@@ -116,9 +117,10 @@ contract GasTest is Chain {
         deploy(5);
         address owner = address(0xabc);
         fund(owner, address(pool), MAX_LOCK);
+        Keys memory keys = keysOf(999);
         bytes memory proof = possession(999, owner);
         vm.prank(owner);
-        uint64 id = pool.lock(keysOf(999), proof, MIN_LOCK, owner);
+        uint64 id = pool.lock(keys, proof, MIN_LOCK, owner);
         vm.snapshotValue("pool", "lock", used());
         vm.prank(owner);
         pool.increase(id, 10e18);
@@ -129,9 +131,9 @@ contract GasTest is Chain {
         vm.prank(owner);
         pool.decrease(id, 10e18);
         vm.snapshotValue("pool", "decrease", used());
-        proof = possession(998, owner);
+        (keys, proof) = (keysOf(998), possession(998, owner));
         vm.prank(owner);
-        pool.updateKeys(id, keysOf(998), proof);
+        pool.updateKeys(id, keys, proof);
         vm.snapshotValue("pool", "updateKeys", used());
         vm.prank(owner);
         pool.setRecipient(id, address(this));
