@@ -3,7 +3,7 @@
 use crate::cli::NodeArgs;
 use crate::output;
 use eyre::{OptionExt, WrapErr};
-use oceanid_node::{L1Config, Node, NodeConfig, RpcListen};
+use oceanid_node::{KeeperSection, L1Config, Node, NodeConfig, RpcListen};
 
 pub(crate) async fn run(args: NodeArgs) -> eyre::Result<()> {
     let config = configuration(args)?;
@@ -31,11 +31,15 @@ fn configuration(args: NodeArgs) -> eyre::Result<NodeConfig> {
             l1: L1Config::new(args.l1.clone().ok_or_eyre("--l1 is missing")?),
             rpc: RpcListen::default(),
             sequencer: None,
+            keeper: KeeperSection::default(),
             history: oceanid_node::DEFAULT_HISTORY,
         },
     };
     if args.follow {
         config.sequencer = None;
+    }
+    if let Some(account) = args.watch {
+        config.keeper.account = Some(account);
     }
     if let Some(spec) = args.spec {
         config.spec = spec;

@@ -377,8 +377,13 @@ where
     let automaton = Deferred::new(context.child("automaton"), chain, marshal.clone(), epochs.clone());
     let (deliveries, updates) = mpsc::unbounded_channel();
     let attendance = Attendance::default();
-    let (collector, evidence_reporter) =
-        Collector::new(context.child("evidence_rng"), committees.clone(), execution.clone(), evidence.clone(), attendance.clone());
+    let (collector, evidence_reporter) = Collector::new(
+        context.child("evidence_rng"),
+        committees.clone(),
+        execution.clone(),
+        evidence.clone(),
+        attendance.clone(),
+    );
     context.child("evidence").spawn(|_| collector.run());
 
     let (votes_mux, votes, later_epochs) =

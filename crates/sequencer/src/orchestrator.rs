@@ -20,7 +20,8 @@ use commonware_consensus::{
 use commonware_cryptography::Digested;
 use commonware_macros::select;
 use commonware_p2p::{
-    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Recipients, Sender, utils::mux::MuxHandle,
+    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Recipients, Sender,
+    utils::mux::MuxHandle,
 };
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Handle, IoBuf, Metrics, Spawner, Storage, buffer::paged::CacheRef};

@@ -6,7 +6,7 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use alloy_provider::{Provider, RootProvider};
 use alloy_rlp::Encodable;
-use alloy_rpc_types_eth::{Filter, TransactionRequest};
+use alloy_rpc_types_eth::{BlockId, Filter, TransactionRequest};
 use alloy_signer::SignerSync;
 use alloy_sol_types::{SolCall, SolEvent};
 use oceanid_contracts::l1::{Portal, Rollup};
@@ -87,8 +87,17 @@ impl L1 {
 
     /// A view function at the latest block.
     pub(crate) async fn view<C: SolCall>(&self, to: Address, call: C) -> C::Return {
+        self.view_in(to, call, BlockId::latest()).await
+    }
+
+    /// A view function in the state after block `number`.
+    pub(crate) async fn view_at<C: SolCall>(&self, to: Address, call: C, number: u64) -> C::Return {
+        self.view_in(to, call, BlockId::number(number)).await
+    }
+
+    async fn view_in<C: SolCall>(&self, to: Address, call: C, block: BlockId) -> C::Return {
         let request = TransactionRequest::default().to(to).input(call.abi_encode().into());
-        C::abi_decode_returns(&self.provider().call(request).await.unwrap()).unwrap()
+        C::abi_decode_returns(&self.provider().call(request).block(block).await.unwrap()).unwrap()
     }
 
     /// Sends a call from the last development account and waits for its receipt.
@@ -96,8 +105,8 @@ impl L1 {
         self.send_as(dev_signers().len() - 1, to, input).await;
     }
 
-    /// Sends a call from a development account and waits for its receipt.
-    pub(crate) async fn send_as(&self, account: usize, to: Address, input: impl Into<Bytes>) {
+    /// Sends a call from a development account, waits for its receipt and gives the number of its block.
+    pub(crate) async fn send_as(&self, account: usize, to: Address, input: impl Into<Bytes>) -> u64 {
         let provider = self.provider();
         let signer = &dev_signers()[account];
         let transaction = TxEip1559 {
@@ -116,7 +125,7 @@ impl L1 {
         for _ in 0..200 {
             if let Some(receipt) = provider.get_transaction_receipt(hash).await.unwrap() {
                 assert!(receipt.status(), "the call to {to} reverted");
-                return;
+                return receipt.block_number.unwrap();
             }
             sleep(Duration::from_millis(100)).await;
         }

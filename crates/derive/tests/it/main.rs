@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod escrow;
+mod keeper;
 mod l1;
 mod posting;
 mod producer;

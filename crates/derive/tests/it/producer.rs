@@ -26,6 +26,8 @@ const SEQUENCERS: u32 = 4;
 const EPOCH_LENGTH: u64 = 8;
 /// Seconds.
 const CHALLENGE_WINDOW: u64 = 3;
+/// Tip of ordinary transactions, wei per gas.
+const TIP: u128 = 1_000_000;
 /// Longest wait for a deposit to be deep.
 const DEPOSIT_ROUNDS: u32 = 300;
 
@@ -34,6 +36,8 @@ pub(crate) struct Producer {
     pub(crate) sequencers: Vec<DevSequencer>,
     seen: Seen,
     nonce: Mutex<u64>,
+    /// A member that makes no block.
+    silent: Mutex<Option<B256>>,
     _directory: tempfile::TempDir,
 }
 
@@ -64,7 +68,7 @@ impl Producer {
         let deployment = deploy_dev(l1, &options, &sequencers, &|_| ()).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(directory.path(), Arc::new(deployment.spec), LedgerConfig::default()).unwrap();
-        Self { ledger, sequencers, seen: Seen::default(), nonce: Mutex::new(0), _directory: directory }
+        Self { ledger, sequencers, seen: Seen::default(), nonce: Mutex::new(0), silent: Mutex::default(), _directory: directory }
     }
 
     pub(crate) fn head(&self) -> u64 {
@@ -128,14 +132,30 @@ impl Producer {
         block
     }
 
-    /// Where in consensus the block after the head stands, if no leader is skipped.
+    /// From now on this member makes no block: its views time out.
+    pub(crate) fn without(&self, member: Option<B256>) {
+        *self.silent.lock().unwrap() = member;
+    }
+
+    /// Makes a block that pays fees worth a withdrawal to L1.
+    pub(crate) fn generous_block(&self, watcher: &L1Watcher) {
+        const GENEROUS: u128 = 100_000_000_000_000;
+        let to = Address::with_last_byte(0x80);
+        self.block(watcher, [self.signed(to, U256::ZERO, Bytes::new(), 21_000, GENEROUS)].into(), true);
+    }
+
+    /// Where in consensus the block after the head stands. Only a silent member's views are skipped.
     pub(crate) fn next_context(&self) -> ConsensusContext {
         let parent = self.ledger.head();
         let before = HeaderExtension::decode(&parent.header().extra_data).unwrap();
         let epoch = self.ledger.epochs().of(parent.number() + 1);
         let parent_view = if before.epoch == epoch { before.view } else { 0 };
-        let view = parent_view + 1;
         let committee = self.ledger.committee_of_epoch(epoch).unwrap().unwrap();
+        let silent = self.silent.lock().unwrap().and_then(|member| committee.index_of(&member));
+        let mut view = parent_view + 1;
+        while silent.is_some_and(|silent| committee.leader(epoch, view) as usize == silent) {
+            view += 1;
+        }
         ConsensusContext { epoch, view, parent_view, leader: committee.leader(epoch, view) }
     }
 
@@ -162,11 +182,28 @@ impl Producer {
         }
     }
 
+    /// The account that sends everything here.
+    pub(crate) fn account(&self) -> Address {
+        dev_signers()[0].address()
+    }
+
     fn transfer(&self) -> (Arc<TxEnvelope>, Address) {
         self.call(Bytes::new(), 21_000)
     }
 
+    /// A call of an account without code, another each time.
     fn call(&self, input: Bytes, gas_limit: u64) -> (Arc<TxEnvelope>, Address) {
+        let nonce = *self.nonce.lock().unwrap();
+        let to = Address::with_last_byte(nonce as u8 | 0x80);
+        self.signed(to, U256::from(1_000_000_000u64 + nonce), input, gas_limit, TIP)
+    }
+
+    /// A call with gas for anything.
+    pub(crate) fn transaction(&self, to: Address, value: U256, input: Bytes) -> (Arc<TxEnvelope>, Address) {
+        self.signed(to, value, input, 500_000, TIP)
+    }
+
+    fn signed(&self, to: Address, value: U256, input: Bytes, gas_limit: u64, tip: u128) -> (Arc<TxEnvelope>, Address) {
         let signer = &dev_signers()[0];
         let nonce = {
             let nonce = &mut *self.nonce.lock().unwrap();
@@ -177,10 +214,10 @@ impl Producer {
             chain_id: DEV_CHAIN_ID,
             nonce,
             gas_limit,
-            max_fee_per_gas: 100_000_000_000,
-            max_priority_fee_per_gas: 1_000_000,
-            to: TxKind::Call(Address::with_last_byte(nonce as u8 | 0x80)),
-            value: U256::from(1_000_000_000u64 + nonce),
+            max_fee_per_gas: 100_000_000_000 + tip,
+            max_priority_fee_per_gas: tip,
+            to: TxKind::Call(to),
+            value,
             input,
             ..TxEip1559::default()
         };

@@ -105,7 +105,9 @@ impl<R: CryptoRng> Collector<R> {
             Activity::Nullify(vote) => vec![Message::Nullify(vote)],
             Activity::Finalize(vote) => vec![Message::Finalize(vote)],
             // Certificates come here checked by the engine.
-            Activity::Notarization(certificate) | Activity::Certification(certificate) => vec![Message::Notarization(certificate)],
+            Activity::Notarization(certificate) | Activity::Certification(certificate) => {
+                vec![Message::Notarization(certificate)]
+            }
             Activity::Nullification(certificate) => {
                 self.log.archive(at, certificate.encode().to_vec());
                 vec![Message::Nullification(certificate)]

@@ -72,7 +72,11 @@ impl LightChain {
             ..Header::default()
         };
         let genesis = Arc::new(SealedBlock::new(Block { header, body: vec![] }));
-        let state = State { executed: BTreeMap::from([(genesis.hash(), genesis.clone())]), finalized: vec![(genesis, None)], epochs: Epochs::new(epoch_length) };
+        let state = State {
+            executed: BTreeMap::from([(genesis.hash(), genesis.clone())]),
+            finalized: vec![(genesis, None)],
+            epochs: Epochs::new(epoch_length),
+        };
         Self {
             schedule,
             recoveries: Arc::default(),
