@@ -3,7 +3,6 @@
 pragma solidity 0.8.37;
 
 import {Rollup} from "../src/l1/Rollup.sol";
-import {SequencerPool} from "../src/l1/SequencerPool.sol";
 import {CertificateOnly} from "../src/harness/CertificateOnly.sol";
 import {Chain, TestHeader} from "./base/Chain.sol";
 import {Signer} from "./base/Signer.sol";
@@ -112,22 +111,116 @@ contract GasTest is Chain {
         vm.snapshotValue("certificate", name, used());
     }
 
-    function test_gas_lock() public {
-        deploy(4);
+    /// @dev Every call of the pool but the rotations.
+    function test_gas_pool() public {
+        deploy(5);
         address owner = address(0xabc);
-        fund(owner, address(pool), MIN_LOCK);
-        SequencerPool.Keys memory keys = keysOf(999);
-        bytes memory possession = Signer.sign(secretAt(999), pool.possessionMessage(owner, keys), Signer.POSSESSION);
+        fund(owner, address(pool), MAX_LOCK);
+        bytes memory proof = possession(999, owner);
         vm.prank(owner);
-        pool.lock(keys, possession, MIN_LOCK, owner);
+        uint64 id = pool.lock(keysOf(999), proof, MIN_LOCK, owner);
         vm.snapshotValue("pool", "lock", used());
         vm.prank(owner);
-        pool.exit(5);
-        vm.snapshotValue("pool", "exit", used());
+        pool.increase(id, 10e18);
+        vm.snapshotValue("pool", "increase", used());
+        vm.prank(owner);
+        pool.increaseFor(id, 10e18);
+        vm.snapshotValue("pool", "increaseFor", used());
+        vm.prank(owner);
+        pool.decrease(id, 10e18);
+        vm.snapshotValue("pool", "decrease", used());
+        proof = possession(998, owner);
+        vm.prank(owner);
+        pool.updateKeys(id, keysOf(998), proof);
+        vm.snapshotValue("pool", "updateKeys", used());
+        vm.prank(owner);
+        pool.setRecipient(id, address(this));
+        vm.snapshotValue("pool", "setRecipient", used());
+        vm.prank(owner);
+        pool.exit(id);
+        vm.snapshotValue("pool", "exit, queued", used());
         vm.warp(now_() + UNBONDING);
         vm.prank(owner);
-        pool.claim(5);
+        pool.claim(1);
         vm.snapshotValue("pool", "claim", used());
+
+        vm.prank(ownerOf[1]);
+        pool.exit(1);
+        vm.snapshotValue("pool", "exit, active", used());
+        vm.warp(now_() + pool.EXIT_WAIT());
+        pool.completeExit(1);
+        vm.snapshotValue("pool", "completeExit", used());
+        jailBook.accuse(2);
+        pool.jail(2);
+        vm.snapshotValue("pool", "jail", used());
+        vm.warp(now_() + JAIL);
+        vm.prank(ownerOf[2]);
+        pool.unjail(2);
+        vm.snapshotValue("pool", "unjail", used());
+        jailBook.accuse(3);
+        pool.forceExit(3);
+        vm.snapshotValue("pool", "forceExit", used());
+        vm.prank(SLASHER);
+        pool.slash(4, 500, 1_000e18, owner);
+        vm.snapshotValue("pool", "slash, no tickets", used());
+        vm.prank(owner);
+        pool.claimSlashShare();
+        vm.snapshotValue("pool", "claimSlashShare", used());
+    }
+
+    /// @dev As many tickets as a sequencer can have.
+    function test_gas_slash() public {
+        deploy(4);
+        fund(ownerOf[1], address(pool), 1_000e18);
+        vm.prank(ownerOf[1]);
+        pool.increase(1, 1_000e18);
+        for (uint256 i = 0; i < 31; ++i) {
+            vm.prank(ownerOf[1]);
+            pool.decrease(1, 1e18);
+        }
+        vm.prank(SLASHER);
+        pool.slash(1, 500, 1_000e18, address(this));
+        vm.snapshotValue("pool", "slash, 31 tickets", used());
+    }
+
+    /// @dev A full queue: the smallest lock gives way.
+    function test_gas_displace() public {
+        deploy(4);
+        for (uint256 i = 0; i < 128; ++i) {
+            join(MIN_LOCK);
+        }
+        join(MIN_LOCK + 1);
+        vm.snapshotValue("pool", "lock, displacing one of 128", used());
+    }
+
+    /// @dev The most a rotation can have to do: 256 active, 100 in the committee, all of them newly so, 16 leave and 16 join.
+    function test_gas_rotateAtTheLimits() public {
+        deploy(100);
+        while (pool.activeSet().length < 256) {
+            while (pool.queueLength() < 32) {
+                join(MIN_LOCK);
+            }
+            rotateLater();
+        }
+        vm.snapshotValue("rotation", "256 active, up to 16 join", used());
+        // The 100 that were last are the largest now, and the 16 that wait longest leave.
+        for (uint64 id = 157; id <= 256; ++id) {
+            fund(ownerOf[id], address(pool), 1_000e18);
+            vm.prank(ownerOf[id]);
+            pool.increase(id, 1_000e18);
+        }
+        for (uint64 id = 1; id <= 40; ++id) {
+            vm.prank(ownerOf[id]);
+            pool.exit(id);
+        }
+        rotateLater();
+        vm.snapshotValue("rotation", "256 active, another committee of 100, 16 leave and 16 join", used());
+        eq(pool.activeSet().length, 256, "still full");
+        eq(pool.exitQueueLength(), 24, "waiting to leave");
+    }
+
+    function possession(uint256 index, address owner) private view returns (bytes memory) {
+        return Signer.sign(secretAt(index), pool.possessionMessage(owner, keysOf(index)), Signer.POSSESSION);
     }
 
     function used() private view returns (uint256) {

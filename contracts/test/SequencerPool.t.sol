@@ -5,6 +5,8 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IPortal} from "../src/interfaces/IPortal.sol";
 import {Portal} from "../src/l1/Portal.sol";
+import {Sequencer, Status} from "../src/interfaces/ISequencerPool.sol";
+import {KeyErrors, Keys} from "../src/l1/CommitteeBuilder.sol";
 import {SequencerPool} from "../src/l1/SequencerPool.sol";
 import {CommitteeRegistry} from "../src/l2/CommitteeRegistry.sol";
 import {Aliasing} from "../src/lib/Aliasing.sol";
@@ -27,20 +29,20 @@ contract SequencerPoolTest is Chain {
         uint256 before = token.balanceOf(address(pool));
         uint64 id = join(MIN_LOCK);
         eq(token.balanceOf(address(pool)), before + MIN_LOCK, "stake");
-        SequencerPool.Sequencer memory s = pool.sequencer(id);
-        eq(uint256(s.status), uint256(SequencerPool.Status.Queued), "queued");
+        Sequencer memory s = pool.sequencer(id);
+        eq(uint256(s.status), uint256(Status.Queued), "queued");
         eq(s.owner, ownerOf[id], "owner");
         eq(s.recipient, ownerOf[id], "recipient");
         eq(pool.queueLength(), 1, "queue");
         rotateLater();
-        eq(uint256(pool.sequencer(id).status), uint256(SequencerPool.Status.Active), "active");
+        eq(uint256(pool.sequencer(id).status), uint256(Status.Active), "active");
         eq(pool.queueLength(), 0, "queue");
         (uint256 size,,,,,) = pool.committee(2);
         eq(size, 5, "committee");
     }
 
     function test_possessionMessageIsAsDocumented() public view {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         eq(
             pool.possessionMessage(ALICE, keys),
             abi.encodePacked(
@@ -52,7 +54,7 @@ contract SequencerPoolTest is Chain {
     }
 
     function test_refusesAProofSeenInAnothersTransaction() public {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         bytes memory proof = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.POSSESSION);
         fund(MALLORY, address(pool), MIN_LOCK);
         expectLockRefusal(
@@ -60,17 +62,16 @@ contract SequencerPoolTest is Chain {
             keys,
             proof,
             MIN_LOCK,
-            abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, MALLORY, keys.identity)
+            abi.encodeWithSelector(KeyErrors.PossessionNotProven.selector, MALLORY, keys.identity)
         );
         // Nor with another identity beside the same key.
-        SequencerPool.Keys memory other =
-            SequencerPool.Keys({identity: identityAt(78), consensusKey: keys.consensusKey});
+        Keys memory other = Keys({identity: identityAt(78), consensusKey: keys.consensusKey});
         expectLockRefusal(
             ALICE,
             other,
             proof,
             MIN_LOCK,
-            abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, other.identity)
+            abi.encodeWithSelector(KeyErrors.PossessionNotProven.selector, ALICE, other.identity)
         );
         fund(ALICE, address(pool), MIN_LOCK);
         vm.prank(ALICE);
@@ -78,10 +79,10 @@ contract SequencerPoolTest is Chain {
     }
 
     function test_refusesAProofOfAnotherPoolOrChain() public {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         bytes memory elsewhere =
             abi.encodePacked(hex"0b", "OCEANID_POP", uint64(1), address(pool), ALICE, keys.identity, keys.consensusKey);
-        bytes memory reason = abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, keys.identity);
+        bytes memory reason = abi.encodeWithSelector(KeyErrors.PossessionNotProven.selector, ALICE, keys.identity);
         expectLockRefusal(ALICE, keys, Signer.sign(secretAt(77), elsewhere, Signer.POSSESSION), MIN_LOCK, reason);
         elsewhere = abi.encodePacked(
             hex"0b", "OCEANID_POP", uint64(31_337), address(this), ALICE, keys.identity, keys.consensusKey
@@ -90,14 +91,14 @@ contract SequencerPoolTest is Chain {
     }
 
     function test_refusesAVoteAsAProof() public {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         bytes memory vote = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.VOTE);
         expectLockRefusal(
             ALICE,
             keys,
             vote,
             MIN_LOCK,
-            abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, keys.identity)
+            abi.encodeWithSelector(KeyErrors.PossessionNotProven.selector, ALICE, keys.identity)
         );
     }
 
@@ -106,47 +107,45 @@ contract SequencerPoolTest is Chain {
         bytes memory target = Signer.publicKey(42);
         bytes memory others = negated(pool.aggregateKey(1));
         (, bytes memory rogue) = address(0x0d).staticcall(abi.encodePacked(target, others));
-        SequencerPool.Keys memory keys = SequencerPool.Keys({identity: identityAt(77), consensusKey: rogue});
+        Keys memory keys = Keys({identity: identityAt(77), consensusKey: rogue});
         bytes memory proof = Signer.sign(42, pool.possessionMessage(MALLORY, keys), Signer.POSSESSION);
         expectLockRefusal(
             MALLORY,
             keys,
             proof,
             MIN_LOCK,
-            abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, MALLORY, keys.identity)
+            abi.encodeWithSelector(KeyErrors.PossessionNotProven.selector, MALLORY, keys.identity)
         );
     }
 
     function test_refusesMalformedKeys() public {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         bytes memory proof = Signer.sign(secretAt(77), pool.possessionMessage(ALICE, keys), Signer.POSSESSION);
-        SequencerPool.Keys memory bad =
-            SequencerPool.Keys({identity: bytes32(uint256(2) << 248), consensusKey: keys.consensusKey});
+        Keys memory bad = Keys({identity: bytes32(uint256(2) << 248), consensusKey: keys.consensusKey});
         expectLockRefusal(
-            ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.IdentityNotOnCurve.selector, bad.identity)
+            ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(KeyErrors.IdentityNotOnCurve.selector, bad.identity)
         );
-        bad = SequencerPool.Keys({identity: keys.identity, consensusKey: new bytes(96)});
+        bad = Keys({identity: keys.identity, consensusKey: new bytes(96)});
         expectLockRefusal(
-            ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(SequencerPool.ConsensusKeyLength.selector, 96, 256)
+            ALICE, bad, proof, MIN_LOCK, abi.encodeWithSelector(KeyErrors.ConsensusKeyLength.selector, 96, 256)
         );
-        bad = SequencerPool.Keys({identity: keys.identity, consensusKey: new bytes(256)});
+        bad = Keys({identity: keys.identity, consensusKey: new bytes(256)});
         expectLockRefusal(
             ALICE,
             bad,
             new bytes(128),
             MIN_LOCK,
-            abi.encodeWithSelector(SequencerPool.PossessionNotProven.selector, ALICE, keys.identity)
+            abi.encodeWithSelector(KeyErrors.PossessionNotProven.selector, ALICE, keys.identity)
         );
     }
 
     function test_refusesKeysInUse() public {
-        SequencerPool.Keys memory first = keysOf(1);
-        SequencerPool.Keys memory keys =
-            SequencerPool.Keys({identity: first.identity, consensusKey: Signer.publicKey(5)});
+        Keys memory first = keysOf(1);
+        Keys memory keys = Keys({identity: first.identity, consensusKey: Signer.publicKey(5)});
         expectLockRefusal(
             ALICE, keys, "", MIN_LOCK, abi.encodeWithSelector(SequencerPool.IdentityTaken.selector, keys.identity, 1)
         );
-        keys = SequencerPool.Keys({identity: identityAt(77), consensusKey: first.consensusKey});
+        keys = Keys({identity: identityAt(77), consensusKey: first.consensusKey});
         expectLockRefusal(
             ALICE,
             keys,
@@ -157,7 +156,7 @@ contract SequencerPoolTest is Chain {
     }
 
     function test_refusesAmountsOutOfRange() public {
-        SequencerPool.Keys memory keys = keysOf(77);
+        Keys memory keys = keysOf(77);
         expectLockRefusal(
             ALICE,
             keys,
@@ -195,88 +194,6 @@ contract SequencerPoolTest is Chain {
             abi.encodeWithSelector(SequencerPool.LockOutOfRange.selector, uint256(MAX_LOCK) + 1, MIN_LOCK, MAX_LOCK)
         );
         pool.increase(1, MAX_LOCK - MIN_LOCK - 5e18 + 1);
-    }
-
-    function test_exitLeavesAtTheNextRotationAndPaysAfterUnbonding() public {
-        vm.prank(ownerOf[2]);
-        pool.exit(2);
-        uint256 claimableAt = now_() + UNBONDING;
-        eq(pool.sequencer(2).claimableAt, claimableAt, "claimable");
-        (uint256 size,,,,,) = pool.committee(1);
-        eq(size, 4, "a fixed committee stays as it is");
-        rotateLater();
-        (size,,,,,) = pool.committee(2);
-        eq(size, 3, "left");
-
-        vm.warp(claimableAt - 1);
-        vm.prank(ownerOf[2]);
-        vm.expectRevert(abi.encodeWithSelector(SequencerPool.StillUnbonding.selector, 2, claimableAt));
-        pool.claim(2);
-        vm.warp(claimableAt);
-        uint256 amount = pool.sequencer(2).amount;
-        vm.prank(ownerOf[2]);
-        pool.claim(2);
-        eq(token.balanceOf(ownerOf[2]), amount, "paid");
-        vm.prank(ownerOf[2]);
-        vm.expectRevert(abi.encodeWithSelector(SequencerPool.WrongStatus.selector, 2, SequencerPool.Status.None));
-        pool.claim(2);
-    }
-
-    function test_claimsWhateverOthersDo() public {
-        // Everybody leaves and nobody ever rotates again.
-        for (uint64 id = 1; id <= 4; ++id) {
-            vm.prank(ownerOf[id]);
-            pool.exit(id);
-        }
-        vm.warp(now_() + UNBONDING);
-        vm.expectRevert(abi.encodeWithSelector(SequencerPool.NoMembers.selector));
-        pool.rotate();
-        for (uint64 id = 1; id <= 4; ++id) {
-            vm.prank(ownerOf[id]);
-            pool.claim(id);
-        }
-        eq(token.balanceOf(address(pool)), 0, "empty");
-        // And the pool lives on.
-        join(MIN_LOCK);
-        eq(pool.rotate(), 2, "rotation");
-    }
-
-    function test_leavesTheQueueWithoutJoining() public {
-        uint64 first = join(MIN_LOCK);
-        uint64 second = join(MIN_LOCK);
-        vm.prank(ownerOf[first]);
-        pool.exit(first);
-        rotateLater();
-        (uint256 size,,,,,) = pool.committee(2);
-        eq(size, 5, "one joined");
-        eq(uint256(pool.sequencer(first).status), uint256(SequencerPool.Status.Exiting), "first");
-        eq(uint256(pool.sequencer(second).status), uint256(SequencerPool.Status.Active), "second");
-    }
-
-    function test_onlyTheOwnerMovesALock() public {
-        bytes memory reason = abi.encodeWithSelector(SequencerPool.NotOwner.selector, MALLORY, 1);
-        vm.prank(MALLORY);
-        vm.expectRevert(reason);
-        pool.increase(1, 1);
-        vm.prank(MALLORY);
-        vm.expectRevert(reason);
-        pool.exit(1);
-        vm.prank(MALLORY);
-        vm.expectRevert(reason);
-        pool.claim(1);
-        vm.prank(ownerOf[1]);
-        vm.expectRevert(abi.encodeWithSelector(SequencerPool.WrongStatus.selector, 1, SequencerPool.Status.Active));
-        pool.claim(1);
-        vm.prank(ownerOf[1]);
-        pool.exit(1);
-        bytes memory leaving =
-            abi.encodeWithSelector(SequencerPool.WrongStatus.selector, 1, SequencerPool.Status.Exiting);
-        vm.prank(ownerOf[1]);
-        vm.expectRevert(leaving);
-        pool.exit(1);
-        vm.prank(ownerOf[1]);
-        vm.expectRevert(leaving);
-        pool.increase(1, 1);
     }
 
     // ---- rotation ----
@@ -386,7 +303,7 @@ contract SequencerPoolTest is Chain {
                 join(MIN_LOCK + (r >> 8) % (MAX_LOCK - MIN_LOCK));
             }
             uint64 leaver = uint64((r >> 128) % pool.lastId() + 1);
-            if (leaver > 1 && uint256(pool.sequencer(leaver).status) == uint256(SequencerPool.Status.Active)) {
+            if (leaver > 1 && uint256(pool.sequencer(leaver).status) == uint256(Status.Active)) {
                 vm.prank(ownerOf[leaver]);
                 pool.exit(leaver);
             }
@@ -398,7 +315,7 @@ contract SequencerPoolTest is Chain {
             uint256 sum;
             uint256 active;
             for (uint64 s = 1; s <= pool.lastId(); ++s) {
-                if (uint256(pool.sequencer(s).status) != uint256(SequencerPool.Status.Active)) continue;
+                if (uint256(pool.sequencer(s).status) != uint256(Status.Active)) continue;
                 sum = addmod(sum, secretOf[s], Signer.ORDER);
                 ++active;
             }
@@ -462,32 +379,11 @@ contract SequencerPoolTest is Chain {
         eq(pool.costToFinalise(), 3 * uint256(MIN_LOCK), "finalise: 3 of 4");
     }
 
-    function test_refusesAConfigOutOfRange() public {
-        SequencerPool.Config memory c = SequencerPool.Config({
-            token: IERC20(address(token)),
-            portal: IPortal(address(portal)),
-            minLock: 2,
-            maxLock: 1,
-            unbondingPeriod: 1,
-            rotationInterval: 1,
-            maxCommittee: 4
-        });
-        vm.expectRevert(abi.encodeWithSelector(SequencerPool.ConfigOutOfRange.selector, "minLock", 2));
-        create("SequencerPool", abi.encode(c));
-        (c.minLock, c.maxCommittee) = (1, 101);
-        vm.expectRevert(abi.encodeWithSelector(SequencerPool.ConfigOutOfRange.selector, "maxCommittee", 101));
-        create("SequencerPool", abi.encode(c));
-    }
-
     // ---- helpers ----
 
-    function expectLockRefusal(
-        address owner,
-        SequencerPool.Keys memory keys,
-        bytes memory proof,
-        uint256 amount,
-        bytes memory reason
-    ) private {
+    function expectLockRefusal(address owner, Keys memory keys, bytes memory proof, uint256 amount, bytes memory reason)
+        private
+    {
         vm.prank(owner);
         vm.expectRevert(reason);
         pool.lock(keys, proof, amount, owner);

@@ -10,8 +10,9 @@ const check = process.argv.includes("--check");
 
 /** Every contract that is deployed or put into the L2 genesis, and one that carries the gas figure of the certificate. */
 const CONTRACTS = [
-  "OceanidToken", "Portal", "L1Bridge", "SequencerPool", "Rollup", "Slasher", "GasPriceOracle",
-  "L2ToL1MessagePasser", "L1BlockInfo", "CommitteeRegistry", "FeeVault", "NativeToken", "L2Bridge", "BridgedERC20",
+  "OceanidToken", "Timelock", "SequencerPool", "CommitteeBuilder", "UnbondingTicket", "Portal", "L1Bridge", "Rollup", "Slasher",
+  "GasPriceOracle", "MiningRewards", "FeeSplitter",
+  "L2ToL1MessagePasser", "L1BlockInfo", "CommitteeRegistry", "EpochLedger", "FeeVault", "NativeToken", "L2Bridge", "BridgedERC20",
   "CertificateOnly",
 ];
 /** EIP-170, bytes. */

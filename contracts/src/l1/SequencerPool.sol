@@ -5,39 +5,51 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Arrays} from "@openzeppelin/contracts/utils/Arrays.sol";
+import {IMiningRewards} from "../interfaces/IMiningRewards.sol";
 import {IPortal} from "../interfaces/IPortal.sol";
-import {ISequencerPool} from "../interfaces/ISequencerPool.sol";
-import {Bls} from "../lib/Bls.sol";
+import {ISequencerPool, Sequencer, Status, Ticket} from "../interfaces/ISequencerPool.sol";
+import {IUnbondingTicket} from "../interfaces/IUnbondingTicket.sol";
 import {CertificateVerifier} from "../lib/CertificateVerifier.sol";
 import {CodeStore} from "../lib/CodeStore.sol";
-import {Ed25519} from "../lib/Ed25519.sol";
 import {Predeploys} from "../lib/Predeploys.sol";
 import {CommitteeRegistry} from "../l2/CommitteeRegistry.sol";
+import {Built, Candidate, CommitteeBuilder, KeyErrors, Keys} from "./CommitteeBuilder.sol";
 
-/// @notice Open admission: whoever locks between MIN_LOCK and MAX_LOCK and proves possession of a consensus key is queued, and joins the
-///         active set at a rotation. Votes count heads, leader slots count stake. Nobody but its owner can move a lock, and the owner only
-///         after UNBONDING_PERIOD.
-/// @dev Life of a lock: None -> Queued -> Active -> Exiting -> None. Key material lives in key pages and a committee in one code store
-///      (both laid out in CertificateVerifier).
-contract SequencerPool is ISequencerPool {
+/// @notice Open admission: whoever locks between minLock and maxLock and proves possession of a consensus key is queued, and joins the
+///         active set at a rotation. Votes count heads, leader slots count stake. Stake leaves in one way only: as a ticket (UnbondingTicket)
+///         that a slash still reaches and that is paid UNBONDING_PERIOD after its issue. The governor moves parameters, never stake.
+/// @dev Life of a lock: None -> Queued -> Active -> Exiting -> None, with Jailed aside. A record whose status is not Active or Exiting drops
+///      out of the active set at the next rotation. Key material lives in key pages and a committee in one code store (both laid out in
+///      CertificateVerifier). Token balance = totalLocked + totalTickets + totalSlashShares (+ what strangers send).
+contract SequencerPool is ISequencerPool, KeyErrors {
     using SafeERC20 for IERC20;
 
+    error ConfigOutOfRange(string field, uint256 value);
     error LockOutOfRange(uint256 amount, uint256 minLock, uint256 maxLock);
+    error AmountZero();
     error RecipientZero();
-    error ConsensusKeyLength(uint256 length, uint256 expected);
-    error IdentityNotOnCurve(bytes32 identity);
+    error OwnerZero();
     error IdentityTaken(bytes32 identity, uint64 id);
     error ConsensusKeyTaken(bytes32 keyHash, uint64 id);
-    error PossessionNotProven(address owner, bytes32 identity);
     error StakeMismatch(uint256 expected, uint256 received);
+    error JoinsPaused();
+    error QueueFull(uint256 smallest);
+    error UnknownSequencer(uint64 id);
     error NotOwner(address caller, uint64 id);
+    error NotSlasher(address caller);
+    error NotGovernor(address caller);
     error WrongStatus(uint64 id, Status status);
-    error StillUnbonding(uint64 id, uint256 claimableAt);
+    error TooManyTickets(uint64 id, uint256 limit);
+    error UnknownTicket(uint256 ticketId);
+    error StillUnbonding(uint256 ticketId, uint256 claimableAt);
+    error StillInExitQueue(uint64 id, uint256 completableAt);
+    error NotJailable(uint64 id);
+    error StillJailed(uint64 id, uint256 until);
+    error NothingToClaim(address account);
     error RotationTooEarly(uint256 nextRotation);
     error NoMembers();
     error UnknownCommittee(uint64 id);
     error UnknownMember(uint64 committeeId, uint256 index);
-    error ConfigOutOfRange(string field, uint256 value);
 
     event Locked(
         uint64 indexed id,
@@ -47,43 +59,48 @@ contract SequencerPool is ISequencerPool {
         uint256 amount,
         address recipient
     );
-    event Increased(uint64 indexed id, uint256 amount);
+    event Increased(uint64 indexed id, address indexed payer, uint256 amount);
+    event Displaced(uint64 indexed id, uint64 indexed by);
     event Joined(uint64 indexed id, uint64 indexed committeeId);
-    event ExitStarted(uint64 indexed id, uint256 claimableAt);
-    event Claimed(uint64 indexed id, address indexed owner, uint256 amount);
+    event ExitStarted(uint64 indexed id, uint256 completableAt);
+    event Left(uint64 indexed id);
+    event TicketIssued(
+        uint256 indexed ticketId, uint64 indexed id, address indexed owner, uint256 amount, uint256 claimableAt
+    );
+    event Claimed(uint256 indexed ticketId, address indexed owner, uint256 amount);
+    event Slashed(uint64 indexed id, address indexed reporter, uint256 penalty, uint256 reporterShare);
+    event TicketSlashed(uint256 indexed ticketId, uint256 amount);
+    event SlashShareClaimed(address indexed reporter, uint256 amount);
+    event Jailed(uint64 indexed id, uint256 until);
+    event Unjailed(uint64 indexed id);
+    event ExitForced(uint64 indexed id, address indexed by);
+    event KeysUpdated(uint64 indexed id, bytes32 indexed identity, bytes consensusKey);
+    event RecipientSet(uint64 indexed id, address indexed recipient);
+    event OwnershipTransferred(uint64 indexed id, address indexed from, address indexed to);
     event CommitteeFixed(uint64 indexed id, bytes32 digest, bytes32 seed, bytes packedMembers);
     event KeysPacked(address indexed page, uint64[] ids);
+    event LockLimitsSet(uint256 minLock, uint256 maxLock);
+    event MaxCommitteeSet(uint256 maxCommittee);
+    event JailPeriodSet(uint256 jailPeriod);
+    event SlashSplitSet(uint256 reporterShareBps, address insurance);
+    event JoinsPausedSet(bool paused);
 
-    enum Status {
-        None,
-        Queued,
-        Active,
-        Exiting
-    }
-
+    /// @dev Addresses may be predicted ones.
     struct Config {
         IERC20 token;
         IPortal portal;
+        IUnbondingTicket ticket;
+        address slasher;
+        IMiningRewards rewards;
+        address governor; // the Timelock
         uint128 minLock; // wei of the token
         uint128 maxLock; // wei of the token
         uint64 unbondingPeriod; // seconds
         uint64 rotationInterval; // seconds
         uint16 maxCommittee; // members
-    }
-
-    struct Keys {
-        bytes32 identity; // ed25519 public key
-        bytes consensusKey; // BLS12-381 G2 point, EIP-2537 encoding, 256 bytes
-    }
-
-    struct Sequencer {
-        address owner;
-        uint64 claimableAt; // L1 time; 0 until the exit
-        address recipient; // of rewards
-        address keyPage;
-        uint16 keyIndex; // record in the page
-        Status status;
-        uint128 amount; // wei of the token
+        uint64 jailPeriod; // seconds, at most unbondingPeriod
+        uint16 reporterShareBps; // at most MAX_REPORTER_SHARE_BPS
+        address insurance; // takes what a slash leaves after the reporter's share; zero: burnt
     }
 
     struct Committee {
@@ -93,66 +110,118 @@ contract SequencerPool is ISequencerPool {
 
     /// @notice Namespace of proofs of possession.
     string public constant POSSESSION_NAMESPACE = "OCEANID_POP";
-    /// @notice Sequencers that may join at one rotation: the larger of MIN_CHURN and active / CHURN_DIVISOR. The first rotation, which has
-    ///         no running committee to protect, takes all it can.
+    /// @notice Sequencers that may join, and as many that may leave, at one rotation: the larger of MIN_CHURN and active / CHURN_DIVISOR. The
+    ///         first rotation, which has no running committee to protect, takes all it can.
     uint256 public constant MIN_CHURN = 4;
     uint256 public constant CHURN_DIVISOR = 16;
     /// @notice Members of the active set, in the committee or waiting behind it. Bounds the gas of a rotation.
     uint256 public constant MAX_ACTIVE = 256;
-    /// @notice Members with a key page of their own at which a rotation copies their records into one shared page: a certificate then reads
-    ///         one account for them instead of one per absent member. Each key is copied once in its life.
-    uint256 public constant PACK_AT = 16;
-    /// @dev Queue entries read in one rotation: those who left while queued are skipped, but not without end.
-    uint256 private constant MAX_QUEUE_SCAN = 128;
-    /// @dev Packed member of the L2 registry: id u64 | identity 32 | compressed key 96 | weight u128.
-    uint256 private constant MEMBER_LENGTH = 152;
+    /// @notice Places in the queue. Behind that, only a larger lock gets in, in place of the smallest.
+    uint256 public constant MAX_QUEUE = 128;
+    /// @notice Unclaimed tickets of one sequencer, the last place kept for its exit. Bounds the gas of a slash.
+    uint256 public constant MAX_OPEN_TICKETS = 32;
+    /// @notice Rotation intervals after which an exit needs no rotation any more.
+    uint256 public constant EXIT_WAIT_INTERVALS = 16;
+    /// @notice How far the governor may move the lock limits from those of the deployment, as a factor.
+    uint256 public constant LIMIT_RANGE = 10;
+    /// @notice Smallest committee the governor may choose: the smallest that bears a fault.
+    uint256 public constant MIN_COMMITTEE = 4;
+    uint256 public constant BPS = 10_000;
+    uint256 public constant MAX_REPORTER_SHARE_BPS = 5_000;
+    /// @notice Where burnt stake goes.
+    address public constant BURN = 0x000000000000000000000000000000000000dEaD;
     /// @dev L2 gas of setCommittee: fixed part, and per member (152 bytes of calldata at 40, of code at 200, and copying).
     uint64 private constant L2_GAS_BASE = 300_000;
     uint64 private constant L2_GAS_PER_MEMBER = 40_000;
 
     IERC20 public immutable TOKEN;
     IPortal public immutable PORTAL;
-    uint256 public immutable MIN_LOCK;
-    uint256 public immutable MAX_LOCK;
+    IUnbondingTicket public immutable TICKET;
+    CommitteeBuilder public immutable BUILDER;
+    address public immutable SLASHER;
+    IMiningRewards public immutable REWARDS;
+    address public immutable GOVERNOR;
     uint256 public immutable UNBONDING_PERIOD;
     uint256 public immutable ROTATION_INTERVAL;
-    uint256 public immutable MAX_COMMITTEE;
+    /// @notice Bounds of the lock limits, wei of the token.
+    uint256 public immutable LOWEST_MIN_LOCK;
+    uint256 public immutable HIGHEST_MAX_LOCK;
 
     /// @notice Sequencers ever registered; ids run from 1.
     uint64 public lastId;
+    /// @notice Tickets ever issued; ids run from 1.
+    uint64 public lastTicket;
     /// @inheritdoc ISequencerPool
     uint64 public latestCommittee;
     /// @notice L1 time of the last rotation.
     uint64 public lastRotation;
-    /// @dev First entry of the queue that no rotation has read.
+
+    /// @notice Sum of all locks, wei of the token.
+    uint128 public totalLocked;
+    /// @notice Sum of all unclaimed tickets, wei of the token.
+    uint128 public totalTickets;
+
+    /// @notice Limits of a lock, wei of the token. They bind what is added; a lock outside of them stays, and can leave.
+    uint128 public minLock;
+    uint128 public maxLock;
+
+    /// @notice Sum of reporters' shares not yet claimed, wei of the token.
+    uint128 public totalSlashShares;
+    /// @notice Seconds in jail before the owner may come back.
+    uint64 public jailPeriod;
+    /// @dev First entry of `_queue` still waiting.
     uint64 private _queueHead;
+
+    /// @notice Who takes what a slash leaves after the reporter's share; zero: it is burnt.
+    address public insurance;
+    /// @notice Reporter's share of a slash, 1/10,000.
+    uint16 public reporterShareBps;
+    /// @notice Seats of a committee.
+    uint16 public maxCommittee;
+    /// @notice While set nobody locks, comes back from jail, or moves from the queue to the active set. Leaving is never affected.
+    bool public joinsPaused;
+
     uint64[] private _queue;
     /// @dev After a rotation: the committee in order of identity, then the rest of the active set.
     uint64[] private _active;
     mapping(uint64 id => Sequencer) private _sequencers;
+    mapping(uint64 id => uint64[]) private _ticketsOf;
+    mapping(uint256 ticketId => Ticket) private _tickets;
     mapping(uint64 id => Committee) private _committees;
-    /// @notice Identity key to id. Never freed, so that a key always names one lock.
+    /// @inheritdoc ISequencerPool
+    /// @dev Never freed, so that a key always names one lock.
     mapping(bytes32 identity => uint64) public idOfIdentity;
-    /// @notice keccak256 of a consensus key (EIP-2537 encoding) to id. Never freed.
+    /// @inheritdoc ISequencerPool
+    /// @dev Never freed either: who signed with a key it has since replaced is still found.
     mapping(bytes32 keyHash => uint64) public idOfConsensusKey;
+    /// @notice Reporters' shares of slashes, wei of the token.
+    mapping(address reporter => uint256) public slashShareOf;
 
     constructor(Config memory config) {
-        if (config.minLock == 0 || config.minLock > config.maxLock) revert ConfigOutOfRange("minLock", config.minLock);
+        TOKEN = config.token;
+        PORTAL = config.portal;
+        TICKET = config.ticket;
+        BUILDER = new CommitteeBuilder();
+        SLASHER = config.slasher;
+        REWARDS = config.rewards;
+        GOVERNOR = config.governor;
+        UNBONDING_PERIOD = config.unbondingPeriod;
+        ROTATION_INTERVAL = config.rotationInterval;
+        LOWEST_MIN_LOCK = (config.minLock + LIMIT_RANGE - 1) / LIMIT_RANGE;
+        HIGHEST_MAX_LOCK = config.maxLock * LIMIT_RANGE;
         if (config.maxCommittee == 0 || config.maxCommittee > CertificateVerifier.MAX_MEMBERS) {
             revert ConfigOutOfRange("maxCommittee", config.maxCommittee);
         }
-        TOKEN = config.token;
-        PORTAL = config.portal;
-        MIN_LOCK = config.minLock;
-        MAX_LOCK = config.maxLock;
-        UNBONDING_PERIOD = config.unbondingPeriod;
-        ROTATION_INTERVAL = config.rotationInterval;
-        MAX_COMMITTEE = config.maxCommittee;
+        maxCommittee = config.maxCommittee;
+        _setLockLimits(config.minLock, config.maxLock);
+        _setJailPeriod(config.jailPeriod);
+        _setSlashSplit(config.reporterShareBps, config.insurance);
     }
 
-    // ---- stake ----
+    // ---- joining ----
 
-    /// @notice Locks `amount` and queues a new sequencer owned by the caller.
+    /// @notice Locks `amount` and queues a new sequencer owned by the caller. If the queue is full it takes the place of the smallest queued
+    ///         lock (of equals the youngest), if it is larger; the displaced stake becomes a ticket.
     /// @param possession G1 signature (EIP-2537, 128 bytes) by the consensus key over `possessionMessage`, with the tag
     ///        BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_.
     /// @param amount Wei of the token, pulled from the caller.
@@ -161,51 +230,54 @@ contract SequencerPool is ISequencerPool {
         external
         returns (uint64 id)
     {
-        if (amount < MIN_LOCK || amount > MAX_LOCK) revert LockOutOfRange(amount, MIN_LOCK, MAX_LOCK);
+        _checkLimits(amount);
         if (recipient == address(0)) revert RecipientZero();
-        if (keys.consensusKey.length != Bls.G2_LENGTH) {
-            revert ConsensusKeyLength(keys.consensusKey.length, Bls.G2_LENGTH);
-        }
         id = ++lastId;
-        _register(id, keys, possession);
+        _bindKeys(id, keys, possession);
         _pull(amount);
 
         Sequencer storage s = _sequencers[id];
-        (s.owner, s.recipient) = (msg.sender, recipient);
-        (s.keyPage, s.keyIndex, s.status) = (_writeRecord(keys), 0, Status.Queued);
-        s.amount = uint128(amount);
-        _queue.push(id);
+        (s.owner, s.recipient, s.amount) = (msg.sender, recipient, uint128(amount));
+        totalLocked += uint128(amount);
+        _enqueue(id, amount);
         emit Locked(id, msg.sender, keys.identity, keys.consensusKey, amount, recipient);
     }
 
-    /// @notice Adds to a lock, up to MAX_LOCK. Counts from the next rotation.
+    /// @notice Adds to a lock, up to maxLock. Counts from the next rotation.
     function increase(uint64 id, uint256 amount) external {
-        Sequencer storage s = _owned(id);
-        if (s.status != Status.Queued && s.status != Status.Active) revert WrongStatus(id, s.status);
-        uint256 total = s.amount + amount;
-        if (total > MAX_LOCK) revert LockOutOfRange(total, MIN_LOCK, MAX_LOCK);
-        s.amount = uint128(total);
-        _pull(amount);
-        emit Increased(id, amount);
+        _owned(id);
+        _increase(id, amount);
     }
 
-    /// @notice Leaves the queue now, or the active set at the next rotation. The lock is claimable UNBONDING_PERIOD from now.
-    function exit(uint64 id) external {
-        Sequencer storage s = _owned(id);
-        if (s.status != Status.Queued && s.status != Status.Active) revert WrongStatus(id, s.status);
-        (s.status, s.claimableAt) = (Status.Exiting, uint64(block.timestamp + UNBONDING_PERIOD));
-        emit ExitStarted(id, s.claimableAt);
+    /// @inheritdoc ISequencerPool
+    function increaseFor(uint64 id, uint256 amount) external {
+        _increase(id, amount);
     }
 
-    /// @notice Pays out a lock whose unbonding is over, to its owner.
-    function claim(uint64 id) external {
+    /// @notice New keys, effective from the next rotation. Either may stay; whatever was replaced stays bound to `id` for ever, so that what
+    ///         it signed can still be slashed.
+    /// @param possession As in `lock`.
+    function updateKeys(uint64 id, Keys calldata keys, bytes calldata possession) external {
+        _owned(id);
+        _staying(id);
+        _bindKeys(id, keys, possession);
+        emit KeysUpdated(id, keys.identity, keys.consensusKey);
+    }
+
+    /// @notice Who takes the rewards of `id`, on L1.
+    function setRecipient(uint64 id, address recipient) external {
         Sequencer storage s = _owned(id);
-        if (s.status != Status.Exiting) revert WrongStatus(id, s.status);
-        if (block.timestamp < s.claimableAt) revert StillUnbonding(id, s.claimableAt);
-        uint256 amount = s.amount;
-        (s.amount, s.status) = (0, Status.None);
-        TOKEN.safeTransfer(msg.sender, amount);
-        emit Claimed(id, msg.sender, amount);
+        if (recipient == address(0)) revert RecipientZero();
+        s.recipient = recipient;
+        emit RecipientSet(id, recipient);
+    }
+
+    /// @notice Hands `id` over. Tickets issued before stay with those who own them.
+    function transferOwnership(uint64 id, address newOwner) external {
+        Sequencer storage s = _owned(id);
+        if (newOwner == address(0)) revert OwnerZero();
+        s.owner = newOwner;
+        emit OwnershipTransferred(id, msg.sender, newOwner);
     }
 
     /// @notice The signed bytes of a proof of possession, as commonware frames a namespaced message:
@@ -223,32 +295,29 @@ contract SequencerPool is ISequencerPool {
         );
     }
 
-    function _register(uint64 id, Keys calldata keys, bytes calldata possession) private {
-        if (!Ed25519.isPoint(keys.identity)) revert IdentityNotOnCurve(keys.identity);
+    function _increase(uint64 id, uint256 amount) private {
+        Sequencer storage s = _staying(id);
+        if (amount == 0) revert AmountZero();
+        uint256 total = s.amount + amount;
+        if (total > maxLock) revert LockOutOfRange(total, minLock, maxLock);
+        s.amount = uint128(total);
+        totalLocked += uint128(amount);
+        _pull(amount);
+        emit Increased(id, msg.sender, amount);
+    }
+
+    /// @dev Checks keys and their proof, binds them to `id` for ever and writes them to a page of one record.
+    function _bindKeys(uint64 id, Keys calldata keys, bytes calldata possession) private {
         uint64 taken = idOfIdentity[keys.identity];
-        if (taken != 0) revert IdentityTaken(keys.identity, taken);
+        if (taken != 0 && taken != id) revert IdentityTaken(keys.identity, taken);
         bytes32 keyHash = keccak256(keys.consensusKey);
         taken = idOfConsensusKey[keyHash];
-        if (taken != 0) revert ConsensusKeyTaken(keyHash, taken);
+        if (taken != 0 && taken != id) revert ConsensusKeyTaken(keyHash, taken);
         idOfIdentity[keys.identity] = id;
         idOfConsensusKey[keyHash] = id;
 
-        bytes memory key = keys.consensusKey;
-        if (!Bls.verify(possessionMessage(msg.sender, keys), Bls.DST_POSSESSION, _at(key, 0), possession)) {
-            revert PossessionNotProven(msg.sender, keys.identity);
-        }
-    }
-
-    /// @dev A page of one record.
-    function _writeRecord(Keys calldata keys) private returns (address page) {
-        bytes memory key = keys.consensusKey;
-        bytes memory record = new bytes(CertificateVerifier.RECORD_LENGTH);
-        bytes32 identity = keys.identity;
-        assembly ("memory-safe") {
-            mstore(add(record, 32), identity)
-        }
-        Bls.pack(_at(key, 0), _at(record, 32));
-        return CodeStore.write(record);
+        address page = BUILDER.writeKeys(msg.sender, keys, possessionMessage(msg.sender, keys), possession);
+        (_sequencers[id].keyPage, _sequencers[id].keyIndex) = (page, 0);
     }
 
     function _pull(uint256 amount) private {
@@ -258,18 +327,316 @@ contract SequencerPool is ISequencerPool {
         if (received != amount) revert StakeMismatch(amount, received);
     }
 
+    function _checkLimits(uint256 amount) private view {
+        if (amount < minLock || amount > maxLock) revert LockOutOfRange(amount, minLock, maxLock);
+    }
+
+    // ---- the queue ----
+
+    function _enqueue(uint64 id, uint256 amount) private {
+        if (joinsPaused) revert JoinsPaused();
+        if (queueLength() >= MAX_QUEUE) _displace(id, amount);
+        _setStatus(id, Status.Queued);
+        _queue.push(id);
+    }
+
+    /// @dev Sends the smallest queued lock away to make room for a larger one.
+    function _displace(uint64 by, uint256 amount) private {
+        uint256 smallest = type(uint256).max;
+        uint256 place;
+        for (uint256 i = _queueHead; i < _queue.length; ++i) {
+            uint256 queued = _sequencers[_queue[i]].amount;
+            if (queued <= smallest) (smallest, place) = (queued, i);
+        }
+        if (amount <= smallest) revert QueueFull(smallest);
+        uint64 id = _queue[place];
+        _removeQueued(place);
+        emit Displaced(id, by);
+        _leave(id);
+    }
+
+    function _dequeue(uint64 id) private {
+        uint256 place = _queueHead;
+        while (_queue[place] != id) ++place; // a Queued id is always there
+        _removeQueued(place);
+    }
+
+    /// @dev Later entries move up: their order is their turn.
+    function _removeQueued(uint256 place) private {
+        uint256 last = _queue.length - 1;
+        for (; place < last; ++place) {
+            _queue[place] = _queue[place + 1];
+        }
+        _queue.pop();
+    }
+
+    // ---- leaving ----
+
+    /// @notice Takes `amount` out of a lock, down to minLock, as a ticket.
+    function decrease(uint64 id, uint256 amount) external {
+        Sequencer storage s = _owned(id);
+        _staying(id);
+        if (amount == 0) revert AmountZero();
+        uint256 locked = s.amount;
+        if (amount > locked || locked - amount < minLock) {
+            revert LockOutOfRange(amount > locked ? 0 : locked - amount, minLock, maxLock);
+        }
+        if (_ticketsOf[id].length >= MAX_OPEN_TICKETS - 1) revert TooManyTickets(id, MAX_OPEN_TICKETS - 1);
+        s.amount = uint128(locked - amount);
+        _issueTicket(id, s.owner, uint128(amount));
+    }
+
+    /// @notice Leaves for good: the queue or jail at once, the active set in its turn at a rotation (`completeExit` if that takes too long).
+    ///         The whole lock becomes a ticket at that moment.
+    function exit(uint64 id) external {
+        Status status = _owned(id).status;
+        if (status == Status.Active) {
+            _setStatus(id, Status.Exiting);
+            emit ExitStarted(id, block.timestamp + EXIT_WAIT());
+        } else if (status == Status.Queued) {
+            _dequeue(id);
+            _leave(id);
+        } else if (status == Status.Jailed) {
+            _leave(id);
+        } else {
+            revert WrongStatus(id, status);
+        }
+    }
+
+    /// @notice Ends an exit that began EXIT_WAIT ago, whether or not there was a rotation. Anyone may call.
+    function completeExit(uint64 id) external {
+        Sequencer storage s = _sequencers[id];
+        if (s.status != Status.Exiting) revert WrongStatus(id, s.status);
+        uint256 completableAt = s.since + EXIT_WAIT();
+        if (block.timestamp < completableAt) revert StillInExitQueue(id, completableAt);
+        _leave(id);
+    }
+
+    /// @notice Pays out a ticket that can be claimed, to its owner; the caller is that owner or approved by it.
+    function claim(uint256 ticketId) external {
+        Ticket memory t = _tickets[ticketId];
+        if (t.sequencerId == 0) revert UnknownTicket(ticketId);
+        if (block.timestamp < t.claimableAt) revert StillUnbonding(ticketId, t.claimableAt);
+        delete _tickets[ticketId];
+        uint64[] storage open = _ticketsOf[t.sequencerId];
+        uint256 last = open.length - 1;
+        for (uint256 i = 0; i < last; ++i) {
+            if (open[i] == ticketId) open[i] = open[last];
+        }
+        open.pop();
+        totalTickets -= t.amount;
+        address owner = TICKET.burn(msg.sender, ticketId);
+        TOKEN.safeTransfer(owner, t.amount);
+        emit Claimed(ticketId, owner, t.amount);
+    }
+
+    /// @notice Seconds after `exit` from which `completeExit` works.
+    function EXIT_WAIT() public view returns (uint256) {
+        return EXIT_WAIT_INTERVALS * ROTATION_INTERVAL;
+    }
+
+    /// @dev The whole lock becomes a ticket, now. Reads nothing of the record that its owner could have spoilt.
+    function _leave(uint64 id) private {
+        Sequencer storage s = _sequencers[id];
+        uint128 amount = s.amount;
+        s.amount = 0;
+        _setStatus(id, Status.None);
+        if (amount != 0) _issueTicket(id, s.owner, amount);
+        emit Left(id);
+    }
+
+    function _issueTicket(uint64 id, address owner, uint128 amount) private {
+        uint64 ticketId = ++lastTicket;
+        uint64 claimableAt = uint64(block.timestamp + UNBONDING_PERIOD);
+        _tickets[ticketId] = Ticket({sequencerId: id, claimableAt: claimableAt, amount: amount});
+        _ticketsOf[id].push(ticketId);
+        totalLocked -= amount;
+        totalTickets += amount;
+        emit TicketIssued(ticketId, id, owner, amount, claimableAt);
+        TICKET.mint(owner, ticketId);
+    }
+
+    // ---- slashing and jail ----
+
+    /// @inheritdoc ISequencerPool
+    /// @dev Lock and tickets lose the same part, each rounded by less than a wei, and their losses sum up to the penalty. What is left of the
+    ///      lock becomes a ticket at once: the sequencer never comes back.
+    function slash(uint64 id, uint256 bps, uint256 minimum, address reporter) external returns (uint256 penalty) {
+        if (msg.sender != SLASHER) revert NotSlasher(msg.sender);
+        Sequencer storage s = _sequencers[id];
+        if (s.owner == address(0)) revert UnknownSequencer(id);
+        uint256 base = stakeOf(id);
+        penalty = base * bps / BPS;
+        if (penalty < minimum) penalty = minimum;
+        if (penalty > base) penalty = base;
+
+        uint256 fromLock = _slashTickets(id, base, penalty);
+        totalTickets -= uint128(penalty - fromLock);
+        totalLocked -= uint128(fromLock);
+        s.amount -= uint128(fromLock);
+        if (s.status == Status.Queued) _dequeue(id);
+        if (s.status != Status.None) _leave(id);
+
+        uint256 share = reporter == address(0) ? 0 : penalty * reporterShareBps / BPS;
+        slashShareOf[reporter] += share;
+        totalSlashShares += uint128(share);
+        emit Slashed(id, reporter, penalty, share);
+        TOKEN.safeTransfer(insurance == address(0) ? BURN : insurance, penalty - share);
+    }
+
+    /// @notice Pays the caller its shares of slashes.
+    function claimSlashShare() external {
+        uint256 amount = slashShareOf[msg.sender];
+        if (amount == 0) revert NothingToClaim(msg.sender);
+        slashShareOf[msg.sender] = 0;
+        totalSlashShares -= uint128(amount);
+        TOKEN.safeTransfer(msg.sender, amount);
+        emit SlashShareClaimed(msg.sender, amount);
+    }
+
+    /// @notice Sends a member that missed too many slots to jail; it is out of the committee at the next rotation. Anyone may call.
+    function jail(uint64 id) external {
+        Status status = _sequencers[id].status;
+        if (status != Status.Active) revert WrongStatus(id, status);
+        if (!REWARDS.jailable(id)) revert NotJailable(id);
+        _setStatus(id, Status.Jailed);
+        emit Jailed(id, block.timestamp + jailPeriod);
+    }
+
+    /// @notice Comes back from jail to the end of the queue, with a lock of at least minLock.
+    function unjail(uint64 id) external {
+        Sequencer storage s = _owned(id);
+        if (s.status != Status.Jailed) revert WrongStatus(id, s.status);
+        uint256 until = uint256(s.since) + jailPeriod;
+        if (block.timestamp < until) revert StillJailed(id, until);
+        if (s.amount < minLock) revert LockOutOfRange(s.amount, minLock, maxLock);
+        _enqueue(id, s.amount);
+        emit Unjailed(id);
+        REWARDS.clearMissed(id);
+    }
+
+    /// @notice Makes a member leave for good that missed too many slots, or that stayed in jail for longer than UNBONDING_PERIOD. Its stake
+    ///         becomes a ticket. Anyone may call.
+    /// @dev Nothing else in the record is looked at, so that no owner can make itself unremovable.
+    function forceExit(uint64 id) external {
+        Sequencer storage s = _sequencers[id];
+        if (s.status == Status.Jailed) {
+            uint256 until = s.since + UNBONDING_PERIOD;
+            if (block.timestamp <= until) revert StillJailed(id, until);
+        } else if (s.status == Status.Active || s.status == Status.Exiting) {
+            if (!REWARDS.jailable(id)) revert NotJailable(id);
+        } else {
+            revert WrongStatus(id, s.status);
+        }
+        emit ExitForced(id, msg.sender);
+        _leave(id);
+    }
+
+    /// @dev Takes each ticket's part of `penalty` on `base`; returns what is left for the lock. Each part is that of what remains, so that
+    ///      parts sum up exactly and none is larger than what it is taken from.
+    function _slashTickets(uint64 id, uint256 base, uint256 penalty) private returns (uint256) {
+        uint64[] storage open = _ticketsOf[id];
+        uint256 count = open.length;
+        for (uint256 i = 0; i < count && penalty != 0; ++i) {
+            uint64 ticketId = open[i];
+            Ticket storage t = _tickets[ticketId];
+            uint256 amount = t.amount;
+            uint256 part = penalty * amount / base;
+            t.amount = uint128(amount - part);
+            penalty -= part;
+            base -= amount;
+            emit TicketSlashed(ticketId, part);
+        }
+        return penalty;
+    }
+
+    // ---- the governor ----
+
+    /// @notice Limits of what is locked from now on, within a factor LIMIT_RANGE of the first ones. Locks that are outside of them stay.
+    function setLockLimits(uint128 minimum, uint128 maximum) external {
+        _onlyGovernor();
+        _setLockLimits(minimum, maximum);
+    }
+
+    /// @notice Seats of the committees to come: MIN_COMMITTEE to CertificateVerifier.MAX_MEMBERS.
+    function setMaxCommittee(uint16 seats) external {
+        _onlyGovernor();
+        if (seats < MIN_COMMITTEE || seats > CertificateVerifier.MAX_MEMBERS) {
+            revert ConfigOutOfRange("maxCommittee", seats);
+        }
+        maxCommittee = seats;
+        emit MaxCommitteeSet(seats);
+    }
+
+    /// @notice Seconds in jail before the owner may come back, at most UNBONDING_PERIOD (after which anyone may force the exit).
+    function setJailPeriod(uint64 period) external {
+        _onlyGovernor();
+        _setJailPeriod(period);
+    }
+
+    /// @notice Where the stake of later slashes goes.
+    /// @param shareBps Reporter's share, 1/10,000, at most MAX_REPORTER_SHARE_BPS.
+    /// @param insurance_ Who takes the rest; zero: it is burnt.
+    function setSlashSplit(uint16 shareBps, address insurance_) external {
+        _onlyGovernor();
+        _setSlashSplit(shareBps, insurance_);
+    }
+
+    /// @notice Stops and allows joining. Leaving is never affected.
+    function setJoinsPaused(bool paused) external {
+        _onlyGovernor();
+        joinsPaused = paused;
+        emit JoinsPausedSet(paused);
+    }
+
+    function _setLockLimits(uint128 minimum, uint128 maximum) private {
+        if (minimum == 0 || minimum > maximum || minimum < LOWEST_MIN_LOCK) {
+            revert ConfigOutOfRange("minLock", minimum);
+        }
+        if (maximum > HIGHEST_MAX_LOCK) revert ConfigOutOfRange("maxLock", maximum);
+        (minLock, maxLock) = (minimum, maximum);
+        emit LockLimitsSet(minimum, maximum);
+    }
+
+    function _setJailPeriod(uint64 period) private {
+        if (period > UNBONDING_PERIOD) revert ConfigOutOfRange("jailPeriod", period);
+        jailPeriod = period;
+        emit JailPeriodSet(period);
+    }
+
+    function _setSlashSplit(uint16 shareBps, address insurance_) private {
+        if (shareBps > MAX_REPORTER_SHARE_BPS) revert ConfigOutOfRange("reporterShareBps", shareBps);
+        if (insurance_ == address(this)) revert ConfigOutOfRange("insurance", uint160(insurance_));
+        (reporterShareBps, insurance) = (shareBps, insurance_);
+        emit SlashSplitSet(shareBps, insurance_);
+    }
+
+    // ---- who may, and when ----
+
     function _owned(uint64 id) private view returns (Sequencer storage s) {
         s = _sequencers[id];
         if (s.owner != msg.sender) revert NotOwner(msg.sender, id);
     }
 
+    /// @dev A lock that is neither gone nor going.
+    function _staying(uint64 id) private view returns (Sequencer storage s) {
+        s = _sequencers[id];
+        if (s.status == Status.None || s.status == Status.Exiting) revert WrongStatus(id, s.status);
+    }
+
+    function _onlyGovernor() private view {
+        if (msg.sender != GOVERNOR) revert NotGovernor(msg.sender);
+    }
+
+    function _setStatus(uint64 id, Status status) private {
+        (_sequencers[id].status, _sequencers[id].since) = (status, uint64(block.timestamp));
+    }
+
     // ---- committees ----
 
-    /// @notice Fixes the next committee and sends it to L2: drops those who left, lets the queue in up to the churn limit, takes the
-    ///         MAX_COMMITTEE largest locks (ties: the smaller id), in ascending order of identity. Anyone may call, once per
-    ///         ROTATION_INTERVAL.
-    /// @dev The seed takes `prevrandao` in only after membership is fixed by this same call's earlier steps and state before it; who calls
-    ///      can choose the block, and a block's proposer one bit of it, but neither can choose members to suit the seed.
+    /// @notice Fixes the next committee and sends it to L2: lets leave those whose turn it is, lets the queue in, both up to the churn limit,
+    ///         drops who was jailed or removed, and takes the maxCommittee largest locks (ties: the smaller id), in ascending order of
+    ///         identity. Anyone may call, once per ROTATION_INTERVAL.
     function rotate() external returns (uint64 id) {
         if (latestCommittee != 0 && block.timestamp < lastRotation + ROTATION_INTERVAL) {
             revert RotationTooEarly(lastRotation + ROTATION_INTERVAL);
@@ -277,171 +644,98 @@ contract SequencerPool is ISequencerPool {
         id = latestCommittee + 1;
         uint64[] memory active = _nextActive(id);
         if (active.length == 0) revert NoMembers();
-        uint256[] memory weights = _weights(active);
-        uint256 size = _selectTop(active, weights);
-        bytes[] memory records = _loadRecords(active, size);
-        _sortByIdentity(active, weights, records);
-        _storeActive(active);
-        _packSingles(active, records);
+        Built memory built = BUILDER.build(id, maxCommittee, _candidates(active));
 
-        (bytes memory packed, bytes memory code) = _assemble(active, weights, records);
-        bytes32 seed = keccak256(abi.encodePacked(block.prevrandao, id, keccak256(packed)));
-        bytes32 digest = keccak256(abi.encodePacked(id, seed, packed));
-        assembly ("memory-safe") {
-            mstore(add(code, 32), digest)
-            mstore(add(code, 64), seed)
-        }
+        _storeActive(built.order);
+        if (built.page != address(0)) _moveKeys(built.page, built.paged);
         latestCommittee = id;
         lastRotation = uint64(block.timestamp);
-        _committees[id] = Committee({code: CodeStore.write(code), fixedAt: uint64(block.timestamp)});
-        emit CommitteeFixed(id, digest, seed, packed);
+        _committees[id] = Committee({code: built.code, fixedAt: uint64(block.timestamp)});
+        emit CommitteeFixed(id, built.digest, built.seed, built.packed);
         PORTAL.depositTransaction(
             Predeploys.COMMITTEE_REGISTRY,
             0,
-            L2_GAS_BASE + L2_GAS_PER_MEMBER * uint64(size),
+            L2_GAS_BASE + L2_GAS_PER_MEMBER * uint64(built.size),
             false,
-            abi.encodeCall(CommitteeRegistry.setCommittee, (id, seed, packed))
+            abi.encodeCall(CommitteeRegistry.setCommittee, (id, built.seed, built.packed))
         );
     }
 
     /// @notice Copies the key records of the newest committee into one page, for the committees after it. Rotations do this for newcomers
-    ///         (PACK_AT); after long churn this gathers the rest. Costs about 57,000 gas a member and changes nothing but gas.
+    ///         (CommitteeBuilder.SHARE_AT); after long churn this gathers the rest. Costs about 57,000 gas a member and changes nothing but
+    ///         gas.
     function packKeys() external returns (address page) {
-        address code = committeeCode(latestCommittee);
-        uint64[] memory ids = new uint64[](CertificateVerifier.sizeOf(code));
-        for (uint256 i = 0; i < ids.length; ++i) {
-            ids[i] = _memberId(code, i);
-        }
-        return _writePage(ids, _loadRecords(ids, ids.length));
+        uint64[] memory ids = BUILDER.memberIds(committeeCode(latestCommittee));
+        page = BUILDER.share(_candidates(ids));
+        _moveKeys(page, ids);
     }
 
-    /// @dev Shares one page between the committee members whose record lies alone, once there are PACK_AT of them.
-    function _packSingles(uint64[] memory ids, bytes[] memory records) private {
-        uint256 size = records.length;
-        uint64[] memory singles = new uint64[](size);
-        bytes[] memory theirs = new bytes[](size);
-        uint256 count;
-        for (uint256 i = 0; i < size; ++i) {
-            if (CodeStore.size(_sequencers[ids[i]].keyPage) != CertificateVerifier.RECORD_LENGTH) continue;
-            (singles[count], theirs[count]) = (ids[i], records[i]);
-            ++count;
-        }
-        if (count < PACK_AT) return;
-        assembly ("memory-safe") {
-            mstore(singles, count)
-            mstore(theirs, count)
-        }
-        _writePage(singles, theirs);
-    }
-
-    /// @dev A committee has at most 100 members and a page room for 109 records.
-    function _writePage(uint64[] memory ids, bytes[] memory records) private returns (address page) {
-        bytes memory all = new bytes(ids.length * CertificateVerifier.RECORD_LENGTH);
-        for (uint256 i = 0; i < ids.length; ++i) {
-            uint256 from = _at(records[i], 0);
-            uint256 to = _at(all, i * CertificateVerifier.RECORD_LENGTH);
-            assembly ("memory-safe") {
-                mcopy(to, from, 224) // RECORD_LENGTH
-            }
-        }
-        page = CodeStore.write(all);
-        for (uint256 i = 0; i < ids.length; ++i) {
-            Sequencer storage s = _sequencers[ids[i]];
-            (s.keyPage, s.keyIndex) = (page, uint16(i));
-        }
-        emit KeysPacked(page, ids);
-    }
-
-    /// @dev The active set without those exiting, with those joining at committee `committeeId` behind it.
+    /// @dev The active set without those who leave, with those joining at committee `committeeId` behind it.
     function _nextActive(uint64 committeeId) private returns (uint64[] memory active) {
         uint256 before = _active.length;
         active = new uint64[](MAX_ACTIVE);
+        uint256[] memory exits = new uint256[](before);
         uint256 count;
+        uint256 exiting;
         for (uint256 i = 0; i < before; ++i) {
             uint64 id = _active[i];
-            if (_sequencers[id].status == Status.Active) active[count++] = id;
+            Sequencer storage s = _sequencers[id];
+            if (s.status == Status.Exiting) exits[exiting++] = uint256(s.since) << 64 | id;
+            else if (s.status != Status.Active) continue;
+            active[count++] = id;
         }
-
+        assembly ("memory-safe") {
+            mstore(exits, exiting)
+        }
         uint256 churn = count / CHURN_DIVISOR;
         if (churn < MIN_CHURN) churn = MIN_CHURN;
-        if (committeeId == 1) churn = MAX_ACTIVE;
-        uint256 head = _queueHead;
-        uint256 end = _queue.length;
-        if (end > head + MAX_QUEUE_SCAN) end = head + MAX_QUEUE_SCAN;
-        for (; head < end && churn != 0 && count < MAX_ACTIVE; ++head) {
-            uint64 id = _queue[head];
-            Sequencer storage s = _sequencers[id];
-            if (s.status != Status.Queued) continue; // left while queued
-            s.status = Status.Active;
-            active[count++] = id;
-            --churn;
-            emit Joined(id, committeeId);
-        }
-        _queueHead = uint64(head);
+        count = _letOut(active, count, exits, churn);
+        if (!joinsPaused) count = _letIn(active, count, committeeId == 1 ? MAX_ACTIVE : churn, committeeId);
         assembly ("memory-safe") {
             mstore(active, count)
         }
     }
 
-    function _weights(uint64[] memory ids) private view returns (uint256[] memory weights) {
-        weights = new uint256[](ids.length);
+    /// @dev Removes from the first `count` of `active` the `churn` that have been waiting longest (ties: the smaller id); returns how many
+    ///      stay. `exits`: time of exit << 64 | id, of all that wait.
+    function _letOut(uint64[] memory active, uint256 count, uint256[] memory exits, uint256 churn)
+        private
+        returns (uint256 stay)
+    {
+        if (exits.length == 0) return count;
+        Arrays.sort(exits);
+        uint256 last = exits[(churn < exits.length ? churn : exits.length) - 1];
+        for (uint256 i = 0; i < count; ++i) {
+            uint64 id = active[i];
+            Sequencer storage s = _sequencers[id];
+            if (s.status == Status.Exiting && (uint256(s.since) << 64 | id) <= last) _leave(id);
+            else active[stay++] = id;
+        }
+    }
+
+    /// @dev Appends up to `churn` from the queue; returns how many are active then.
+    function _letIn(uint64[] memory active, uint256 count, uint256 churn, uint64 committeeId)
+        private
+        returns (uint256)
+    {
+        uint256 head = _queueHead;
+        uint256 end = _queue.length;
+        for (; head < end && churn != 0 && count < MAX_ACTIVE; ++head) {
+            uint64 id = _queue[head];
+            _setStatus(id, Status.Active);
+            active[count++] = id;
+            --churn;
+            emit Joined(id, committeeId);
+        }
+        _queueHead = uint64(head);
+        return count;
+    }
+
+    function _candidates(uint64[] memory ids) private view returns (Candidate[] memory candidates) {
+        candidates = new Candidate[](ids.length);
         for (uint256 i = 0; i < ids.length; ++i) {
-            weights[i] = _sequencers[ids[i]].amount;
-        }
-    }
-
-    /// @dev Moves the MAX_COMMITTEE largest locks to the front, keeping the order within both parts; returns how many.
-    function _selectTop(uint64[] memory ids, uint256[] memory weights) private view returns (uint256) {
-        uint256 count = ids.length;
-        if (count <= MAX_COMMITTEE) return count;
-        // Larger lock first, then smaller id; the ranks are distinct.
-        uint256[] memory ranks = new uint256[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            ranks[i] = weights[i] << 64 | (type(uint64).max - ids[i]);
-        }
-        uint256[] memory sorted = new uint256[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            sorted[i] = ranks[i];
-        }
-        Arrays.sort(sorted);
-        uint256 lowest = sorted[count - MAX_COMMITTEE];
-
-        uint64[] memory allIds = new uint64[](count);
-        uint256[] memory allWeights = new uint256[](count);
-        uint256 front;
-        uint256 back = MAX_COMMITTEE;
-        for (uint256 i = 0; i < count; ++i) {
-            uint256 to = ranks[i] >= lowest ? front++ : back++;
-            (allIds[to], allWeights[to]) = (ids[i], weights[i]);
-        }
-        for (uint256 i = 0; i < count; ++i) {
-            (ids[i], weights[i]) = (allIds[i], allWeights[i]);
-        }
-        return MAX_COMMITTEE;
-    }
-
-    /// @dev Key records (identity 32 | packed key 192) of the first `size` ids.
-    function _loadRecords(uint64[] memory ids, uint256 size) private view returns (bytes[] memory records) {
-        records = new bytes[](size);
-        for (uint256 i = 0; i < size; ++i) {
             Sequencer storage s = _sequencers[ids[i]];
-            records[i] = CodeStore.read(
-                s.keyPage, s.keyIndex * CertificateVerifier.RECORD_LENGTH, CertificateVerifier.RECORD_LENGTH
-            );
-        }
-    }
-
-    /// @dev Sorts the committee (as long as `records`) in place. The order of the last rotation is kept in storage, so this is insertion
-    ///      of a few newcomers into a sorted list.
-    function _sortByIdentity(uint64[] memory ids, uint256[] memory weights, bytes[] memory records) private pure {
-        for (uint256 i = 1; i < records.length; ++i) {
-            (uint64 id, uint256 weight, bytes memory record) = (ids[i], weights[i], records[i]);
-            bytes32 identity = _identity(record);
-            uint256 j = i;
-            for (; j != 0 && _identity(records[j - 1]) > identity; --j) {
-                (ids[j], weights[j], records[j]) = (ids[j - 1], weights[j - 1], records[j - 1]);
-            }
-            if (j != i) (ids[j], weights[j], records[j]) = (id, weight, record);
+            candidates[i] = Candidate({id: ids[i], weight: s.amount, keyPage: s.keyPage, keyIndex: s.keyIndex});
         }
     }
 
@@ -457,65 +751,13 @@ contract SequencerPool is ISequencerPool {
         }
     }
 
-    /// @dev The packed members for L2 and events, and the committee's code with digest and seed still zero.
-    function _assemble(uint64[] memory ids, uint256[] memory weights, bytes[] memory records)
-        private
-        view
-        returns (bytes memory packed, bytes memory code)
-    {
-        uint256 size = records.length;
-        // Words are written whole: each array has room for the tail of the last one and is cut to length afterwards.
-        packed = new bytes(size * MEMBER_LENGTH + 32);
-        code = new bytes(CertificateVerifier.ENTRIES_OFFSET - 1 + size * CertificateVerifier.ENTRY_LENGTH + 32);
-        uint256 sum = _at(new bytes(2 * Bls.G2_LENGTH), 0);
-        for (uint256 i = 0; i < size; ++i) {
+    /// @dev The keys of `ids` are now the records of `page`, in that order.
+    function _moveKeys(address page, uint64[] memory ids) private {
+        for (uint256 i = 0; i < ids.length; ++i) {
             Sequencer storage s = _sequencers[ids[i]];
-            uint256 record = _at(records[i], 0);
-            uint256 member = _at(packed, i * MEMBER_LENGTH);
-            uint256 id = ids[i];
-            uint256 weight = weights[i];
-            uint256 entryAt = _at(code, CertificateVerifier.ENTRIES_OFFSET - 1 + i * CertificateVerifier.ENTRY_LENGTH);
-            uint256 entry = id << 192 | uint256(uint160(s.keyPage)) << 32 | uint256(s.keyIndex) << 16;
-            assembly ("memory-safe") {
-                mstore(member, shl(192, id))
-                mcopy(add(member, 8), record, 32)
-                mstore(add(member, 136), shl(128, weight))
-                mstore(entryAt, entry)
-            }
-            Bls.compress(record + 32, member + 40);
-            Bls.pad(record + 32, i == 0 ? sum : sum + Bls.G2_LENGTH);
-            if (i != 0) assert(Bls.addInPlace(sum)); // registered keys are on the curve
+            (s.keyPage, s.keyIndex) = (page, uint16(i));
         }
-        Bls.pack(sum, _at(code, CertificateVerifier.AGGREGATE_OFFSET - 1));
-        assembly ("memory-safe") {
-            mstore(packed, sub(mload(packed), 32))
-            mstore(code, sub(mload(code), 32))
-        }
-    }
-
-    /// @dev Memory address of byte `offset` of `data`.
-    function _at(bytes memory data, uint256 offset) private pure returns (uint256 p) {
-        assembly ("memory-safe") {
-            p := add(add(data, 32), offset)
-        }
-    }
-
-    function _identity(bytes memory record) private pure returns (bytes32 identity) {
-        assembly ("memory-safe") {
-            identity := mload(add(record, 32))
-        }
-    }
-
-    function _memberId(address code, uint256 index) private view returns (uint64) {
-        return uint64(
-            uint256(
-                bytes32(
-                    CodeStore.read(
-                        code, CertificateVerifier.ENTRIES_OFFSET - 1 + index * CertificateVerifier.ENTRY_LENGTH, 8
-                    )
-                )
-            ) >> 192
-        );
+        emit KeysPacked(page, ids);
     }
 
     // ---- views ----
@@ -526,67 +768,91 @@ contract SequencerPool is ISequencerPool {
         if (code == address(0)) revert UnknownCommittee(id);
     }
 
-    /// @notice A fixed committee. `digest` = keccak256(id u64 | seed | packedMembers); `fixedAt` is an L1 time.
+    /// @inheritdoc ISequencerPool
     function committee(uint64 id)
         external
         view
         returns (uint256 size, bytes32 digest, bytes32 seed, uint64 fixedAt, address code, uint64[] memory memberIds)
     {
         code = committeeCode(id);
-        size = CertificateVerifier.sizeOf(code);
         digest = bytes32(CodeStore.read(code, CertificateVerifier.DIGEST_OFFSET - 1, 32));
         seed = bytes32(CodeStore.read(code, CertificateVerifier.SEED_OFFSET - 1, 32));
         fixedAt = _committees[id].fixedAt;
-        memberIds = new uint64[](size);
-        for (uint256 i = 0; i < size; ++i) {
-            memberIds[i] = _memberId(code, i);
-        }
+        memberIds = BUILDER.memberIds(code);
+        size = memberIds.length;
     }
 
     /// @notice Sum of the consensus keys of committee `id`, EIP-2537 encoding.
     function aggregateKey(uint64 id) external view returns (bytes memory) {
-        return
-            _padded(CodeStore.read(committeeCode(id), CertificateVerifier.AGGREGATE_OFFSET - 1, Bls.G2_PACKED_LENGTH));
+        return BUILDER.aggregateKey(committeeCode(id));
     }
 
-    /// @notice Consensus key of signer `index` of committee `id`, EIP-2537 encoding.
+    /// @notice Consensus key of signer `index` of committee `id` as it was when the committee was fixed, EIP-2537 encoding.
     function memberKey(uint64 id, uint256 index) external view returns (bytes memory) {
         address code = committeeCode(id);
         if (index >= CertificateVerifier.sizeOf(code)) revert UnknownMember(id, index);
-        Sequencer storage s = _sequencers[_memberId(code, index)];
-        return
-            _padded(
-                CodeStore.read(s.keyPage, s.keyIndex * CertificateVerifier.RECORD_LENGTH + 32, Bls.G2_PACKED_LENGTH)
-            );
+        return BUILDER.memberKey(code, index);
     }
 
-    /// @notice Record of sequencer `id`; all zero for an unknown one.
+    /// @inheritdoc ISequencerPool
     function sequencer(uint64 id) external view returns (Sequencer memory) {
         return _sequencers[id];
     }
 
-    /// @notice Ids in the active set as of the last rotation (those who exited since are still listed).
+    /// @inheritdoc ISequencerPool
+    function ticket(uint256 ticketId) external view returns (Ticket memory) {
+        return _tickets[ticketId];
+    }
+
+    /// @notice Unclaimed tickets that came from sequencer `id`, in no order.
+    function ticketsOf(uint64 id) external view returns (uint64[] memory) {
+        return _ticketsOf[id];
+    }
+
+    /// @inheritdoc ISequencerPool
+    function stakeOf(uint64 id) public view returns (uint256 stake) {
+        stake = _sequencers[id].amount;
+        uint64[] storage open = _ticketsOf[id];
+        uint256 count = open.length;
+        for (uint256 i = 0; i < count; ++i) {
+            stake += _tickets[open[i]].amount;
+        }
+    }
+
+    /// @notice Ids in the active set as of the last rotation (those jailed or removed since are still listed).
     function activeSet() external view returns (uint64[] memory) {
         return _active;
     }
 
-    /// @notice Queue entries that no rotation has read, those who left while queued included.
-    function queueLength() external view returns (uint256) {
+    /// @notice Sequencers waiting to join.
+    function queueLength() public view returns (uint256) {
         return _queue.length - _queueHead;
     }
 
-    /// @notice Smallest stake, in wei of the token, that can keep the newest committee from finalising: a third of the seats and one.
+    /// @notice Ids waiting to join, in order of their turn.
+    function queue() external view returns (uint64[] memory ids) {
+        ids = new uint64[](queueLength());
+        for (uint256 i = 0; i < ids.length; ++i) {
+            ids[i] = _queue[_queueHead + i];
+        }
+    }
+
+    /// @notice Sequencers waiting to leave the active set.
+    function exitQueueLength() external view returns (uint256 length) {
+        uint256 count = _active.length;
+        for (uint256 i = 0; i < count; ++i) {
+            if (_sequencers[_active[i]].status == Status.Exiting) ++length;
+        }
+    }
+
+    /// @notice Smallest stake, in wei of the token, that can keep the newest committee from finalising: a third of the seats and one, at the
+    ///         price of a seat.
     function costToStall() external view returns (uint256) {
-        return ((CertificateVerifier.sizeOf(committeeCode(latestCommittee)) - 1) / 3 + 1) * MIN_LOCK;
+        return ((CertificateVerifier.sizeOf(committeeCode(latestCommittee)) - 1) / 3 + 1) * minLock;
     }
 
-    /// @notice Smallest stake, in wei of the token, that can finalise alone: a quorum of the seats.
+    /// @notice Smallest stake, in wei of the token, that can finalise alone: a quorum of the seats, at the price of a seat.
     function costToFinalise() external view returns (uint256) {
-        return CertificateVerifier.quorum(CertificateVerifier.sizeOf(committeeCode(latestCommittee))) * MIN_LOCK;
-    }
-
-    function _padded(bytes memory packed) private pure returns (bytes memory key) {
-        key = new bytes(Bls.G2_LENGTH);
-        Bls.pad(_at(packed, 0), _at(key, 0));
+        return CertificateVerifier.quorum(CertificateVerifier.sizeOf(committeeCode(latestCommittee))) * minLock;
     }
 }

@@ -3,7 +3,7 @@
 pragma solidity 0.8.37;
 
 import {Batch, IRollup} from "../interfaces/IRollup.sol";
-import {ISlashablePool} from "../interfaces/ISequencerPool.sol";
+import {ISequencerPool} from "../interfaces/ISequencerPool.sol";
 import {CertificateVerifier} from "../lib/CertificateVerifier.sol";
 
 /// @notice Takes stake on proof and on nothing else. Votes and certificates are checked here, signature by signature; offences that another
@@ -28,9 +28,7 @@ contract Slasher {
     error VoteInvalid(uint256 which, uint64 id, bytes32 messageHash);
     error AlreadyPunished(uint8 offence, bytes32 caseId);
 
-    event Slashed(
-        uint8 indexed offence, uint64 indexed id, bytes32 indexed caseId, uint256 penalty, address reporter
-    );
+    event Slashed(uint8 indexed offence, uint64 indexed id, bytes32 indexed caseId, uint256 penalty, address reporter);
     event PenaltySet(uint8 indexed offence, uint16 bps, uint128 minimum);
     event HookSet(uint8 indexed offence, address caller);
 
@@ -40,7 +38,7 @@ contract Slasher {
     }
 
     struct Config {
-        ISlashablePool pool;
+        ISequencerPool pool;
         IRollup rollup; // may be predicted
         address governor; // a timelock; sets penalties and hooks
         Penalty equivocation;
@@ -85,7 +83,7 @@ contract Slasher {
     uint256 private constant OFFENCES = 4;
     uint256 private constant BPS = 10_000;
 
-    ISlashablePool public immutable POOL;
+    ISequencerPool public immutable POOL;
     IRollup public immutable ROLLUP;
     address public immutable GOVERNOR;
     /// @notice Seconds after its batch's acceptance for which evidence counts: as long as stake is held back.
@@ -206,8 +204,8 @@ contract Slasher {
         if (first.view_ != second.view_) revert ViewsDiffer(first.view_, second.view_);
         bool conflict;
         if (first.kind == second.kind) {
-            conflict = first.kind != NULLIFY
-                && (first.payload != second.payload || first.parentView != second.parentView);
+            conflict =
+                first.kind != NULLIFY && (first.payload != second.payload || first.parentView != second.parentView);
         } else {
             conflict = first.kind != NOTARIZE && second.kind != NOTARIZE;
         }

@@ -125,6 +125,13 @@ library Bls {
         }
     }
 
+    /// @notice Memory address of byte `offset` of `data`.
+    function memoryAt(bytes memory data, uint256 offset) internal pure returns (uint256 p) {
+        assembly ("memory-safe") {
+            p := add(add(data, 32), offset)
+        }
+    }
+
     /// @notice left += right, both padded G2 points, `right` lying directly behind `left` in memory. False for points off the curve.
     /// @dev Does not check the subgroup: keys were checked by their proof of possession.
     function addInPlace(uint256 left) internal view returns (bool ok) {

@@ -12,10 +12,13 @@ library Predeploys {
     /// @dev OP's address of the sequencer fee vault.
     address internal constant FEE_VAULT = 0x4200000000000000000000000000000000000011;
     address internal constant COMMITTEE_REGISTRY = 0x420000000000000000000000000000000000c001;
+    address internal constant EPOCH_LEDGER = 0x420000000000000000000000000000000000c002;
     /// @dev Metis' address of the native coin as an ERC-20.
     address internal constant NATIVE_TOKEN = 0xDeadDeAddeAddEAddeadDEaDDEAdDeaDDeAD0000;
     /// @dev Precompile of the L2 state transition that moves native balance; callable by NATIVE_TOKEN only.
     address internal constant NATIVE_TRANSFER = 0x00000000000000000000000000000000000000fd;
     /// @dev Sender of the system deposit that opens every L1 origin (OP's depositor account).
     address internal constant SYSTEM_DEPOSITOR = 0xDeaDDEaDDeAdDeAdDEAdDEaddeAddEAdDEAd0001;
+    /// @dev Caller of the state transition's system calls (EIP-4788's).
+    address internal constant SYSTEM_ADDRESS = 0xffffFFFfFFffffffffffffffFfFFFfffFFFfFFfE;
 }

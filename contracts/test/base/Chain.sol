@@ -3,15 +3,20 @@
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IMiningRewards} from "../../src/interfaces/IMiningRewards.sol";
 import {IPortal} from "../../src/interfaces/IPortal.sol";
 import {ISequencerPool} from "../../src/interfaces/ISequencerPool.sol";
+import {IUnbondingTicket} from "../../src/interfaces/IUnbondingTicket.sol";
 import {GasPriceOracle} from "../../src/l1/GasPriceOracle.sol";
 import {L1Bridge} from "../../src/l1/L1Bridge.sol";
 import {OceanidToken} from "../../src/l1/OceanidToken.sol";
 import {Portal} from "../../src/l1/Portal.sol";
 import {Rollup} from "../../src/l1/Rollup.sol";
+import {Keys} from "../../src/l1/CommitteeBuilder.sol";
 import {SequencerPool} from "../../src/l1/SequencerPool.sol";
+import {UnbondingTicket} from "../../src/l1/UnbondingTicket.sol";
 import {Ed25519} from "../../src/lib/Ed25519.sol";
+import {JailBook} from "./JailBook.sol";
 import {Rlp} from "./Rlp.sol";
 import {Signer} from "./Signer.sol";
 import {Test} from "./Test.sol";
@@ -41,6 +46,8 @@ abstract contract Chain is Test {
     uint128 internal constant MAX_LOCK = 100_000e18;
     uint64 internal constant UNBONDING = 21 days;
     uint64 internal constant ROTATION = 1 hours;
+    uint64 internal constant JAIL = 1 days;
+    uint16 internal constant REPORTER_BPS = 1_000;
     uint64 internal constant EPOCH_LENGTH = 60;
     uint64 internal constant WINDOW = 1 days;
     uint64 internal constant MAX_LAG = 1000;
@@ -53,9 +60,13 @@ abstract contract Chain is Test {
     address internal constant HOLDER = address(0x401de2);
     address internal constant ROLLUP_DEPLOYER = address(0xde9107e2);
     address internal constant UPDATER = address(0x09da7e);
+    address internal constant SLASHER = address(0x51a54e2);
+    address internal constant GOVERNOR = address(0x90e2202);
 
     OceanidToken internal token;
     SequencerPool internal pool;
+    UnbondingTicket internal ticket;
+    JailBook internal jailBook;
     Portal internal portal;
     GasPriceOracle internal oracle;
     L1Bridge internal bridge;
@@ -79,10 +90,11 @@ abstract contract Chain is Test {
         vm.warp(1_800_000_000);
         vm.roll(20_000_000);
         address self = address(this);
+        jailBook = new JailBook();
         uint64 nonce = vm.getNonce(self);
-        // Order of docs/contracts.md: token, pool, portal, oracle, bridge, rollup.
-        address portalAddress = vm.computeCreateAddress(self, nonce + 2);
-        address oracleAddress = vm.computeCreateAddress(self, nonce + 3);
+        // Order of docs/contracts.md: token, pool, ticket, portal, oracle, bridge, rollup.
+        address portalAddress = vm.computeCreateAddress(self, nonce + 3);
+        address oracleAddress = vm.computeCreateAddress(self, nonce + 4);
         // The rollup comes after the first rotation, from an account that does nothing else.
         address rollupAddress = vm.computeCreateAddress(ROLLUP_DEPLOYER, 0);
         token = OceanidToken(create("OceanidToken", abi.encode(HOLDER, SUPPLY)));
@@ -106,17 +118,37 @@ abstract contract Chain is Test {
         eq(address(rollup), rollupAddress, "rollup address");
     }
 
-    function createPool(address portalAddress, uint16 maxCommittee) internal returns (SequencerPool) {
-        SequencerPool.Config memory c = SequencerPool.Config({
+    /// @dev A pool and, as the next contract, its tickets.
+    function createPool(address portalAddress, uint16 maxCommittee) internal returns (SequencerPool created) {
+        SequencerPool.Config memory c = poolConfig(portalAddress, maxCommittee);
+        created = SequencerPool(create("SequencerPool", abi.encode(c)));
+        ticket = UnbondingTicket(create("UnbondingTicket", abi.encode(created)));
+        eq(address(ticket), address(c.ticket), "ticket address");
+    }
+
+    /// @dev For a pool that is the next contract to be created, with its tickets behind it.
+    function poolConfig(address portalAddress, uint16 maxCommittee)
+        internal
+        view
+        returns (SequencerPool.Config memory)
+    {
+        address self = address(this);
+        return SequencerPool.Config({
             token: IERC20(address(token)),
             portal: IPortal(portalAddress),
+            ticket: IUnbondingTicket(vm.computeCreateAddress(self, vm.getNonce(self) + 1)),
+            slasher: SLASHER,
+            rewards: IMiningRewards(address(jailBook)),
+            governor: GOVERNOR,
             minLock: MIN_LOCK,
             maxLock: MAX_LOCK,
             unbondingPeriod: UNBONDING,
             rotationInterval: ROTATION,
-            maxCommittee: maxCommittee
+            maxCommittee: maxCommittee,
+            jailPeriod: JAIL,
+            reporterShareBps: REPORTER_BPS,
+            insurance: address(0)
         });
-        return SequencerPool(create("SequencerPool", abi.encode(c)));
     }
 
     function createRollup(Rollup.Config memory c) internal returns (Rollup) {
@@ -148,7 +180,7 @@ abstract contract Chain is Test {
         uint256 index = uint256(pool.lastId()) + 1;
         address owner = address(uint160(0x5e900000 + index));
         fund(owner, address(pool), amount);
-        SequencerPool.Keys memory keys = keysOf(index);
+        Keys memory keys = keysOf(index);
         bytes memory possession = Signer.sign(secretAt(index), pool.possessionMessage(owner, keys), Signer.POSSESSION);
         vm.prank(owner);
         id = pool.lock(keys, possession, amount, owner);
@@ -167,8 +199,8 @@ abstract contract Chain is Test {
         return uint256(keccak256(abi.encode("secret", index))) % Signer.ORDER;
     }
 
-    function keysOf(uint256 index) internal view returns (SequencerPool.Keys memory) {
-        return SequencerPool.Keys({identity: identityAt(index), consensusKey: Signer.publicKey(secretAt(index))});
+    function keysOf(uint256 index) internal view returns (Keys memory) {
+        return Keys({identity: identityAt(index), consensusKey: Signer.publicKey(secretAt(index))});
     }
 
     /// @dev Half of all strings are points.

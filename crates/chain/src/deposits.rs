@@ -10,20 +10,20 @@ use std::sync::Arc;
 ///
 /// # Errors
 ///
-/// [`Missing::L1Block`] if this node's L1 does not reach that far; [`InvalidBlock::Origin`] or [`InvalidBlock::OriginChain`] if `to` is
-/// not on the same chain as `from`.
-pub fn deposits_between(l1: &dyn L1View, from: L1Origin, to: L1Origin) -> Result<Vec<TxEnvelope>, CheckError> {
+/// [`Missing::L1Block`] if this node's L1 does not reach that far; [`Missing::Origin`] or [`Missing::OriginChain`] if it has another
+/// history there, which says nothing about the block: either view may be the one that gives way.
+pub fn deposits_between(l1: &dyn L1View, from: L1Origin, to: L1Origin) -> Result<Vec<TxEnvelope>, Missing> {
     let blocks = (from.number + 1..=to.number)
         .map(|number| l1.block(number).ok_or(Missing::L1Block { number }))
         .collect::<Result<Vec<_>, _>>()?;
     let Some(origin) = blocks.last() else { return Ok(Vec::new()) };
     if origin.hash != to.hash {
-        return Err(InvalidBlock::Origin { origin: to, canonical: origin.hash }.into());
+        return Err(Missing::Origin { origin: to, here: origin.hash });
     }
     let mut expected = from.hash;
     for block in &blocks {
         if block.parent_hash != expected {
-            return Err(InvalidBlock::OriginChain { number: block.number, expected, got: block.parent_hash }.into());
+            return Err(Missing::OriginChain { number: block.number, expected, got: block.parent_hash });
         }
         expected = block.hash;
     }

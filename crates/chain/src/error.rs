@@ -1,7 +1,7 @@
 //! Errors of the ledger. What a peer can cause is [`CheckError`]; what only this machine can cause is [`LedgerError`].
 
 use alloy_primitives::B256;
-use oceanid_primitives::{CommitteeError, ExtensionError, L1Origin, SpecError};
+use oceanid_primitives::{CommitteeError, ExtensionError, L1Origin, RecoveryError, SpecError};
 use oceanid_stf::HeaderError;
 use oceanid_store::StoreError;
 
@@ -51,6 +51,25 @@ pub enum LedgerError {
         /// The rule it breaks.
         reason: Box<InvalidBlock>,
     },
+    /// This node holds final blocks that were not on L1 when it recovered the chain. They are void.
+    #[error(
+        "L1 recovered the chain after block {after_block} (recovery {index}) and this node holds final blocks up to {head}, which \
+         nobody had posted in time: they are void; start with a new data directory"
+    )]
+    Superseded {
+        /// Number of the recovery.
+        index: u64,
+        /// Where the chain goes on.
+        after_block: u64,
+        /// Newest block held here.
+        head: u64,
+    },
+    /// A recovery does not continue the list.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The list of recoveries in the store is damaged.
+    #[error("the list of recoveries: {0}")]
+    Recoveries(String),
     /// The registry has no such committee.
     #[error("committee {0} is not in the registry")]
     UnknownCommittee(u64),
@@ -119,6 +138,34 @@ pub enum Missing {
         /// Its number.
         number: u64,
     },
+    /// It names an L1 block that is another one here.
+    #[error("L1 origin {} is {}, here it is {here}: two views of L1", .origin.number, .origin.hash)]
+    Origin {
+        /// What the header says.
+        origin: L1Origin,
+        /// Hash of the block this node knows at that number.
+        here: B256,
+    },
+    /// The L1 this node sees does not continue from the parent's origin.
+    #[error("L1 block {number} does not follow the parent's origin here: its parent is {got}, expected {expected}")]
+    OriginChain {
+        /// Its number.
+        number: u64,
+        /// Hash it must build on.
+        expected: B256,
+        /// Hash it builds on.
+        got: B256,
+    },
+    /// It follows a recovery that this node has not seen on L1.
+    #[error("block {number} is in epoch {got}, here it would be {here}: a recovery on L1 is not known or not deep enough")]
+    Recovery {
+        /// The block's number.
+        number: u64,
+        /// Epoch in its header.
+        got: u64,
+        /// Epoch by the recoveries known here.
+        here: u64,
+    },
     /// Its time has not come.
     #[error("timestamp {timestamp} is more than {drift} s ahead of the clock, {now}")]
     Clock {
@@ -154,24 +201,6 @@ pub enum InvalidBlock {
         expected: u64,
         /// What the header says.
         got: u64,
-    },
-    /// The origin is not the canonical L1 block of its number.
-    #[error("L1 origin {} is {}, the canonical block is {canonical}", .origin.number, .origin.hash)]
-    Origin {
-        /// What the header says.
-        origin: L1Origin,
-        /// Hash of the block this node knows at that number.
-        canonical: B256,
-    },
-    /// An L1 block between the parent's origin and the new one does not continue the chain.
-    #[error("L1 block {number} does not follow the parent's origin: its parent is {got}, expected {expected}")]
-    OriginChain {
-        /// Its number.
-        number: u64,
-        /// Hash it must build on.
-        expected: B256,
-        /// Hash it builds on.
-        got: B256,
     },
     /// The block is older than its origin.
     #[error("header field `timestamp` is {got}, must be at least the L1 origin's {origin}")]

@@ -5,12 +5,12 @@ use crate::{
     TransactionSource, committee,
     deposits::{check_deposits, deposits_of, next_l1_blocks},
     execute::{self, Executed},
-    genesis,
+    genesis, recovery,
     tree::Tree,
 };
 use alloy_primitives::{B256, Bytes};
-use oceanid_primitives::{ChainSpec, Committee, Header, HeaderExtension, L1Origin, L1View, SealedBlock, TxEnvelope, predeploys};
-use oceanid_stf::{BlockRoots, Rules, check_header, committee_ids, compare_headers, finish_header, l2_env, transactions_root};
+use oceanid_primitives::{ChainSpec, Committee, Epochs, Header, HeaderExtension, L1Origin, L1View, Recovery, SealedBlock, TxEnvelope, predeploys};
+use oceanid_stf::{BlockRoots, HeaderError, Rules, check_header, committee_ids, compare_headers, finish_header, l2_env, transactions_root};
 use oceanid_store::{ExecutedBlock, Marks, StateView, Store, StoreConfig, StoreKind};
 use parking_lot::{Mutex, RwLock};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -49,17 +49,18 @@ impl Default for LedgerConfig {
 
 /// Specification, store, and the tree of executed blocks that are not final. Clones share everything.
 #[derive(Clone)]
-pub struct Ledger(Arc<Inner>);
+pub struct Ledger(pub(crate) Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     spec: Arc<ChainSpec>,
     rules: Rules,
     genesis_hash: B256,
-    store: Store,
+    pub(crate) store: Store,
+    pub(crate) epochs: RwLock<Arc<Epochs>>,
     head: RwLock<Arc<SealedBlock>>,
-    tree: Mutex<Tree>,
+    pub(crate) tree: Mutex<Tree>,
     /// Held over a commit, so that commits and their events keep their order.
-    committing: Mutex<()>,
+    pub(crate) committing: Mutex<()>,
     senders: Arc<Senders>,
     committees: Mutex<BTreeMap<u64, Arc<Committee>>>,
     events: broadcast::Sender<Arc<CommittedBlock>>,
@@ -90,6 +91,7 @@ impl Ledger {
         Ok(Self(Arc::new(Inner {
             rules: Rules::rollup(&spec),
             genesis_hash,
+            epochs: RwLock::new(Arc::new(recovery::load(&store, spec.timing.epoch_length)?)),
             head: RwLock::new(head),
             tree: Mutex::new(Tree::new(config.speculative_blocks, config.speculative_bytes)),
             committing: Mutex::new(()),
@@ -189,10 +191,13 @@ impl Ledger {
         extension_of(&header).map(Some)
     }
 
-    /// Committee `id`: the specification's first one, or from the registry at the head.
+    /// Committee `id`: the specification's first one, one that a recovery brought, or from the registry at the head.
     pub fn committee(&self, id: u64) -> Result<Arc<Committee>, LedgerError> {
         if id == self.0.spec.committee.id {
             return Ok(Arc::new(self.0.spec.committee.clone()));
+        }
+        if let Some(recovery) = self.epochs().recoveries().iter().find(|recovery| recovery.committee.id == id) {
+            return Ok(Arc::new(recovery.committee.clone()));
         }
         if let Some(committee) = self.0.committees.lock().get(&id) {
             return Ok(committee.clone());
@@ -206,13 +211,16 @@ impl Ledger {
         Ok(committee)
     }
 
-    /// Committee of an epoch; none while the first block of the epoch before is not committed.
+    /// Committee of an epoch; none while the first block of the epoch before is not committed, and for an epoch without blocks.
     pub fn committee_of_epoch(&self, epoch: u64) -> Result<Option<Arc<Committee>>, LedgerError> {
-        let id = match epoch.checked_sub(1) {
-            None => self.extension(0)?.map(|genesis| genesis.committee_id),
-            Some(before) => {
-                let first = before.saturating_mul(self.0.spec.timing.epoch_length);
-                self.extension(first)?.map(|first| first.next_committee_id)
+        let epochs = self.epochs();
+        let Some((first, _)) = epochs.blocks(epoch) else { return Ok(None) };
+        let id = match (epochs.recovery_before(first), first.checked_sub(1)) {
+            (Some(recovery), _) => Some(recovery.committee.id),
+            (None, None) => self.extension(0)?.map(|genesis| genesis.committee_id),
+            (None, Some(last)) => {
+                let before = epochs.blocks(epochs.of(last)).map_or(last, |(first, _)| first);
+                self.extension(before)?.map(|first| first.next_committee_id)
             }
         };
         id.map(|id| self.committee(id)).transpose()
@@ -252,8 +260,9 @@ impl Ledger {
         let spec = &self.0.spec;
         let parent = self.parent(parent)?.ok_or(BuildError::UnknownParent(parent))?;
         let number = parent.header.number + 1;
-        if context.epoch != spec.epoch_of(number) {
-            return Err(BuildError::Epoch { number, expected: spec.epoch_of(number), got: context.epoch });
+        let expected = self.epochs().of(number);
+        if context.epoch != expected {
+            return Err(BuildError::Epoch { number, expected, got: context.epoch });
         }
         let timestamp = timestamp.max(parent.header.timestamp);
         let max_bytes = limits.max_bytes.saturating_sub(HEADER_RESERVE);
@@ -314,6 +323,10 @@ impl Ledger {
         }
         let header = block.header();
         let parent = self.parent(header.parent_hash)?.ok_or(Missing::Parent(header.parent_hash))?;
+        let (got, here) = (HeaderExtension::decode(&header.extra_data).map_err(HeaderError::from)?.epoch, self.epochs().of(header.number));
+        if got > here {
+            return Err(Missing::Recovery { number: header.number, got, here }.into());
+        }
         let extension = self.check_context(&parent, header)?;
         let (timestamp, drift) = (header.timestamp, self.0.spec.timing.max_clock_drift);
         if timestamp > now.saturating_add(drift) {
@@ -345,6 +358,7 @@ impl Ledger {
         if block.header().parent_hash != head.hash {
             return Err(LedgerError::Conflict { number: head.number, hash: block.header().parent_hash, committed: head.hash });
         }
+        self.check_recoveries(block)?;
         let known = self.0.tree.lock().get(&hash).cloned();
         let executed = match known {
             Some(executed) => executed,
@@ -356,6 +370,21 @@ impl Ledger {
         // An error means that nobody listens.
         let _ = self.0.events.send(executed.content().clone());
         Ok(())
+    }
+
+    /// A final block that the recoveries taken on leave no place for: this node went on where L1 did not.
+    fn check_recoveries(&self, block: &SealedBlock) -> Result<(), LedgerError> {
+        let (number, hash, epochs) = (block.number(), block.hash(), self.epochs());
+        let here = |recovery: &&Recovery| recovery.after_block == number && recovery.head_hash != hash;
+        if let Some(recovery) = epochs.recoveries().iter().find(here) {
+            return Err(LedgerError::Conflict { number, hash, committed: recovery.head_hash });
+        }
+        match epochs.recovery_before(number) {
+            Some(Recovery { index, after_block, .. }) if extension_of(block.header())?.epoch < epochs.of(number) => {
+                Err(LedgerError::Superseded { index: *index, after_block: *after_block, head: number })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Executes a block that a quorum has certified: what this node's view of L1 says no longer matters.
@@ -373,7 +402,7 @@ impl Ledger {
     }
 
     /// Hash of the committed block of that number.
-    fn committed_at(&self, number: u64) -> Result<Option<B256>, LedgerError> {
+    pub(crate) fn committed_at(&self, number: u64) -> Result<Option<B256>, LedgerError> {
         Ok(if number <= self.0.store.head().number { self.0.store.hash_of(number)? } else { None })
     }
 
@@ -400,15 +429,16 @@ impl Ledger {
         context: ConsensusContext,
         origin: L1Origin,
     ) -> Result<HeaderExtension, LedgerError> {
-        let (committee_id, next_committee_id) = committee_ids(&self.0.spec, &parent.header, &parent.extension, &parent.view)?;
+        let (committee_id, next_committee_id) = committee_ids(&self.epochs(), &parent.header, &parent.extension, &parent.view)?;
         let ConsensusContext { epoch, view, parent_view, leader } = context;
         Ok(HeaderExtension { epoch, view, parent_view, leader, committee_id, next_committee_id, origin })
     }
 
     /// Rules that need neither L1 nor execution.
     fn check_context(&self, parent: &Parent, header: &Header) -> Result<HeaderExtension, CheckError> {
-        let extension = check_header(&self.0.spec, &parent.header, parent.hash, header)?;
-        let (committee, next) = committee_ids(&self.0.spec, &parent.header, &parent.extension, &parent.view)?;
+        let epochs = self.epochs();
+        let extension = check_header(&self.0.spec, &epochs, &parent.header, parent.hash, header)?;
+        let (committee, next) = committee_ids(&epochs, &parent.header, &parent.extension, &parent.view)?;
         for (field, expected, got) in
             [("committeeId", committee, extension.committee_id), ("nextCommitteeId", next, extension.next_committee_id)]
         {

@@ -28,6 +28,7 @@ mod execute;
 mod genesis;
 mod ledger;
 mod senders;
+mod recovery;
 mod source;
 mod tree;
 

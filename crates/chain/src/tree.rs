@@ -48,6 +48,12 @@ impl Tree {
         moot.iter().for_each(|hash| self.remove(hash));
     }
 
+    /// Drops the blocks above that number: a recovery on L1 has left them behind.
+    pub(crate) fn drop_above(&mut self, number: u64) {
+        let dead: Vec<B256> = self.blocks.values().filter(|block| block.number() > number).map(|block| block.hash()).collect();
+        dead.iter().for_each(|hash| self.remove(hash));
+    }
+
     fn remove(&mut self, hash: &B256) {
         if let Some(block) = self.blocks.remove(hash) {
             self.bytes -= block.bytes();

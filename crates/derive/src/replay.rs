@@ -137,13 +137,13 @@ fn derive(ledger: &Ledger, l1: &dyn L1View, parent: &SealedBlock, block: BatchBl
         Ordering::Equal => before.origin,
         Ordering::Greater => l1.block(block.origin).ok_or(Missing::L1Block { number: block.origin })?.origin(),
     };
-    let mut body = deposits_between(l1, before.origin, origin).map_err(empty)?;
+    let mut body = deposits_between(l1, before.origin, origin)?;
     body.extend(block.transactions);
     let view = ledger.view_of(parent.hash()).ok_or(Missing::Parent(parent.hash()))?;
-    let spec = ledger.spec();
-    let (committee_id, next_committee_id) = committee_ids(spec, parent.header(), &before, &view).map_err(LedgerError::from)?;
+    let epochs = ledger.epochs();
+    let (committee_id, next_committee_id) = committee_ids(&epochs, parent.header(), &before, &view).map_err(LedgerError::from)?;
     let context =
-        ConsensusContext { epoch: spec.epoch_of(number), view: block.view, parent_view: block.parent_view, leader: block.leader };
+        ConsensusContext { epoch: epochs.of(number), view: block.view, parent_view: block.parent_view, leader: block.leader };
     let extension = HeaderExtension {
         epoch: context.epoch,
         view: context.view,

@@ -20,7 +20,7 @@ pub struct L1Origin {
 /// Consensus context, committee hand-over and L1 origin of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeaderExtension {
-    /// Epoch: `number / epoch_length`.
+    /// Epoch ([`crate::Epochs::of`] the block's number).
     pub epoch: u64,
     /// View in which the block was first proposed (a boundary block may be finalised in a later one).
     pub view: u64,

@@ -1,6 +1,6 @@
 //! What a Layer 2 block takes in from L1: the origin's system deposit, then user deposits.
 
-use crate::{L1Origin, TxDeposit, predeploys};
+use crate::{L1Origin, Recovery, TxDeposit, predeploys};
 use alloc::{sync::Arc, vec::Vec};
 use alloy_primitives::{B256, Bytes, TxKind, U256, keccak256};
 
@@ -37,6 +37,11 @@ pub trait L1View: Send + Sync {
 
     /// The canonical L1 block of that number, if it is deep enough and known. `None` is "not yet", never "no".
     fn block(&self, number: u64) -> Option<Arc<L1Block>>;
+
+    /// Recoveries in the deep blocks that are held, oldest first. Those before them were taken on by the chain, which keeps them.
+    fn recoveries(&self) -> Vec<Recovery> {
+        Vec::new()
+    }
 }
 
 /// Source hash of a user deposit: `keccak256(bytes32(0) ++ keccak256(l1BlockHash ++ bytes32(logIndex)))` (OP Stack,

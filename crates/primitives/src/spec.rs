@@ -179,16 +179,6 @@ impl ChainSpec {
         Ok(())
     }
 
-    /// Epoch of a block number.
-    pub const fn epoch_of(&self, number: u64) -> u64 {
-        number / self.timing.epoch_length
-    }
-
-    /// Last block of an epoch.
-    pub const fn last_block_of(&self, epoch: u64) -> u64 {
-        (epoch + 1) * self.timing.epoch_length - 1
-    }
-
     /// The genesis header, given the roots of the genesis state.
     pub fn genesis_header(&self, state_root: B256, message_passer_root: B256) -> Header {
         let extension = HeaderExtension {

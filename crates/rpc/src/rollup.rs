@@ -150,7 +150,7 @@ impl<'de> Deserialize<'de> for Epoch {
 
 fn committee(context: &Context, args: &mut Args<'_>) -> RpcResult<Value> {
     let (ledger, _) = parts(context)?;
-    let current = ledger.spec().epoch_of(context.head() + 1);
+    let current = ledger.epochs().of(context.head() + 1);
     let epoch = match args.optional("epoch")?.unwrap_or(Epoch::Latest) {
         Epoch::Latest => current,
         Epoch::Number(epoch) => epoch,
@@ -190,7 +190,7 @@ fn status(context: &Context, _: &mut Args<'_>) -> RpcResult<Value> {
     report["head"] = json!(head);
     report["safe"] = json!(safe);
     report["finalized"] = json!(finalized);
-    report["epoch"] = json!(ledger.spec().epoch_of(head));
+    report["epoch"] = json!(ledger.epochs().of(head));
     report["peers"] = json!(status.peers());
     report["l1"] = json!({ "current": l1.current, "head": l1.head, "safe": l1.safe, "finalized": l1.finalized });
     Ok(report)

@@ -21,6 +21,9 @@ pub trait SettledChain: Send + Sync + 'static {
     /// The finalisation certificate of a block as consensus made it, if the block has one of its own.
     fn certificate(&self, number: u64) -> Result<Option<Bytes>, ChainError>;
 
+    /// Last block of the epoch that a block is in.
+    fn epoch_end(&self, number: u64) -> u64;
+
     /// A committee by its id.
     fn committee(&self, id: u64) -> Result<Arc<Committee>, ChainError>;
 
@@ -77,6 +80,10 @@ impl SettledChain for Ledger {
 
     fn certificate(&self, number: u64) -> Result<Option<Bytes>, ChainError> {
         Ok(self.store().certificate(number).map_err(LedgerError::from)?)
+    }
+
+    fn epoch_end(&self, number: u64) -> u64 {
+        self.epochs().end_of(number)
     }
 
     fn committee(&self, id: u64) -> Result<Arc<Committee>, ChainError> {

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
 use alloy_trie::EMPTY_ROOT_HASH;
 use alloy_trie::root::ordered_trie_root_with_encoder;
 use oceanid_primitives::predeploys::{COMMITTEE_REGISTRY, FEE_VAULT, committee_registry, slot};
-use oceanid_primitives::{ChainSpec, ExtensionError, HeaderExtension, Receipt, TxEnvelope};
+use oceanid_primitives::{ChainSpec, Epochs, ExtensionError, HeaderExtension, Receipt, TxEnvelope};
 
 /// Root of the transactions trie: RLP index to EIP-2718 encoding.
 pub fn transactions_root(body: &[TxEnvelope]) -> B256 {
@@ -174,19 +174,22 @@ pub fn ethereum_header(
 }
 
 /// Committee of block `parent.number + 1` and of the epoch after it, by the hand-over rule: the first block of an epoch takes
-/// what its parent announced and announces the newest committee in the registry of the parent's post-state (`reader`); any
-/// other block repeats its parent.
+/// what its parent announced, or after a recovery the committee L1 named, and announces the newest committee in the registry of
+/// the parent's post-state (`reader`), never an older one than its own; any other block repeats its parent.
 pub fn committee_ids<R: StateReader>(
-    spec: &ChainSpec,
+    epochs: &Epochs,
     parent: &Header,
     parent_extension: &HeaderExtension,
     reader: &R,
 ) -> Result<(u64, u64), R::Error> {
-    if !(parent.number + 1).is_multiple_of(spec.timing.epoch_length) {
+    let number = parent.number + 1;
+    if !epochs.begins(number) {
         return Ok((parent_extension.committee_id, parent_extension.next_committee_id));
     }
-    let latest = reader.storage(COMMITTEE_REGISTRY, slot(committee_registry::LATEST))?;
-    Ok((parent_extension.next_committee_id, latest.saturating_to()))
+    let committee = epochs.recovery_before(number).map_or(parent_extension.next_committee_id, |recovery| recovery.committee.id);
+    // The committee of a recovery may be on its way to the registry, where deposits that came before it arrive first.
+    let latest: u64 = reader.storage(COMMITTEE_REGISTRY, slot(committee_registry::LATEST))?.saturating_to();
+    Ok((committee, latest.max(committee)))
 }
 
 /// Checks everything about a Layer 2 header that follows from its parent alone, before anything is executed, and returns its
@@ -194,6 +197,7 @@ pub fn committee_ids<R: StateReader>(
 /// (they need L1), the consensus context, and the clock.
 pub fn check_header(
     spec: &ChainSpec,
+    epochs: &Epochs,
     parent: &Header,
     parent_hash: B256,
     header: &Header,
@@ -209,7 +213,7 @@ pub fn check_header(
     if new.number < old.number || new.number > newest {
         return range("extraData.originNumber", new.number, alloc::format!("from {} to {newest}", old.number));
     }
-    field("extraData.epoch", spec.epoch_of(parent.number + 1), extension.epoch)?;
+    field("extraData.epoch", epochs.of(parent.number + 1), extension.epoch)?;
     if new.number == old.number {
         field("extraData.originHash", old.hash, new.hash)?;
     }

@@ -331,11 +331,18 @@ impl DeploymentPlan {
         let config = SequencerPool::Config {
             token,
             portal,
+            ticket: Address::ZERO,
+            slasher: Address::ZERO,
+            rewards: Address::ZERO,
+            governor: Address::ZERO,
             minLock: params.pool.min_lock,
             maxLock: params.pool.max_lock,
             unbondingPeriod: params.pool.unbonding_period,
             rotationInterval: params.pool.rotation_interval,
             maxCommittee: params.pool.max_committee,
+            jailPeriod: 0,
+            reporterShareBps: 1_000,
+            insurance: Address::ZERO,
         };
         let updater = if params.oracle_updater.is_zero() { self.deployer } else { params.oracle_updater };
         let (initial_ratio, min_interval) = (params.gas_token_ratio, U256::from(params.oracle_interval));

@@ -92,9 +92,9 @@ impl Producer {
             let parent = self.ledger.head();
             let number = parent.number() + 1;
             self.remember(watcher, &parent);
-            let spec = self.ledger.spec();
+            let epochs = self.ledger.epochs();
             let before = HeaderExtension::decode(&parent.header().extra_data).unwrap();
-            let epoch = spec.epoch_of(number);
+            let epoch = epochs.of(number);
             let parent_view = if before.epoch == epoch { before.view } else { 0 };
             let committee = self.ledger.committee_of_epoch(epoch).unwrap().unwrap();
             let view = parent_view + 1;
@@ -103,7 +103,7 @@ impl Producer {
             let block =
                 self.ledger.build(parent.hash(), context, now(), &self.seen, &mut transactions, BuildLimits::default()).unwrap();
             assert!(transactions.is_empty());
-            let last_of_epoch = number == spec.last_block_of(epoch);
+            let last_of_epoch = number == epochs.end_of(number);
             let certified = index % 3 != 0 || index == count || last_of_epoch;
             let certificate = certified.then(|| self.certify(&committee, &context, block.hash()));
             self.ledger.commit(&block, certificate).unwrap();

@@ -270,7 +270,7 @@ impl Rollup {
     pub(crate) fn mine(&self) -> Arc<SealedBlock> {
         let head = self.ledger.head();
         let number = head.number() + 1;
-        let context = ConsensusContext { epoch: self.ledger.spec().epoch_of(number), view: number, ..Default::default() };
+        let context = ConsensusContext { epoch: self.ledger.epochs().of(number), view: number, ..Default::default() };
         let block = self
             .ledger
             .build(head.hash(), context, GENESIS_TIME + number, &self.l1, &mut self.pool.best(), BuildLimits::default())

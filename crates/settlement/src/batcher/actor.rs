@@ -244,7 +244,7 @@ impl Actor {
             DaPolicy::Fixed(da_mode) => mode(da_mode).capacity(),
             DaPolicy::Cheapest => mode(DaMode::Blob).capacity(),
         };
-        let epoch_end = |number| self.spec.last_block_of(self.spec.epoch_of(number));
+        let epoch_end = |number| self.chain.epoch_end(number);
         let Some(plan) = self.backlog.plan(epoch_end, capacity, self.config.max_blocks) else {
             self.due = None;
             return Ok(None);

@@ -5,13 +5,14 @@ use alloy_consensus::{Header, TxEip1559};
 use alloy_primitives::{Address, B64, B256, Bloom, U256};
 use oceanid_primitives::predeploys::{COMMITTEE_REGISTRY, FEE_VAULT, committee_registry};
 use oceanid_primitives::{
-    ChainSpec, Committee, FeeParams, HeaderExtension, L1Contracts, L1DataFee, L1Origin, Member, Timing, TxEnvelope,
+    ChainSpec, Committee, Epochs, FeeParams, HeaderExtension, L1Contracts, L1DataFee, L1Origin, Member, Timing, TxEnvelope,
 };
 use oceanid_stf::{
     BlockExecutor, BlockRoots, HeaderError, Rules, check_header, committee_ids, compare_headers, ethereum_env, ethereum_header,
     finish_header, header_for, l2_env, receipts_root, transactions_root,
 };
 
+const EPOCHS: Epochs = Epochs::new(10);
 const ORIGIN: L1Origin = L1Origin { number: 100, hash: B256::repeat_byte(0x0a) };
 
 fn spec() -> ChainSpec {
@@ -82,7 +83,7 @@ fn a_header_follows_the_rules() {
     assert_eq!(header.withdrawals_root, Some(B256::repeat_byte(2)));
     assert_eq!(header.mix_hash, ChainSpec::prevrandao(&HeaderExtension::decode(&header.extra_data).unwrap()));
     assert_eq!(header.transactions_root, transactions_root(&body));
-    assert_eq!(check_header(&spec, &parent, parent.hash_slow(), &header).unwrap().origin.number, 102);
+    assert_eq!(check_header(&spec, &EPOCHS, &parent, parent.hash_slow(), &header).unwrap().origin.number, 102);
 }
 
 #[test]
@@ -120,13 +121,13 @@ fn each_wrong_field_is_named() {
     for (name, change) in checks {
         let mut header = good.clone();
         change(&mut header);
-        match check_header(&spec, &parent, parent_hash, &header) {
+        match check_header(&spec, &EPOCHS, &parent, parent_hash, &header) {
             Err(HeaderError::Field { field, .. } | HeaderError::Range { field, .. }) => assert_eq!(field, name),
             other => panic!("{name}: {other:?}"),
         }
     }
     let garbage = Header { extra_data: vec![1].into(), ..good };
-    assert!(matches!(check_header(&spec, &parent, parent_hash, &garbage), Err(HeaderError::Extension(_))));
+    assert!(matches!(check_header(&spec, &EPOCHS, &parent, parent_hash, &garbage), Err(HeaderError::Extension(_))));
 }
 
 #[test]
@@ -153,15 +154,14 @@ fn what_execution_decides_is_compared_afterwards() {
 
 #[test]
 fn committees_are_handed_over_at_epoch_boundaries() {
-    let spec = spec();
     let mut world = world();
     set_slot(&mut world, COMMITTEE_REGISTRY, committee_registry::LATEST, 7);
     let extension = HeaderExtension { committee_id: 4, next_committee_id: 5, ..HeaderExtension::default() };
     let parent = |number| Header { number, ..Header::default() };
-    assert_eq!(committee_ids(&spec, &parent(0), &extension, &world), Ok((4, 5)), "genesis opens epoch 0");
-    assert_eq!(committee_ids(&spec, &parent(8), &extension, &world), Ok((4, 5)));
-    assert_eq!(committee_ids(&spec, &parent(9), &extension, &world), Ok((5, 7)));
-    assert_eq!(committee_ids(&spec, &parent(10), &extension, &world), Ok((4, 5)));
+    assert_eq!(committee_ids(&EPOCHS, &parent(0), &extension, &world), Ok((4, 5)), "genesis opens epoch 0");
+    assert_eq!(committee_ids(&EPOCHS, &parent(8), &extension, &world), Ok((4, 5)));
+    assert_eq!(committee_ids(&EPOCHS, &parent(9), &extension, &world), Ok((5, 7)));
+    assert_eq!(committee_ids(&EPOCHS, &parent(10), &extension, &world), Ok((4, 5)));
 }
 
 #[test]
