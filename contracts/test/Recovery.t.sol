@@ -132,9 +132,8 @@ contract RecoveryTest is Chain {
         h = nextHeader(10);
         (uint256 index,, uint64 number,,,) = rollup.head();
         Rollup.Certificate memory certificate = certify(rollup, h, 1, 0xf);
-        bytes memory signed = voteMessage(
-            rollup, "_FINALIZE", h.epoch, h.view_, h.parentView, abi.encodePacked(keccak256(encode(h)))
-        );
+        bytes memory signed =
+            voteMessage(rollup, "_FINALIZE", h.epoch, h.view_, h.parentView, abi.encodePacked(keccak256(encode(h))));
         vm.expectRevert(
             abi.encodeWithSelector(
                 CertificateVerifier.CertificateInvalid.selector, pool.committeeCode(2), keccak256(signed)
@@ -208,9 +207,7 @@ contract RecoveryTest is Chain {
         TestHeader memory h = nextHeader(48);
         serveHistory(h);
         pass(2 * MAX_LAG * 12);
-        expectRefusal(
-            abi.encodeWithSelector(Rollup.OriginStale.selector, h.originNumber, height() - MAX_LAG), h, 1
-        );
+        expectRefusal(abi.encodeWithSelector(Rollup.OriginStale.selector, h.originNumber, height() - MAX_LAG), h, 1);
     }
 
     function test_notBeyondTheHistoryOfL1() public {
@@ -222,9 +219,7 @@ contract RecoveryTest is Chain {
         submit(h);
         vm.revertToState(state);
         vm.roll(h.originNumber + 8192);
-        expectRefusal(
-            abi.encodeWithSelector(Rollup.OriginStale.selector, h.originNumber, height() - MAX_LAG), h, 1
-        );
+        expectRefusal(abi.encodeWithSelector(Rollup.OriginStale.selector, h.originNumber, height() - MAX_LAG), h, 1);
     }
 
     function test_aLateOriginMustBeCanonicalToo() public {
