@@ -4,15 +4,16 @@ pragma solidity 0.8.37;
 
 import {Rollup} from "../src/l1/Rollup.sol";
 import {CertificateOnly} from "../src/harness/CertificateOnly.sol";
-import {Slasher} from "../src/l1/Slasher.sol";
+import {WithdrawalTransaction} from "../src/l1/Portal.sol";
 import {TestHeader} from "./base/Chain.sol";
 import {Signer} from "./base/Signer.sol";
 import {vm} from "./base/Vm.sol";
 import {Votes} from "./base/Votes.sol";
+import {Withdrawals} from "./base/Withdrawals.sol";
 
 /// @dev Every call is a transaction of its own (cold storage, 21,000 gas, calldata).
 /// forge-config: default.isolate = true
-contract GasTest is Votes {
+contract GasTest is Votes, Withdrawals {
     address private constant POSTER = address(0x9057e2);
 
     function test_gas_4() public {
@@ -230,6 +231,14 @@ contract GasTest is Votes {
         vm.prank(user);
         portal.depositERC20Transaction(user, 1e18, 0, 100_000, false, "");
         vm.snapshotValue("portal", "depositERC20Transaction", used());
+        WithdrawalTransaction memory w = WithdrawalTransaction({
+            nonce: uint256(1) << 240, sender: user, target: address(0xb0b), value: 1e18, gasLimit: 0, data: ""
+        });
+        prove(w);
+        vm.snapshotValue("portal", "proveWithdrawalTransaction, one trie node", used());
+        vm.warp(now_() + WINDOW);
+        portal.finalizeWithdrawalTransaction(w);
+        vm.snapshotValue("portal", "finalizeWithdrawalTransaction, no call", used());
         vm.fee(1e15);
         for (uint256 i = 0; i < 20; ++i) {
             portal.depositTransaction(user, 1, 8_000_000, false, "");
