@@ -100,15 +100,8 @@ fn committee() -> Committee {
 /// A chain in which `accounts` hold coins and tokens. Blocks follow each other by `block_time_ms` at least.
 pub(crate) fn spec(accounts: &[Address], block_time_ms: u64) -> eyre::Result<Arc<ChainSpec>> {
     let mut alloc = BTreeMap::new();
-    for address in [
-        predeploys::MESSAGE_PASSER,
-        predeploys::L1_BLOCK_INFO,
-        predeploys::FEE_VAULT,
-        predeploys::L2_BRIDGE,
-        predeploys::COMMITTEE_REGISTRY,
-        predeploys::NATIVE_TOKEN,
-    ] {
-        // STOP: nothing in these benches calls them.
+    for address in predeploys::CONTRACTS {
+        // STOP: all that these benches need of them.
         alloc.insert(address, GenesisAccount::default().with_code(Some(Bytes::from_static(&[0]))));
     }
     let state = workload::genesis(accounts, token_code()?);
@@ -144,6 +137,7 @@ pub(crate) fn spec(accounts: &[Address], block_time_ms: u64) -> eyre::Result<Arc
             max_origin_advance: 1,
             max_clock_drift: 5,
             challenge_window: 60,
+            stall_timeout: 3_600,
         },
         l1: L1Contracts {
             start: StillL1::ORIGIN,
@@ -153,6 +147,7 @@ pub(crate) fn spec(accounts: &[Address], block_time_ms: u64) -> eyre::Result<Arc
             pool: Address::ZERO,
             bridge: Address::ZERO,
             oracle: Address::ZERO,
+            ..L1Contracts::default()
         },
         committee: committee(),
         alloc,

@@ -1,6 +1,8 @@
 //! The command line: names, defaults and help of every command.
 
+use crate::sequencer::cli::SequencerArgs;
 use clap::{Args, Parser, Subcommand};
+use oceanid_contracts::deploy::Preset;
 use oceanid_primitives::DaMode;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Node(NodeArgs),
     /// Move the gas token between L1 and L2.
     Bridge(BridgeArgs),
+    /// An operator's commands: keys, stake, rewards, and a doctor.
+    Sequencer(SequencerArgs),
     /// Look at chain specifications.
     Spec(SpecArgs),
 }
@@ -45,12 +49,15 @@ pub(crate) struct DevArgs {
     /// An empty block is made after this long without one.
     #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = duration_ms)]
     pub(crate) heartbeat: u64,
-    /// Blocks in an epoch.
-    #[arg(long, default_value_t = 60, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(4..=100_000))]
-    pub(crate) epoch_length: u64,
-    /// Time after which an output on L1 is final.
-    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration_ms)]
-    pub(crate) challenge_window: u64,
+    /// Stake, rewards, slashing, and what follows below: seconds where a real chain has days, or the figures of the Metis network.
+    #[arg(long, default_value_t = Preset::Dev, value_name = "dev|metis")]
+    pub(crate) preset: Preset,
+    /// Blocks in an epoch [default: by preset, 60 or 1000].
+    #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(4..=100_000))]
+    pub(crate) epoch_length: Option<u64>,
+    /// Time after which an output on L1 is final [default: by preset, 10s or 7 days].
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    pub(crate) challenge_window: Option<u64>,
     /// Where batches go: `blob` if the L1's beacon API is known, else `calldata`.
     #[arg(long, value_name = "calldata|blob")]
     pub(crate) da: Option<DaMode>,

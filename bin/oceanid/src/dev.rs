@@ -162,11 +162,12 @@ async fn specification(args: &DevArgs, folder: &Path, l1: &L1Endpoints) -> eyre:
         return Ok(spec);
     }
     let options = DevOptions {
+        preset: args.preset,
         sequencers: args.sequencers,
         block_time_ms: args.block_time,
         heartbeat_ms: args.heartbeat,
-        epoch_length: args.epoch_length,
-        challenge_window: args.challenge_window.div_ceil(1_000),
+        epoch_length: args.epoch_length.unwrap_or(args.preset.epoch_length()),
+        challenge_window: args.challenge_window.map_or(args.preset.challenge_window(), |window| window.div_ceil(1_000)),
     };
     let deployment = deploy_dev(&l1.http, &options, &dev_sequencers(args.sequencers)?, &output::progress).await?;
     let part = folder.join("spec.json.part");
@@ -211,7 +212,9 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
         KeyFile { identity: sequencer.identity_seed.into(), bls: sequencer.bls_seed.into(), poster: sequencer.poster.to_bytes() }
             .save(&key_file)?;
         config.sequencer = Some(SequencerSection {
-            key_file,
+            keys: None,
+            password_file: None,
+            key_file: Some(key_file),
             listen: peer_to_peer[index],
             peers: Clone::clone(&peers),
             da,

@@ -6,6 +6,7 @@ mod dev;
 mod node;
 mod output;
 mod processes;
+mod sequencer;
 mod spec;
 
 use clap::Parser;
@@ -18,19 +19,25 @@ async fn main() -> ExitCode {
     let result = match output::start_logging(&cli.log, cli.log_json) {
         Err(error) => Err(error),
         Ok(()) => match cli.command {
-            Command::Dev(args) => dev::run(args, &cli.log).await,
-            Command::Node(args) => node::run(args).await,
-            Command::Bridge(args) => bridge::run(args).await,
-            Command::Spec(args) => spec::run(&args),
+            Command::Dev(args) => done(dev::run(args, &cli.log).await),
+            Command::Node(args) => done(node::run(args).await),
+            Command::Bridge(args) => done(bridge::run(args).await),
+            Command::Sequencer(args) => sequencer::run(args).await,
+            Command::Spec(args) => done(spec::run(&args)),
         },
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             output::progress(&format!("oceanid: {}", one_line(&error)));
             ExitCode::FAILURE
         }
     }
+}
+
+/// A command that has no exit codes of its own.
+fn done(result: eyre::Result<()>) -> eyre::Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// The error and its causes in one line; a cause whose words the line already has is not said again.

@@ -1,20 +1,16 @@
 //! Committees as the registry predeploy holds them.
 
 use crate::LedgerError;
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY};
-use oceanid_primitives::{Committee, predeploys::COMMITTEE_REGISTRY, predeploys::committee_registry as slots};
-use oceanid_stf::StateReader;
+use oceanid_primitives::Committee;
+use oceanid_stf::{CommitteeReadError, read_committee};
 use oceanid_store::StateView;
 
-/// Reads committee `id` from the registry in `view`.
+/// Reads committee `id` from the registry in `view`; it must be there.
 pub(crate) fn read(view: &StateView, id: u64) -> Result<Committee, LedgerError> {
-    let seed = B256::from(view.storage(COMMITTEE_REGISTRY, slots::mapping_slot(id, slots::SEEDS))?);
-    let pointer = B256::from(view.storage(COMMITTEE_REGISTRY, slots::mapping_slot(id, slots::POINTERS))?);
-    let account = view.account(Address::from_word(pointer))?;
-    let code_hash = account.map(|account| account.code_hash).filter(|hash| *hash != KECCAK256_EMPTY);
-    let (Some(code_hash), false) = (code_hash, pointer.is_zero()) else { return Err(LedgerError::UnknownCommittee(id)) };
-    let code = view.code(code_hash)?;
-    // The first byte is STOP, so that the data cannot be called.
-    let packed = code.get(1..).unwrap_or_default();
-    Committee::unpack(id, seed, packed).map_err(|reason| LedgerError::Committee { id, reason })
+    match read_committee(view, id) {
+        Ok(Some(committee)) => Ok(committee),
+        Ok(None) => Err(LedgerError::UnknownCommittee(id)),
+        Err(CommitteeReadError::State(error)) => Err(error.into()),
+        Err(CommitteeReadError::Malformed(reason)) => Err(LedgerError::Committee { id, reason }),
+    }
 }

@@ -36,6 +36,7 @@ pub(crate) fn execute(
     senders: Vec<Address>,
 ) -> Result<Executed, CheckError> {
     let mut executor = BlockExecutor::new(rules, chain_id, env, view).map_err(failed(env.number))?;
+    executor.reserve(body.len());
     for (index, (transaction, sender)) in body.iter().zip(&senders).enumerate() {
         executor.execute(transaction, *sender).map_err(|error| refusal(env.number, index, transaction, error))?;
     }

@@ -6,14 +6,20 @@ use crate::{
     deposits::{check_deposits, deposits_of, next_l1_blocks},
     execute::{self, Executed},
     genesis, recovery,
+    timings::Timings,
     tree::Tree,
 };
 use alloy_primitives::{B256, Bytes};
-use oceanid_primitives::{ChainSpec, Committee, Epochs, Header, HeaderExtension, L1Origin, L1View, Recovery, SealedBlock, TxEnvelope, predeploys};
-use oceanid_stf::{BlockRoots, HeaderError, Rules, check_header, committee_ids, compare_headers, finish_header, l2_env, transactions_root};
+use oceanid_primitives::{
+    ChainSpec, Committee, Epochs, Header, HeaderExtension, L1Origin, L1View, Recovery, SealedBlock, TxEnvelope, predeploys,
+};
+use oceanid_stf::{
+    BlockRoots, HeaderError, Rules, Work, check_header, committee_ids, compare_headers, finish_header, l2_env, read_work,
+    transactions_root,
+};
 use oceanid_store::{ExecutedBlock, Marks, StateView, Store, StoreConfig, StoreKind};
 use parking_lot::{Mutex, RwLock};
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 use tokio::sync::broadcast;
 
 /// Bytes a builder leaves for the header and the list around the body.
@@ -64,6 +70,7 @@ pub(crate) struct Inner {
     senders: Arc<Senders>,
     committees: Mutex<BTreeMap<u64, Arc<Committee>>>,
     events: broadcast::Sender<Arc<CommittedBlock>>,
+    timings: Timings,
 }
 
 impl core::fmt::Debug for Ledger {
@@ -98,6 +105,7 @@ impl Ledger {
             senders: Arc::default(),
             committees: Mutex::default(),
             events: broadcast::channel(EVENTS).0,
+            timings: Timings::default(),
             spec,
             store,
         })))
@@ -170,6 +178,11 @@ impl Ledger {
         self.0.tree.lock().len()
     }
 
+    /// How long blocks took here since start.
+    pub fn timings(&self) -> &Timings {
+        &self.0.timings
+    }
+
     /// Every block committed from now on, in order. A receiver that lags more than 64 blocks is told how many it lost.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<CommittedBlock>> {
         self.0.events.subscribe()
@@ -226,6 +239,13 @@ impl Ledger {
         id.map(|id| self.committee(id)).transpose()
     }
 
+    /// What each member of an epoch's committee did, in the committee's order, as the state at the head knows it; none for an epoch
+    /// that is to come or could not be counted.
+    pub fn work(&self, epoch: u64) -> Result<Option<Vec<Work>>, LedgerError> {
+        let Some(committee) = self.committee_of_epoch(epoch)? else { return Ok(None) };
+        Ok(read_work(&self.view(), epoch, committee.members.len())?)
+    }
+
     /// Whether a block on `parent` is worth making now: there are transactions, or deposits due, or the origin lags.
     /// False if the parent is not known.
     pub fn has_work(&self, parent: B256, l1: &dyn L1View, pending_transactions: bool) -> Result<bool, LedgerError> {
@@ -257,6 +277,7 @@ impl Ledger {
         source: &mut dyn TransactionSource,
         limits: BuildLimits,
     ) -> Result<Arc<SealedBlock>, BuildError> {
+        let started = Instant::now();
         let spec = &self.0.spec;
         let parent = self.parent(parent)?.ok_or(BuildError::UnknownParent(parent))?;
         let number = parent.header.number + 1;
@@ -276,6 +297,7 @@ impl Ledger {
         }
         let block = self.seal(&parent, executed, &extension)?;
         self.0.tree.lock().insert(block.clone());
+        self.0.timings.build.observe(started.elapsed());
         Ok(block.block().clone())
     }
 
@@ -288,6 +310,7 @@ impl Ledger {
         extension: &HeaderExtension,
         body: Vec<TxEnvelope>,
     ) -> Result<Arc<SealedBlock>, CheckError> {
+        let started = Instant::now();
         let spec = &self.0.spec;
         let parent = self.parent(parent)?.ok_or(Missing::Parent(parent))?;
         let env = l2_env(spec, &parent.header, parent.hash, timestamp, extension);
@@ -299,6 +322,7 @@ impl Ledger {
         let executed = execute::execute(self.0.rules, spec.chain_id, env, &parent.view, body, senders)?;
         let block = self.seal(&parent, executed, extension)?;
         self.0.tree.lock().insert(block.clone());
+        self.0.timings.execute.observe(started.elapsed());
         Ok(block.block().clone())
     }
 
@@ -323,7 +347,8 @@ impl Ledger {
         }
         let header = block.header();
         let parent = self.parent(header.parent_hash)?.ok_or(Missing::Parent(header.parent_hash))?;
-        let (got, here) = (HeaderExtension::decode(&header.extra_data).map_err(HeaderError::from)?.epoch, self.epochs().of(header.number));
+        let (got, here) =
+            (HeaderExtension::decode(&header.extra_data).map_err(HeaderError::from)?.epoch, self.epochs().of(header.number));
         if got > here {
             return Err(Missing::Recovery { number: header.number, got, here }.into());
         }
@@ -456,6 +481,7 @@ impl Ledger {
         extension: &HeaderExtension,
         block: &SealedBlock,
     ) -> Result<Arc<ExecutedBlock>, CheckError> {
+        let started = Instant::now();
         let spec = &self.0.spec;
         let header = block.header();
         let senders = self.0.senders.of_body(block.body())?;
@@ -463,6 +489,7 @@ impl Ledger {
         let executed = execute::execute(self.0.rules, spec.chain_id, env, &parent.view, block.body().to_vec(), senders)?;
         let executed = self.seal(parent, executed, extension)?;
         compare_headers(executed.block().header(), header)?;
+        self.0.timings.execute.observe(started.elapsed());
         Ok(executed)
     }
 

@@ -4,7 +4,7 @@ use crate::{helpers, l2};
 use alloy_eips::eip2935::HISTORY_STORAGE_CODE;
 use alloy_genesis::GenesisAccount;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use oceanid_primitives::predeploys::{self, committee_registry, l1_block_info, slot};
+use oceanid_primitives::predeploys::{self, committee_registry, epoch_ledger, fee_vault, l1_block_info, slot};
 use oceanid_primitives::{ChainSpec, Committee, Header, output_root};
 use oceanid_trie::{EMPTY_ROOT_HASH, HashedAccount, HashedState, HashedStorage, KECCAK_EMPTY, state_root_from_scratch};
 use std::collections::BTreeMap;
@@ -21,6 +21,12 @@ pub struct GenesisInput<'a> {
     pub oracle: Address,
     /// `L1Bridge` on L1.
     pub bridge: Address,
+    /// `MiningRewards` on L1.
+    pub rewards: Address,
+    /// `FeeSplitter` on L1.
+    pub fee_splitter: Address,
+    /// Seconds since 1970 of block 0, when epoch 0 begins.
+    pub timestamp: u64,
     /// Wei of the gas token per 10^18 wei of ETH: the ratio the oracle starts with.
     pub gas_token_ratio: U256,
     /// Name of the gas token, at most [`MAX_SHORT_STRING`] bytes.
@@ -97,9 +103,22 @@ pub fn alloc(input: &GenesisInput<'_>) -> Result<BTreeMap<Address, GenesisAccoun
                 ],
             ),
         ),
-        (predeploys::FEE_VAULT, predeploy(&l2::FeeVault::DEPLOYED_BYTECODE, [])),
+        (
+            predeploys::FEE_VAULT,
+            predeploy(&l2::FeeVault::DEPLOYED_BYTECODE, [(slot(fee_vault::SPLITTER), input.fee_splitter.into_word())]),
+        ),
         (predeploys::L2_BRIDGE, predeploy(&l2::L2Bridge::DEPLOYED_BYTECODE, [(slot(0), input.bridge.into_word())])),
         (predeploys::COMMITTEE_REGISTRY, registry),
+        (
+            predeploys::EPOCH_LEDGER,
+            predeploy(
+                &l2::EpochLedger::DEPLOYED_BYTECODE,
+                [
+                    (slot(epoch_ledger::REWARDS), input.rewards.into_word()),
+                    (slot(epoch_ledger::RUNNING), epoch_ledger::running(0, committee.id, input.timestamp).into()),
+                ],
+            ),
+        ),
         (members, helpers::contract([&[0u8], committee.pack().as_slice()].concat().into())),
         (
             predeploys::NATIVE_TOKEN,
@@ -180,6 +199,9 @@ mod tests {
             pool: Address::repeat_byte(0x11),
             oracle: Address::repeat_byte(0x12),
             bridge: Address::repeat_byte(0x13),
+            rewards: Address::repeat_byte(0x14),
+            fee_splitter: Address::repeat_byte(0x15),
+            timestamp: 1_700_000_000,
             gas_token_ratio: U256::from(5),
             token_name: "Metis",
             token_symbol: "METIS",

@@ -44,3 +44,27 @@ alloy_sol_types::sol!(
     L1Bridge,
     "../../contracts/artifacts/L1Bridge.json"
 );
+alloy_sol_types::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
+    MiningRewards,
+    "../../contracts/artifacts/MiningRewards.json"
+);
+alloy_sol_types::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
+    FeeSplitter,
+    "../../contracts/artifacts/FeeSplitter.json"
+);
+alloy_sol_types::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
+    UnbondingTicket,
+    "../../contracts/artifacts/UnbondingTicket.json"
+);
+alloy_sol_types::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
+    Timelock,
+    "../../contracts/artifacts/Timelock.json"
+);

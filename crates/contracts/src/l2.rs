@@ -35,6 +35,12 @@ alloy_sol_types::sol!(
 alloy_sol_types::sol!(
     #[sol(rpc)]
     #[derive(Debug, PartialEq, Eq)]
+    EpochLedger,
+    "../../contracts/artifacts/EpochLedger.json"
+);
+alloy_sol_types::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
     NativeToken,
     "../../contracts/artifacts/NativeToken.json"
 );

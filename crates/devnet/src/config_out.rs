@@ -54,6 +54,16 @@ pub struct L1Addresses {
     pub rollup: Address,
     /// Stake and committees.
     pub sequencer_pool: Address,
+    /// Stake on its way out, as ERC-721.
+    pub unbonding_ticket: Address,
+    /// Proofs of misbehaviour.
+    pub slasher: Address,
+    /// Rewards of sequencers.
+    pub mining_rewards: Address,
+    /// Layer 2's fees.
+    pub fee_splitter: Address,
+    /// The governor.
+    pub timelock: Address,
     /// Bridge of ETH and ERC-20 tokens.
     pub bridge: Address,
     /// Price of ETH in the gas token.
@@ -74,6 +84,8 @@ pub struct L2Addresses {
     pub bridge: Address,
     /// Committees.
     pub committee_registry: Address,
+    /// Who led and who missed, by epoch.
+    pub epoch_ledger: Address,
     /// The native coin as an ERC-20.
     pub native_token: Address,
 }
@@ -97,6 +109,11 @@ impl Addresses {
                 portal: l1.portal,
                 rollup: l1.rollup,
                 sequencer_pool: l1.pool,
+                unbonding_ticket: l1.ticket,
+                slasher: l1.slasher,
+                mining_rewards: l1.rewards,
+                fee_splitter: l1.fee_splitter,
+                timelock: l1.timelock,
                 bridge: l1.bridge,
                 gas_price_oracle: l1.oracle,
             },
@@ -106,6 +123,7 @@ impl Addresses {
                 fee_vault: predeploys::FEE_VAULT,
                 bridge: predeploys::L2_BRIDGE,
                 committee_registry: predeploys::COMMITTEE_REGISTRY,
+                epoch_ledger: predeploys::EPOCH_LEDGER,
                 native_token: predeploys::NATIVE_TOKEN,
             },
         }
@@ -191,6 +209,7 @@ impl ConfigOut {
             ("Portal", self.contracts.l1.portal),
             ("Rollup", self.contracts.l1.rollup),
             ("SequencerPool", self.contracts.l1.sequencer_pool),
+            ("MiningRewards", self.contracts.l1.mining_rewards),
             ("L1 bridge", self.contracts.l1.bridge),
             ("METIS on L2", self.contracts.l2.native_token),
             ("message passer", self.contracts.l2.message_passer),
@@ -223,6 +242,7 @@ mod tests {
             pool: Address::repeat_byte(4),
             bridge: Address::repeat_byte(5),
             oracle: Address::repeat_byte(6),
+            ..L1Contracts::default()
         };
         ConfigOut {
             l1: L1Endpoints {
@@ -260,6 +280,12 @@ mod tests {
             "/accounts/9/privateKey",
             "/contracts/l1/portal",
             "/contracts/l1/sequencerPool",
+            "/contracts/l1/miningRewards",
+            "/contracts/l1/slasher",
+            "/contracts/l1/unbondingTicket",
+            "/contracts/l1/feeSplitter",
+            "/contracts/l1/timelock",
+            "/contracts/l2/epochLedger",
             "/contracts/l2/messagePasser",
         ] {
             assert!(json.pointer(path).is_some_and(serde_json::Value::is_string), "{path}");

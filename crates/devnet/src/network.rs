@@ -9,17 +9,15 @@ use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_transport::TransportError;
 use oceanid_contracts::deploy::{
-    self, ChainParams, DeployError, Deployment, DeploymentPlan, PlanError, PoolParams, SequencerRegistration, TokenSource,
+    self, ChainParams, DeployError, Deployment, DeploymentPlan, Governance, PlanError, Preset, SequencerRegistration, TokenSource,
 };
 use oceanid_contracts::probe::{ProbeError, probe};
-use oceanid_primitives::{FeeParams, L1DataFee, Timing};
+use oceanid_primitives::{DEV_CHAIN_ID, FeeParams, L1DataFee, Timing};
 use oceanid_sequencer::{KeyError, NodeKeys};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// EIP-155 chain id of the development chain.
-pub const CHAIN_ID: u64 = 1_088_031;
 /// Native METIS of each development account on Layer 2, and METIS on L1 besides, whole tokens.
 pub const DEV_TOKENS: u64 = 10_000;
 /// Stake of each development sequencer, whole tokens.
@@ -39,6 +37,8 @@ const FUND_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a person may choose about a development chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DevOptions {
+    /// Stake, rewards, slashing, fees.
+    pub preset: Preset,
     /// Number of sequencers, 1 to [`MAX_DEV_SEQUENCERS`].
     pub sequencers: u32,
     /// Milliseconds between blocks under load.
@@ -53,7 +53,21 @@ pub struct DevOptions {
 
 impl Default for DevOptions {
     fn default() -> Self {
-        Self { sequencers: 4, block_time_ms: 500, heartbeat_ms: 10_000, epoch_length: 60, challenge_window: 10 }
+        Self::of(Preset::default())
+    }
+}
+
+impl DevOptions {
+    /// Four sequencers under that preset.
+    pub const fn of(preset: Preset) -> Self {
+        Self {
+            preset,
+            sequencers: 4,
+            block_time_ms: 500,
+            heartbeat_ms: 10_000,
+            epoch_length: preset.epoch_length(),
+            challenge_window: preset.challenge_window(),
+        }
     }
 }
 
@@ -147,7 +161,7 @@ pub fn chain_params(options: &DevOptions) -> ChainParams {
         accounts::dev_signers().iter().map(|signer| (signer.address(), ether(DEV_TOKENS))).collect();
     ChainParams {
         name: "oceanid-dev".to_owned(),
-        chain_id: CHAIN_ID,
+        chain_id: DEV_CHAIN_ID,
         fees: FeeParams {
             gas_limit: 200_000_000,
             elasticity: 6,
@@ -165,16 +179,11 @@ pub fn chain_params(options: &DevOptions) -> ChainParams {
             max_origin_advance: 64,
             max_clock_drift: 5,
             challenge_window: options.challenge_window,
+            stall_timeout: options.preset.stall_timeout(),
         },
         token: TokenSource::Dev { supply: ether(SUPPLY) },
-        pool: PoolParams {
-            min_lock: ether(STAKE).to(),
-            max_lock: ether(5 * STAKE).to(),
-            unbonding_period: 300,
-            rotation_interval: 20,
-            max_committee: 100,
-        },
-        oracle_updater: Address::ZERO,
+        economics: options.preset.economics(),
+        governance: Governance::default(),
         // 1 ETH is worth 200 METIS.
         gas_token_ratio: ether(200),
         oracle_interval: 60,
@@ -295,7 +304,10 @@ mod tests {
             .iter()
             .map(|sequencer| (sequencer.owner.address(), ether(STAKE).to::<u128>()))
             .collect();
-        DeploymentPlan::new(chain_params(&DevOptions::default()), 31_337, accounts::deployer().address(), 0, &owners).unwrap();
+        for preset in [Preset::Dev, Preset::Metis] {
+            let params = chain_params(&DevOptions::of(preset));
+            DeploymentPlan::new(params, 31_337, accounts::deployer().address(), 0, &owners).unwrap();
+        }
     }
 
     #[tokio::test]

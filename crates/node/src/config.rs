@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are refused by name. Relative paths are taken from the folder of the file.
 
+use crate::keys::{KeyFile, KeyFileError, KeyFolder, Password, SequencerKeys};
 use oceanid_primitives::DaMode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,8 +62,15 @@ impl Default for RpcListen {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SequencerSection {
-    /// File (or FIFO) with the node's keys; see [`crate::keys`]. A regular file must not be readable by others.
-    pub key_file: PathBuf,
+    /// Folder with the node's encrypted keys, as `oceanid sequencer keys new` makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<PathBuf>,
+    /// File (or FIFO) with the password of `keys`; without it the environment or the terminal is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Instead of `keys`, on a development chain only: a plain file with all keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
     /// Address of the peer-to-peer port.
     pub listen: SocketAddr,
     /// Address of each committee member, by identity key (0x-hex), this node's own included.
@@ -73,6 +81,26 @@ pub struct SequencerSection {
     /// Oldest unposted block that forces a batch, seconds.
     #[serde(default = "default_batch_age")]
     pub batch_age_seconds: u64,
+}
+
+impl SequencerSection {
+    /// Every file the section names.
+    fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        [&mut self.keys, &mut self.password_file, &mut self.key_file].into_iter().flatten()
+    }
+
+    /// Opens the keys. A plain file is good for a development chain only (`development`).
+    pub fn open_keys(&self, development: bool) -> Result<SequencerKeys, KeyFileError> {
+        match (&self.keys, &self.key_file) {
+            (Some(folder), _) => {
+                let password = Password::obtain(self.password_file.as_deref(), &format!("Password of {}", folder.display()))?;
+                KeyFolder::new(folder).load(&password)
+            }
+            (None, Some(file)) if development => KeyFile::load(file)?.keys(file),
+            (None, Some(file)) => Err(KeyFileError::Plain { path: file.clone() }),
+            (None, None) => Err(KeyFileError::None),
+        }
+    }
 }
 
 /// Blocks of history kept when the configuration does not say.
@@ -149,7 +177,7 @@ impl NodeConfig {
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
         for file in [&mut config.spec, &mut config.data_dir]
             .into_iter()
-            .chain(config.sequencer.as_mut().map(|sequencer| &mut sequencer.key_file))
+            .chain(config.sequencer.iter_mut().flat_map(SequencerSection::files))
         {
             if file.is_relative() {
                 *file = folder.join(&*file);

@@ -1,13 +1,20 @@
 //! One node, composed: configuration, keys, ledger, pool, L1, and either consensus or derivation, behind one RPC server.
 //!
-//! [`Node::start`] is one straight line. A **sequencer** votes and posts batches; a **follower** derives from L1 alone. Both serve the same RPC.
+//! [`Node::start`] is one straight line. A **sequencer** votes and posts batches; a **follower** derives from L1 alone. Both serve the same RPC,
+//! and a node with keys goes from one to the other as its seat comes and goes.
 #![forbid(unsafe_code)]
 
 mod config;
+mod duty;
 mod keys;
+pub mod keystore;
 mod node;
 mod status;
 
 pub use config::{ConfigError, DEFAULT_HISTORY, L1Config, NodeConfig, RpcListen, SequencerSection};
-pub use keys::{KeyFile, KeyFileError};
+pub use keys::{
+    KeyFile, KeyFileError, KeyFolder, KeyRole, MIN_PASSWORD, PASSWORD_VARIABLE, Password, PublicKeys, SequencerKeys,
+    account_address, open_account, open_bls, read_private, seal, write_new,
+};
+pub use keystore::Secret;
 pub use node::{Node, NodeError, load_spec};

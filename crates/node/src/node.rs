@@ -1,18 +1,18 @@
 //! Start and stop of a node.
 
 use crate::config::{ConfigError, NodeConfig, SequencerSection};
-use crate::keys::{KeyFile, KeyFileError};
+use crate::duty::Duty;
+use crate::keys::{KeyFileError, SequencerKeys};
 use crate::status::{Role, Status};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::Bytes;
-use alloy_signer_local::PrivateKeySigner;
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
 use oceanid_da::mode;
 use oceanid_derive::{Follower, FollowerConfig};
 use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
-use oceanid_primitives::{ChainSpec, L1View, SpecError};
+use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcConfig, RpcServer};
-use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
+use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, Sequencer, SequencerConfig};
 use oceanid_settlement::{
     BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Certificate, L1Client, L1Watcher, PosterConfig, Task,
     WatcherConfig, anchor,
@@ -59,14 +59,6 @@ pub enum NodeError {
     /// Keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
-    /// A key that is none.
-    #[error("key file {path}: {message}")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
     /// L1 is not usable.
     #[error("{0}")]
     L1(String),
@@ -90,7 +82,7 @@ pub fn load_spec(path: &Path) -> Result<ChainSpec, NodeError> {
 /// A running node.
 pub struct Node {
     ledger: Ledger,
-    role: Role,
+    duty: Arc<Duty>,
     rpc: RpcServer,
     tasks: Vec<Task>,
     stopped: watch::Receiver<Option<String>>,
@@ -107,7 +99,7 @@ impl Node {
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
         config.check()?;
         let spec = Arc::new(load_spec(&config.spec)?);
-        let keys = config.sequencer.as_ref().map(|sequencer| keys(&sequencer.key_file)).transpose()?;
+        let keys = config.sequencer.as_ref().map(|section| section.open_keys(spec.chain_id == DEV_CHAIN_ID)).transpose()?;
 
         // L1 must be the right chain and able to verify certificates before anything is opened.
         let client = L1Client::new(&config.l1.http).map_err(|error| NodeError::L1(error.to_string()))?;
@@ -130,21 +122,17 @@ impl Node {
         let mut tasks = vec![watching, Task::spawn(feed_pool(ledger.clone(), Arc::clone(&pool)))];
 
         let (stop, stopped) = watch::channel(None);
-        let role = match (&config.sequencer, keys) {
-            (Some(section), Some(keys)) => {
-                let parts = Parts { spec: &spec, ledger: &ledger, pool: &pool, client, watcher: &watcher, reader, poll };
-                start_sequencer(&config, section, keys, parts, stop, &mut tasks)?
-            }
-            _ => {
-                let (follower, following) =
-                    Follower::start(ledger.clone(), client, watcher.clone(), reader, FollowerConfig { poll });
-                tasks.push(Task::spawn(watch_task(following, "the follower", stop)));
-                Role::Follower { follower }
-            }
-        };
-        let status = Arc::new(Status::new(ledger.clone(), watcher, role.clone()));
-        let rpc = RpcServer::start(RpcConfig::new(config.rpc.listen), Backend::rollup(ledger.clone(), pool, status)).await?;
-        Ok(Self { ledger, role, rpc, tasks, stopped })
+        let listen = config.rpc.listen;
+        let parts = Parts { config, spec, keys, ledger, pool, client, watcher, reader, stop };
+        let (role, actors) = parts.start_role(parts.is_seated())?;
+        let duty = Duty::new(role, actors);
+        let (ledger, pool) = (parts.ledger.clone(), Arc::clone(&parts.pool));
+        let status = Arc::new(Status::new(ledger.clone(), parts.watcher.clone(), duty.role()));
+        if parts.keys.is_some() {
+            tasks.push(Task::spawn(Arc::clone(&duty).follow_seat(Arc::new(parts))));
+        }
+        let rpc = RpcServer::start(RpcConfig::new(listen), Backend::rollup(ledger.clone(), pool, status)).await?;
+        Ok(Self { ledger, duty, rpc, tasks, stopped })
     }
 
     /// Address of the RPC server.
@@ -157,9 +145,9 @@ impl Node {
         &self.ledger
     }
 
-    /// `sequencer` or `follower`.
-    pub const fn role(&self) -> &'static str {
-        self.role.name()
+    /// `sequencer` or `follower`, as it stands now.
+    pub fn role(&self) -> &'static str {
+        self.duty.role().borrow().name()
     }
 
     /// Resolves when the node has stopped by itself, and says why. The future does not borrow the node.
@@ -176,116 +164,118 @@ impl Node {
     /// Stops serving, then voting, then everything else. What was acknowledged is durable with or without this.
     pub async fn shutdown(self) {
         self.rpc.stop().await;
-        if let Role::Sequencer { sequencer, .. } = self.role {
-            // The task that watches the sequencer holds a clone; once the tasks are gone this one is the last.
-            drop(self.tasks);
-            let joined = tokio::task::spawn_blocking(move || {
-                if let Some(sequencer) = Arc::into_inner(sequencer) {
-                    sequencer.shutdown();
-                }
-            });
-            if joined.await.is_err() {
-                tracing::warn!("stopping consensus panicked");
-            }
-        }
+        drop(self.tasks);
+        self.duty.stop().await;
     }
 }
 
+/// Limits of the ledger: whole batches are held before any of their blocks is committed, and every node may come to follow L1.
 fn ledger_config(config: &NodeConfig) -> LedgerConfig {
-    let mut ledger = if config.sequencer.is_some() { LedgerConfig::default() } else { oceanid_derive::ledger_config() };
+    let mut ledger = oceanid_derive::ledger_config();
     ledger.store.history = config.history;
     ledger
 }
 
-struct Keys {
-    node: NodeKeys,
-    poster: PrivateKeySigner,
-}
-
-fn keys(path: &Path) -> Result<Keys, NodeError> {
-    let file = KeyFile::load(path)?;
-    let wrong = |message: String| NodeError::Key { path: path.to_path_buf(), message };
-    let node = NodeKeys::from_seeds(&file.identity.0, &file.bls.0).map_err(|error| wrong(error.to_string()))?;
-    let poster = PrivateKeySigner::from_bytes(&file.poster).map_err(|error| wrong(format!("`poster`: {error}")))?;
-    Ok(Keys { node, poster })
-}
-
-/// What a sequencer is built from.
-struct Parts<'a> {
-    spec: &'a Arc<ChainSpec>,
-    ledger: &'a Ledger,
-    pool: &'a Arc<Pool>,
-    client: L1Client,
-    watcher: &'a L1Watcher,
-    reader: BatchReader,
-    poll: Duration,
-}
-
-fn start_sequencer(
-    config: &NodeConfig,
-    section: &SequencerSection,
-    keys: Keys,
-    parts: Parts<'_>,
+/// What both roles of a node are built from.
+pub(crate) struct Parts {
+    pub(crate) config: NodeConfig,
+    pub(crate) spec: Arc<ChainSpec>,
+    /// Absent: the node only ever follows.
+    pub(crate) keys: Option<SequencerKeys>,
+    pub(crate) ledger: Ledger,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) client: L1Client,
+    pub(crate) watcher: L1Watcher,
+    pub(crate) reader: BatchReader,
     stop: watch::Sender<Option<String>>,
-    tasks: &mut Vec<Task>,
-) -> Result<Role, NodeError> {
-    let Parts { spec, ledger, pool, client, watcher, reader, poll } = parts;
-    let identity = keys.node.identity();
-    let poster = PosterConfig {
-        key: keys.poster,
-        identity,
-        da: DaPolicy::Fixed(section.da),
-        max_age: Duration::from_secs(section.batch_age_seconds),
-        stagger: POSTER_STAGGER,
-        replace_after: REPLACE_AFTER,
-    };
-    let (batcher, batching) = Batcher::start(
-        client,
-        Arc::clone(spec),
-        Arc::new(ledger.clone()),
-        watcher.clone(),
-        reader,
-        BatcherConfig::new(Some(poster), l1_certificate, poll),
-    );
+}
 
-    let consensus = ConsensusConfig::from_spec(spec, ledger.genesis_hash());
-    let limits = BuildLimits { max_bytes: consensus.max_block_bytes };
-    // The transactions of one block of this node must fit into a batch of the mode it posts in.
-    let capacity = mode(section.da).capacity().saturating_sub(BATCH_OVERHEAD);
-    let full = batcher.clone();
-    let l1: Arc<dyn L1View> = Arc::new(watcher.clone());
-    let execution = LedgerExecution::new(ledger.clone(), Arc::clone(pool), l1, limits)
-        .with_data_limit(capacity)
-        .with_gate(Arc::new(move || !full.backlog_full()));
-    let gossiped = Arc::clone(pool);
-    let sequencer = Arc::new(Sequencer::start(
-        SequencerConfig {
-            keys: keys.node,
-            listen: section.listen,
-            peers: section.peers.clone(),
-            directory: config.data_dir.join("sequencer"),
-            consensus,
-            threads: CONSENSUS_THREADS,
-        },
-        execution,
-        Arc::new(move |transactions: Vec<Bytes>| {
-            for raw in transactions {
-                if let Err(error) = gossiped.add_raw(&raw, Origin::Remote) {
-                    tracing::debug!(%error, "gossiped transaction refused");
-                }
+impl Parts {
+    /// Says that the node cannot go on.
+    pub(crate) fn fail(&self, reason: String) {
+        self.stop.send_replace(Some(reason));
+    }
+
+    fn poll(&self) -> Duration {
+        Duration::from_millis(self.config.l1.poll_ms)
+    }
+
+    /// Starts a role: consensus and batches (`votes`, for a node with keys), or derivation from L1.
+    pub(crate) fn start_role(&self, votes: bool) -> Result<(Role, Vec<Task>), NodeError> {
+        match (&self.config.sequencer, &self.keys) {
+            (Some(section), Some(keys)) if votes => self.start_sequencer(section, keys.clone()),
+            _ => {
+                let config = FollowerConfig { poll: self.poll() };
+                let (follower, following) =
+                    Follower::start(self.ledger.clone(), self.client.clone(), self.watcher.clone(), self.reader.clone(), config);
+                let watched = Task::spawn(watch_task(following, "the follower", self.stop.clone()));
+                Ok((Role::Follower { follower }, vec![watched]))
             }
-        }),
-    )?);
-    tasks.push(Task::spawn(gossip(Arc::clone(pool), Arc::clone(&sequencer))));
-    tasks.push(Task::spawn(wake_on_l1(watcher.clone(), ledger.clone(), Arc::clone(&sequencer))));
-    let watched = Arc::clone(&sequencer);
-    tasks.push(Task::spawn(async move {
-        watched.stopped().await;
-        let reason = watched.status().failure.unwrap_or_else(|| "consensus has stopped; its last log lines say why".to_owned());
-        stop.send_replace(Some(reason));
-    }));
-    tasks.push(batching);
-    Ok(Role::Sequencer { sequencer, batcher, identity })
+        }
+    }
+
+    fn start_sequencer(&self, section: &SequencerSection, keys: SequencerKeys) -> Result<(Role, Vec<Task>), NodeError> {
+        let Self { spec, ledger, pool, watcher, .. } = self;
+        let identity = keys.node.identity();
+        let poster = PosterConfig {
+            key: keys.poster,
+            identity,
+            da: DaPolicy::Fixed(section.da),
+            max_age: Duration::from_secs(section.batch_age_seconds),
+            stagger: POSTER_STAGGER,
+            replace_after: REPLACE_AFTER,
+        };
+        let (batcher, batching) = Batcher::start(
+            self.client.clone(),
+            Arc::clone(spec),
+            Arc::new(ledger.clone()),
+            watcher.clone(),
+            self.reader.clone(),
+            BatcherConfig::new(Some(poster), l1_certificate, self.poll()),
+        );
+
+        let consensus = ConsensusConfig::from_spec(spec, ledger.genesis_hash());
+        let limits = BuildLimits { max_bytes: consensus.max_block_bytes };
+        // The transactions of one block of this node must fit into a batch of the mode it posts in.
+        let capacity = mode(section.da).capacity().saturating_sub(BATCH_OVERHEAD);
+        let full = batcher.clone();
+        let l1: Arc<dyn L1View> = Arc::new(watcher.clone());
+        let execution = LedgerExecution::new(ledger.clone(), Arc::clone(pool), l1, limits)
+            .with_data_limit(capacity)
+            .with_gate(Arc::new(move || !full.backlog_full()));
+        let gossiped = Arc::clone(pool);
+        let sequencer = Arc::new(Sequencer::start(
+            SequencerConfig {
+                keys: keys.node,
+                listen: section.listen,
+                peers: section.peers.clone(),
+                directory: self.config.data_dir.join("sequencer"),
+                consensus,
+                threads: CONSENSUS_THREADS,
+            },
+            execution,
+            Arc::new(move |transactions: Vec<Bytes>| {
+                for raw in transactions {
+                    if let Err(error) = gossiped.add_raw(&raw, Origin::Remote) {
+                        tracing::debug!(%error, "gossiped transaction refused");
+                    }
+                }
+            }),
+        )?);
+        let (watched, stop) = (Arc::clone(&sequencer), self.stop.clone());
+        let tasks = vec![
+            Task::spawn(gossip(Arc::clone(pool), Arc::clone(&sequencer))),
+            Task::spawn(wake_on_l1(watcher.clone(), ledger.clone(), Arc::clone(&sequencer))),
+            Task::spawn(async move {
+                watched.stopped().await;
+                let reason =
+                    watched.status().failure.unwrap_or_else(|| "consensus has stopped; its last log lines say why".to_owned());
+                stop.send_replace(Some(reason));
+            }),
+            batching,
+        ];
+        Ok((Role::Sequencer { sequencer, batcher, identity }, tasks))
+    }
 }
 
 /// The stored form of a certificate, in the form L1 takes.

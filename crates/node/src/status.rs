@@ -11,6 +11,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use tokio::sync::watch;
 
 /// A node this many blocks behind the tip it knows of says that it is syncing.
 const SYNC_SLACK: u64 = 8;
@@ -18,8 +19,16 @@ const SYNC_SLACK: u64 = 8;
 /// What a node does besides serving.
 #[derive(Clone)]
 pub(crate) enum Role {
-    Sequencer { sequencer: Arc<Sequencer>, batcher: Batcher, identity: B256 },
-    Follower { follower: Follower },
+    Sequencer {
+        sequencer: Arc<Sequencer>,
+        batcher: Batcher,
+        identity: B256,
+    },
+    Follower {
+        follower: Follower,
+    },
+    /// Between the two.
+    Changing,
 }
 
 impl Role {
@@ -27,6 +36,7 @@ impl Role {
         match self {
             Self::Sequencer { .. } => "sequencer",
             Self::Follower { .. } => "follower",
+            Self::Changing => "changing",
         }
     }
 }
@@ -35,14 +45,14 @@ impl Role {
 pub(crate) struct Status {
     ledger: Ledger,
     watcher: L1Watcher,
-    role: Role,
+    role: watch::Receiver<Role>,
     started_at: u64,
     /// Since when each reason for waiting has been seen without a break.
     since: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Status {
-    pub(crate) fn new(ledger: Ledger, watcher: L1Watcher, role: Role) -> Self {
+    pub(crate) fn new(ledger: Ledger, watcher: L1Watcher, role: watch::Receiver<Role>) -> Self {
         let started_at = ledger.head().number();
         Self { ledger, watcher, role, started_at, since: Mutex::default() }
     }
@@ -73,17 +83,18 @@ impl Status {
 
 impl NodeStatus for Status {
     fn peers(&self) -> usize {
-        match &self.role {
+        match &*self.role.borrow() {
             Role::Sequencer { sequencer, .. } => sequencer.status().committee_size.saturating_sub(1),
-            Role::Follower { .. } => 0,
+            Role::Follower { .. } | Role::Changing => 0,
         }
     }
 
     fn syncing(&self) -> Option<SyncProgress> {
         let current = self.ledger.head().number();
-        let highest = match &self.role {
+        let highest = match &*self.role.borrow() {
             Role::Sequencer { sequencer, .. } => sequencer.status().tip,
             Role::Follower { follower } => follower.status().target,
+            Role::Changing => current,
         };
         (highest > current + SYNC_SLACK).then_some(SyncProgress { starting: self.started_at, current, highest })
     }
@@ -101,7 +112,8 @@ impl NodeStatus for Status {
         if let Some(waiting) = l1.waiting.clone().or(l1.last_error.clone()) {
             reasons.push((waiting, "check the L1 endpoint in `l1.http`"));
         }
-        let (consensus, settlement) = match &self.role {
+        let role = self.role.borrow().clone();
+        let (consensus, settlement) = match &role {
             Role::Sequencer { sequencer, batcher, identity } => {
                 let (votes, posts) = (sequencer.status(), batcher.status());
                 if let Some(failure) = &votes.failure {
@@ -133,13 +145,9 @@ impl NodeStatus for Status {
                 }
                 (None, json!(status))
             }
+            Role::Changing => (None, json!(null)),
         };
         let settlement = json!({ "l1": l1, "batches": settlement });
-        StatusReport {
-            role: self.role.name().to_owned(),
-            waiting: self.waiting(reasons),
-            consensus,
-            settlement: Some(settlement),
-        }
+        StatusReport { role: role.name().to_owned(), waiting: self.waiting(reasons), consensus, settlement: Some(settlement) }
     }
 }

@@ -30,5 +30,5 @@ pub use l1::{L1Block, L1View, l1_info_deposit, system_source_hash, user_source_h
 pub use op_alloy_consensus::TxDeposit;
 pub use output::output_root;
 pub use receipt::{Receipt, ReceiptEnvelope};
-pub use spec::{ChainSpec, FeeParams, L1Contracts, L1DataFee, SpecError, Timing};
+pub use spec::{ChainSpec, DEV_CHAIN_ID, FeeParams, L1Contracts, L1DataFee, SpecError, Timing};
 pub use transaction::{TxEnvelope, TxType};

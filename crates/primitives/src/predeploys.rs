@@ -14,14 +14,22 @@ pub const FEE_VAULT: Address = address!("420000000000000000000000000000000000001
 pub const L2_BRIDGE: Address = address!("4200000000000000000000000000000000000010");
 /// Committees fixed on L1.
 pub const COMMITTEE_REGISTRY: Address = address!("420000000000000000000000000000000000c001");
+/// Who led and who missed, epoch by epoch; told at the start of every block.
+pub const EPOCH_LEDGER: Address = address!("420000000000000000000000000000000000c002");
 /// The native coin's ERC-20 face (the address the Metis network uses).
 pub const NATIVE_TOKEN: Address = address!("DeadDeAddeAddEAddeadDEaDDEAdDeaDDeAD0000");
 /// Precompile that moves native balance; callable by [`NATIVE_TOKEN`] only. Input: `abi.encode(from, to, amount)`.
 pub const NATIVE_TRANSFER: Address = address!("00000000000000000000000000000000000000fd");
 /// Sender of system deposits (OP Stack "L1 attributes depositor").
 pub const SYSTEM_DEPOSITOR: Address = address!("DeaDDEaDDeAdDeAdDEAdDEaddeAddEAdDEAd0001");
+/// Caller of the system calls at a block's start (EIP-2935, EIP-4788, [`EPOCH_LEDGER`]).
+pub const SYSTEM_ADDRESS: Address = address!("fffffffffffffffffffffffffffffffffffffffe");
 /// EIP-2935 history storage.
 pub const HISTORY_STORAGE: Address = address!("0000F90827F1C53a10cb7A02335B175320002935");
+
+/// The contracts that every chain specification must hold.
+pub const CONTRACTS: [Address; 7] =
+    [MESSAGE_PASSER, L1_BLOCK_INFO, FEE_VAULT, L2_BRIDGE, COMMITTEE_REGISTRY, EPOCH_LEDGER, NATIVE_TOKEN];
 
 /// Slots of [`L1_BLOCK_INFO`]: one value each.
 pub mod l1_block_info {
@@ -61,6 +69,33 @@ pub mod committee_registry {
         preimage[56..].copy_from_slice(&slot.to_be_bytes());
         U256::from_be_bytes(keccak256(preimage).0)
     }
+}
+
+/// Slots of [`EPOCH_LEDGER`]; genesis writes the first two.
+pub mod epoch_ledger {
+    use super::*;
+
+    /// L1 address of `MiningRewards`: receiver of the messages.
+    pub const REWARDS: u64 = 0;
+    /// The running epoch; value as [`running`] packs it.
+    pub const RUNNING: u64 = 1;
+    /// `mapping(uint64 => (uint256 nonce, address data))`: message about an epoch; `data` is an account whose code is `0x00 ++ data`.
+    pub const MESSAGES: u64 = 2;
+    /// First of the slots that count the running epoch's work, [`MEMBERS_PER_SLOT`] members in each.
+    pub const COUNTS: u64 = 3;
+    /// Member i has the 64 bits from `64 * (i % 4)` up: `led (u32) ++ missed (u32)`.
+    pub const MEMBERS_PER_SLOT: usize = 4;
+
+    /// Slot [`RUNNING`]: epoch, its committee, and the timestamp (seconds) of its first block, from the lowest bits up.
+    pub const fn running(epoch: u64, committee_id: u64, started_at: u64) -> U256 {
+        U256::from_limbs([epoch, committee_id, started_at, 0])
+    }
+}
+
+/// Slots of [`FEE_VAULT`] that genesis writes.
+pub mod fee_vault {
+    /// L1 address of `FeeSplitter`: receiver of the fees.
+    pub const SPLITTER: u64 = 0;
 }
 
 /// Storage key of a small slot number.

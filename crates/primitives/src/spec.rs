@@ -10,6 +10,9 @@ use alloy_genesis::GenesisAccount;
 use alloy_primitives::{Address, B64, B256, Bloom, U256, keccak256};
 use serde::{Deserialize, Serialize};
 
+/// EIP-155 chain id of development chains. Their sequencers' keys are public knowledge, so nodes accept them unencrypted there only.
+pub const DEV_CHAIN_ID: u64 = 1_088_031;
+
 /// EIP-1559 parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -64,10 +67,12 @@ pub struct Timing {
     pub max_clock_drift: u64,
     /// Challenge window of an output, seconds.
     pub challenge_window: u64,
+    /// Seconds without a fresh batch after which `Rollup.recover()` hands the chain to the newest committee.
+    pub stall_timeout: u64,
 }
 
 /// Where the chain lives on L1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct L1Contracts {
     /// The L1 block from which derivation starts: genesis' origin.
@@ -80,6 +85,16 @@ pub struct L1Contracts {
     pub rollup: Address,
     /// `SequencerPool`.
     pub pool: Address,
+    /// `UnbondingTicket` (ERC-721).
+    pub ticket: Address,
+    /// `Slasher`.
+    pub slasher: Address,
+    /// `MiningRewards`.
+    pub rewards: Address,
+    /// `FeeSplitter`.
+    pub fee_splitter: Address,
+    /// `Timelock`, the governor.
+    pub timelock: Address,
     /// `L1Bridge`.
     pub bridge: Address,
     /// `GasPriceOracle`.
@@ -143,6 +158,7 @@ impl ChainSpec {
             ("timing.blockTimeMs", self.timing.block_time_ms),
             ("timing.maxOriginAdvance", self.timing.max_origin_advance),
             ("timing.maxOriginLag", self.timing.max_origin_lag),
+            ("timing.stallTimeout", self.timing.stall_timeout),
         ];
         for (field, value) in at_least_one {
             if value == 0 {
@@ -163,14 +179,7 @@ impl ChainSpec {
             }
         }
         Committee::unpack(self.committee.id, self.committee.seed, &self.committee.pack())?;
-        for address in [
-            predeploys::MESSAGE_PASSER,
-            predeploys::L1_BLOCK_INFO,
-            predeploys::FEE_VAULT,
-            predeploys::L2_BRIDGE,
-            predeploys::COMMITTEE_REGISTRY,
-            predeploys::NATIVE_TOKEN,
-        ] {
+        for address in predeploys::CONTRACTS {
             let code = self.alloc.get(&address).and_then(|account| account.code.as_ref());
             if code.is_none_or(|code| code.is_empty()) {
                 return Err(SpecError::MissingPredeploy(address));

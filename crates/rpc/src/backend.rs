@@ -1,5 +1,6 @@
 //! What a server serves: the chain's data, its pool, and what only one kind of chain has.
 
+use crate::Pages;
 use alloy_primitives::{Address, B256, U256};
 use oceanid_chain::Ledger;
 use oceanid_pool::Pool;
@@ -23,6 +24,8 @@ pub struct Backend {
     pub commits: Arc<dyn Fn() -> broadcast::Receiver<Arc<CommittedBlock>> + Send + Sync>,
     /// The rest.
     pub network: Network,
+    /// What answers GET requests; none: they are refused.
+    pub pages: Option<Arc<dyn Pages>>,
 }
 
 /// Which kind of chain.
@@ -52,7 +55,7 @@ impl Backend {
             Arc::new(move || ledger.subscribe())
         };
         let (chain_id, store) = (ledger.spec().chain_id, ledger.store().clone());
-        Self { chain_id, store, pool, commits, network: Network::Rollup { ledger, status } }
+        Self { chain_id, store, pool, commits, network: Network::Rollup { ledger, status }, pages: None }
     }
 
     /// The embedded L1. `commits` is told of every block after it is in the store.
@@ -65,7 +68,13 @@ impl Backend {
         dev: Option<Arc<dyn DevHooks>>,
     ) -> Self {
         let commits = Arc::new(move || commits.subscribe());
-        Self { chain_id, store, pool, commits, network: Network::Ethereum { finality_depth, dev } }
+        Self { chain_id, store, pool, commits, network: Network::Ethereum { finality_depth, dev }, pages: None }
+    }
+
+    /// The same with answers to GET requests.
+    pub fn with_pages(mut self, pages: Arc<dyn Pages>) -> Self {
+        self.pages = Some(pages);
+        self
     }
 
     /// The state transition's rules.

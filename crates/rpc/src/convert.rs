@@ -8,7 +8,7 @@ use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, B256, Bloom, Bytes, U8, U64, U128, U256};
 use alloy_rlp::Encodable;
 use alloy_rpc_types_eth::{BlockTransactions, Header, Log};
-use oceanid_primitives::{Receipt, TxEnvelope};
+use oceanid_primitives::{HeaderExtension, Receipt, TxEnvelope};
 use oceanid_stf::{BLOB_PARAMS, BlockEnv};
 use oceanid_store::CommittedBlock;
 use serde::Serialize;
@@ -271,5 +271,7 @@ pub(crate) fn block_env(header: &oceanid_primitives::Header) -> BlockEnv {
         parent_hash: header.parent_hash,
         parent_beacon_block_root: header.parent_beacon_block_root.unwrap_or_default(),
         excess_blob_gas: header.excess_blob_gas.unwrap_or_default(),
+        // The embedded L1's headers have none, and its rules look at none.
+        extension: HeaderExtension::decode(&header.extra_data).unwrap_or_default(),
     }
 }

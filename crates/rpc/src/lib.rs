@@ -1,7 +1,7 @@
 //! Ethereum JSON-RPC over http and ws on one port, for Layer 2 nodes and for the embedded L1 alike.
 //!
 //! [`RpcServer::start`] serves a [`Backend`]: a store, a pool and what kind of chain they are. The server keeps no chain data
-//! of its own. docs/rpc.md lists every method and limit.
+//! of its own. GET requests on the same port go to the backend's [`Pages`], if it has any. docs/rpc.md lists every method and limit.
 //!
 //! Parameters are hostile: each is parsed by name, every refusal says which one and why, heavy work runs on blocking threads
 //! behind a bounded gate, and nothing a caller sends decides how much memory or time is spent without a named limit.
@@ -19,6 +19,7 @@ mod evm;
 mod fees;
 mod filters;
 mod logs;
+mod pages;
 mod params;
 mod registry;
 mod rollup;
@@ -28,4 +29,5 @@ mod subscriptions;
 pub use backend::{Backend, DevHooks, L1Heads, L1Ref, Network, NodeStatus, StatusReport, SyncProgress, Waiting};
 pub use config::RpcConfig;
 pub use error::RpcError;
+pub use pages::{Page, Pages};
 pub use server::{RpcServer, StartError};

@@ -1,9 +1,10 @@
-//! The server: one port for http and ws.
+//! The server: one port for http, ws and pages.
 
 use crate::backend::Backend;
 use crate::config::RpcConfig;
 use crate::context::Context;
 use crate::filters::HexIds;
+use crate::pages::PagesLayer;
 use crate::registry::Registry;
 use crate::{debug, dev, eth, evm, fees, filters, logs, rollup, subscriptions};
 use jsonrpsee::RpcModule;
@@ -55,7 +56,7 @@ impl RpcServer {
             .enable_ws_ping(PingConfig::new())
             .set_id_provider(HexIds)
             .build();
-        let middleware = tower::ServiceBuilder::new().layer(cors(&config.cors)?);
+        let middleware = tower::ServiceBuilder::new().layer(PagesLayer::new(backend.pages.clone())).layer(cors(&config.cors)?);
         let server =
             ServerBuilder::new().set_config(server_config).set_http_middleware(middleware).build(listen).await.map_err(failed)?;
         let address = server.local_addr().map_err(failed)?;

@@ -288,7 +288,7 @@ mod tests {
         let votes: Vec<_> = signers
             .iter()
             .map(|index| {
-                let scheme = Scheme::signer(namespace, members.clone(), keys[*index].bls_private()).unwrap();
+                let scheme = keys[*index].voting_scheme(namespace, committee).unwrap();
                 Finalize::sign(&scheme, proposal.clone()).unwrap()
             })
             .collect();

@@ -13,7 +13,7 @@ use commonware_consensus::{
 };
 use commonware_cryptography::{
     Signer as _,
-    bls12381::primitives::{group::G2, ops, variant::MinSig},
+    bls12381::primitives::group::G2,
     certificate::{Provider, Scoped},
     ed25519,
 };
@@ -101,13 +101,7 @@ impl Committees {
         }
         let members = member_keys(&committee)?;
         let identities = members.keys().clone();
-        let signer = self.keys.as_ref().and_then(|keys| {
-            let index = committee.index_of(&keys.identity())?;
-            let bls = ops::compute_public::<MinSig>(&keys.bls_private());
-            (members.value(index) == Some(&bls))
-                .then(|| Scheme::signer(&self.namespace, members.clone(), keys.bls_private()))
-                .flatten()
-        });
+        let signer = self.keys.as_ref().and_then(|keys| keys.voting_scheme(&self.namespace, &committee));
         let votes = signer.is_some();
         let scheme = signer.unwrap_or_else(|| Scheme::verifier(&self.namespace, members));
         let seated = Arc::new(Seated { committee: Arc::new(committee), scheme: Arc::new(scheme), identities, votes });

@@ -42,11 +42,18 @@ pub enum KeyError {
     Signature,
 }
 
-/// The two private keys of a node. `Debug` shows public keys only.
+/// The private keys of a node: its identity, and the consensus key it votes with. While a new consensus key is on its way into a
+/// committee there is an older one besides: each committee names the one that is its member's. `Debug` shows public keys only.
 #[derive(Clone)]
 pub struct NodeKeys {
     identity: ed25519::PrivateKey,
     bls: Private,
+    older: Vec<Private>,
+}
+
+/// The consensus private key (a big-endian scalar) of a 32-byte secret: `KeyGen` of the IETF BLS draft.
+pub fn bls_scalar(seed: &[u8; 32]) -> Result<[u8; 32], KeyError> {
+    min_sig::SecretKey::key_gen(seed, &[]).map(|secret| secret.to_bytes()).map_err(|_| KeyError::BlsSeed)
 }
 
 impl core::fmt::Debug for NodeKeys {
@@ -55,20 +62,37 @@ impl core::fmt::Debug for NodeKeys {
     }
 }
 
+/// The identity of an ed25519 seed (RFC 8032).
+pub fn identity_of(seed: &[u8; 32]) -> B256 {
+    let key = ed25519::PrivateKey::decode(Copying(seed.as_slice())).expect("every 32-byte string is an ed25519 seed");
+    B256::from_slice(key.public_key().as_ref())
+}
+
+/// The compressed consensus public key of a big-endian scalar.
+pub fn bls_public_key(scalar: &[u8; 32]) -> Result<FixedBytes<96>, KeyError> {
+    let private = Private::decode(Copying(scalar.as_slice())).map_err(|_| KeyError::BlsScalar)?;
+    Ok(FixedBytes::from_slice(&ops::compute_public::<MinSig>(&private).encode()))
+}
+
 impl NodeKeys {
     /// Parses raw keys: a 32-byte ed25519 seed (RFC 8032) and a 32-byte big-endian BLS scalar.
     pub fn from_raw(identity: &[u8; 32], bls: &[u8; 32]) -> Result<Self, KeyError> {
         let identity =
             ed25519::PrivateKey::decode(Copying(identity.as_slice())).expect("every 32-byte string is an ed25519 seed");
         let bls = Private::decode(Copying(bls.as_slice())).map_err(|_| KeyError::BlsScalar)?;
-        Ok(Self { identity, bls })
+        Ok(Self { identity, bls, older: Vec::new() })
+    }
+
+    /// The same with an older consensus key besides, for the committees that still name it.
+    pub fn with_older(mut self, bls: &[u8; 32]) -> Result<Self, KeyError> {
+        self.older.push(Private::decode(Copying(bls.as_slice())).map_err(|_| KeyError::BlsScalar)?);
+        Ok(self)
     }
 
     /// Derives both keys from two 32-byte secrets: ed25519 takes its secret as the seed of RFC 8032, BLS goes through `KeyGen`
     /// of the IETF BLS draft.
     pub fn from_seeds(identity: &[u8; 32], bls: &[u8; 32]) -> Result<Self, KeyError> {
-        let secret = min_sig::SecretKey::key_gen(bls, &[]).map_err(|_| KeyError::BlsSeed)?;
-        Self::from_raw(identity, &secret.to_bytes())
+        Self::from_raw(identity, &bls_scalar(bls)?)
     }
 
     /// Derives both keys from one 32-byte secret, with the role's name hashed in: `keccak256(role ++ seed)`.
@@ -124,19 +148,17 @@ impl NodeKeys {
         g1_eip2537(&signature.encode()).expect("a signature made here is a point of G1")
     }
 
-    /// The scheme that votes with these keys in `committee` under `namespace`; none for a key that has no seat.
+    /// The scheme that votes with these keys in `committee` under `namespace`; none for a node that has no seat there.
     pub fn voting_scheme(&self, namespace: &[u8], committee: &Committee) -> Option<Scheme> {
-        Scheme::signer(namespace, member_keys(committee).ok()?, self.bls.clone())
+        let members = member_keys(committee).ok()?;
+        let seat = members.value(committee.index_of(&self.identity())?)?;
+        let key = self.older.iter().chain([&self.bls]).find(|key| ops::compute_public::<MinSig>(key) == *seat)?.clone();
+        Scheme::signer(namespace, members, key)
     }
 
     /// The signer the network authenticates this node with.
     pub(crate) fn identity_signer(&self) -> ed25519::PrivateKey {
         self.identity.clone()
-    }
-
-    /// The key that signs votes.
-    pub(crate) fn bls_private(&self) -> Private {
-        self.bls.clone()
     }
 }
 
@@ -166,6 +188,25 @@ mod tests {
         assert_ne!(keys.bls_compressed(), other.bls_compressed());
         assert_eq!(NodeKeys::from_raw(&[1; 32], &[0; 32]).unwrap_err(), KeyError::BlsScalar);
         assert_eq!(NodeKeys::from_raw(&[1; 32], &[0xff; 32]).unwrap_err(), KeyError::BlsScalar);
+    }
+
+    #[test]
+    fn a_committee_is_served_with_the_key_it_names() {
+        use oceanid_primitives::Member;
+        let old = NodeKeys::from_raw(&[1; 32], &bls_scalar(&[2; 32]).unwrap()).unwrap();
+        let both = NodeKeys::from_raw(&[1; 32], &bls_scalar(&[3; 32]).unwrap()).unwrap();
+        let both = both.with_older(&bls_scalar(&[2; 32]).unwrap()).unwrap();
+        assert_ne!(old.bls_compressed(), both.bls_compressed(), "the new key is the one to register");
+        let committee = |keys: &NodeKeys| {
+            let member = Member { id: 1, identity: keys.identity(), bls_key: keys.bls_compressed(), weight: 1 };
+            Committee { id: 1, seed: B256::ZERO, members: vec![member] }
+        };
+        for seat in [&old, &both] {
+            assert!(both.voting_scheme(b"test", &committee(seat)).is_some());
+        }
+        assert!(old.voting_scheme(b"test", &committee(&both)).is_none());
+        let stranger = NodeKeys::from_raw(&[9; 32], &bls_scalar(&[2; 32]).unwrap()).unwrap();
+        assert!(stranger.voting_scheme(b"test", &committee(&old)).is_none(), "the key of another member's seat");
     }
 
     #[test]

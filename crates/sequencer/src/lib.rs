@@ -29,7 +29,7 @@ pub use config::{ConsensusConfig, Timing};
 pub use evidence::{EvidenceKind, EvidenceLog, EvidenceRecord};
 pub use execution::{Execution, FinalizeError, ProposalContext, ProposeError, Verdict};
 pub use gossip::{MAX_TRANSACTION_BYTES, OnTransactions, TransactionGossip};
-pub use keys::{KeyError, NodeKeys, POSSESSION_TAG, g1_eip2537};
+pub use keys::{KeyError, NodeKeys, POSSESSION_TAG, bls_public_key, bls_scalar, g1_eip2537, identity_of};
 #[cfg(feature = "ledger")]
 pub use ledger::{Gate, LedgerExecution};
 pub use node::{Node, Status};

@@ -30,6 +30,12 @@ pub enum FinalityError {
     },
 }
 
+/// Last block of the newest batch that L1 has accepted, in its latest block.
+pub async fn posted_head(client: &L1Client, rollup: Address) -> Result<u64, L1Error> {
+    let number = client.view(rollup, Rollup::latestBlockNumberCall {}).await?;
+    u64::try_from(number).map_err(|_| client.inconsistent(format!("Rollup.latestBlockNumber is {number}")))
+}
+
 /// Moves the mark to `Rollup.finalizedHead()` and returns it. A final output beyond this node's head leaves the mark where it is.
 pub async fn follow_finality(client: &L1Client, rollup: Address, chain: &dyn SettledChain) -> Result<u64, FinalityError> {
     let answer = client.view(rollup, Rollup::finalizedHeadCall {}).await?;

@@ -27,7 +27,7 @@ pub use chain::{ChainError, SettledChain, anchor};
 pub use client::{L1Client, REQUEST_TIMEOUT};
 pub use deposits::{DepositError, deposit, deposit_log};
 pub use error::L1Error;
-pub use finality::{FinalityError, follow_finality};
+pub use finality::{FinalityError, follow_finality, posted_head};
 pub use postings::{AcceptedBatch, Posting};
 pub use reader::{BatchReader, Reading};
 pub use task::Task;

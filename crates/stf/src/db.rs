@@ -42,10 +42,16 @@ impl<'a, R: StateReader> Db<'a, R> {
         self.reader
     }
 
+    /// Makes room for what a block of that many transactions reads.
+    pub(crate) fn reserve(&mut self, accounts: usize) {
+        self.accounts.reserve(accounts);
+    }
+
     /// What the journal's final `state` changed against what was read.
     pub(crate) fn diff(&self, state: &EvmState) -> StateDiff {
-        let mut diff = StateDiff::default();
-        diff.accounts.reserve(state.len());
+        // Hashed and sized like the journal's map: filling it in the other's order walks memory from one end to the other.
+        let accounts = AddressMap::with_capacity_and_hasher(state.len(), state.hasher().clone());
+        let mut diff = StateDiff { accounts, ..StateDiff::default() };
         let mut by_address = None;
         for (address, account) in state.iter().filter(|(_, account)| account.is_touched()) {
             let before = match account.info.account_id {
@@ -79,22 +85,21 @@ impl<'a, R: StateReader> Db<'a, R> {
             }
         }
         // Slots of one contract come in runs.
-        let mut run: Option<(Address, &Account)> = None;
-        for (address, slot, before) in &self.slots {
-            let account = match run {
-                Some((of, account)) if of == *address => account,
-                _ => match state.get(address) {
-                    Some(account) => run.insert((*address, account)).1,
-                    None => continue,
-                },
-            };
-            if !account.is_touched() || starts_over(account) {
+        for run in self.slots.chunk_by(|(one, ..), (next, ..)| one == next) {
+            let address = run[0].0;
+            let Some(account) = state.get(&address).filter(|account| account.is_touched() && !starts_over(account)) else {
                 continue;
-            }
-            if let Some(after) = account.storage.get(slot).map(|slot| slot.present_value)
-                && after != *before
-            {
-                diff.storage.entry(*address).or_default().slots.insert(*slot, after);
+            };
+            let mut changed = run
+                .iter()
+                .filter_map(|(_, slot, before)| Some((*slot, *before, account.storage.get(slot)?.present_value)))
+                .filter(|(_, before, after)| after != before)
+                .map(|(slot, _, after)| (slot, after))
+                .peekable();
+            if changed.peek().is_some() {
+                let slots = &mut diff.storage.entry(address).or_default().slots;
+                slots.reserve(run.len());
+                slots.extend(changed);
             }
         }
         diff

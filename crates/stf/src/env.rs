@@ -2,7 +2,7 @@
 
 use alloy_eips::eip7840::BlobParams;
 use alloy_primitives::{Address, B256, U256};
-use oceanid_primitives::{ChainSpec, L1DataFee};
+use oceanid_primitives::{ChainSpec, HeaderExtension, L1DataFee};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::primitives::eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE;
 
@@ -37,7 +37,7 @@ impl Rules {
     }
 }
 
-/// The fields of a block its transactions can see.
+/// The fields of a block that its execution depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockEnv {
     /// Block number.
@@ -58,6 +58,8 @@ pub struct BlockEnv {
     pub parent_beacon_block_root: B256,
     /// EIP-4844 excess blob gas of this block; zero on Layer 2.
     pub excess_blob_gas: u64,
+    /// What the epoch ledger is told at the block's start; nothing reads it under Ethereum rules.
+    pub extension: HeaderExtension,
 }
 
 impl BlockEnv {

@@ -62,7 +62,7 @@ pub enum TxError<E: Debug + Display> {
     /// The state could not be read.
     #[error("reading the state: {0}")]
     State(E),
-    /// A system call of the block's start did not succeed: its contract is not the one its EIP deploys.
+    /// A system call of the block's start did not succeed: the contract there is not the one genesis or its EIP puts there.
     #[error("system call to {0} failed")]
     SystemCall(alloy_primitives::Address),
     /// The EVM gave up for a reason that is neither the transaction's nor the state's.

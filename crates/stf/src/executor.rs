@@ -1,5 +1,6 @@
 //! Executing a block: one journal from the first system call to the last transaction.
 
+use crate::epoch::{missed_leaders, record_call};
 use crate::handler::{RulesHandler, TxContext, fail_deposit};
 use crate::precompile::Precompiles;
 use crate::tx::tx_env;
@@ -9,8 +10,8 @@ use alloy_consensus::Transaction;
 use alloy_eips::eip2718::{Encodable2718, Typed2718};
 use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
-use alloy_primitives::{Address, B256, Bytes, U256};
-use oceanid_primitives::predeploys::{HISTORY_STORAGE, L1_BLOCK_INFO};
+use alloy_primitives::{Address, Bytes, U256};
+use oceanid_primitives::predeploys::{EPOCH_LEDGER, HISTORY_STORAGE, L1_BLOCK_INFO};
 use oceanid_primitives::{Receipt, TxEnvelope};
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, OutOfGasError};
 use revm::context::{CfgEnv, Context, Evm, Journal, TxEnv};
@@ -28,7 +29,7 @@ pub type EvmContext<'a, R> = Context<revm::context::BlockEnv, TxEnv, CfgEnv, Db<
 pub(crate) type Machine<'a, R, I> =
     Evm<EvmContext<'a, R>, I, EthInstructions<EthInterpreter, EvmContext<'a, R>>, Precompiles, EthFrame<EthInterpreter>>;
 
-/// Gas of a system call (EIP-2935, EIP-4788); not counted in the block.
+/// Gas of a system call (EIP-2935, EIP-4788, the epoch ledger); not counted in the block.
 const SYSTEM_CALL_GAS: u64 = 30_000_000;
 
 /// Executes one block's transactions in order over `reader`, holding all changes in one journal.
@@ -113,12 +114,24 @@ impl<'a, R: StateReader, I> BlockExecutor<'a, R, I> {
             prices: None,
         };
         if env.number > 0 {
-            executor.system_call(HISTORY_STORAGE, env.parent_hash)?;
-            if !rules.is_rollup() {
-                executor.system_call(BEACON_ROOTS_ADDRESS, env.parent_beacon_block_root)?;
+            executor.system_call(HISTORY_STORAGE, env.parent_hash.into())?;
+            if rules.is_rollup() {
+                let missed = missed_leaders(reader, &env.extension).map_err(TxError::State)?;
+                executor.system_call(EPOCH_LEDGER, record_call(&env.extension, &missed))?;
+            } else {
+                executor.system_call(BEACON_ROOTS_ADDRESS, env.parent_beacon_block_root.into())?;
             }
         }
         Ok(executor)
+    }
+
+    /// Makes room for so many more transactions, so that nothing has to grow and move on the way.
+    pub fn reserve(&mut self, transactions: usize) {
+        // Sender and receiver.
+        let accounts = 2 * transactions;
+        self.receipts.reserve(transactions);
+        self.machine.ctx.journaled_state.state.reserve(accounts);
+        self.machine.ctx.journaled_state.database.reserve(accounts);
     }
 
     /// Executes the next transaction, sent by `sender`: the caller has recovered it from the signature (for a deposit it is
@@ -248,8 +261,9 @@ impl<'a, R: StateReader, I> BlockExecutor<'a, R, I> {
         }
     }
 
-    fn system_call(&mut self, contract: Address, input: B256) -> Result<(), TxError<R::Error>> {
-        let mut tx = TxEnv::new_system_tx(contract, Bytes::from(input));
+    /// A call by [`SYSTEM_ADDRESS`](oceanid_primitives::predeploys::SYSTEM_ADDRESS): outside of the block's gas, without a receipt.
+    fn system_call(&mut self, contract: Address, input: Bytes) -> Result<(), TxError<R::Error>> {
+        let mut tx = TxEnv::new_system_tx(contract, input);
         tx.gas_limit = SYSTEM_CALL_GAS;
         self.machine.ctx.tx = tx;
         let result = RulesHandler::new().run_system_call(&mut self.machine).map_err(tx_error)?;

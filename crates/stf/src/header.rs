@@ -74,6 +74,7 @@ pub fn l2_env(spec: &ChainSpec, parent: &Header, parent_hash: B256, timestamp: u
         parent_hash,
         parent_beacon_block_root: B256::ZERO,
         excess_blob_gas: 0,
+        extension: *extension,
     }
 }
 
@@ -98,6 +99,7 @@ pub fn ethereum_env(
         parent_hash,
         parent_beacon_block_root,
         excess_blob_gas: parent.next_block_excess_blob_gas(BLOB_PARAMS).unwrap_or_default(),
+        extension: HeaderExtension::default(),
     }
 }
 

@@ -6,8 +6,9 @@
 //!
 //! # Order of a block
 //!
-//! 1. System calls: the parent's hash into the EIP-2935 contract; under [`Rules::Ethereum`] also the beacon root into the
-//!    EIP-4788 contract. An account without code at those addresses makes the call a no-op.
+//! 1. System calls: the parent's hash into the EIP-2935 contract; then on Layer 2 who leads and who missed into the epoch
+//!    ledger, under [`Rules::Ethereum`] the beacon root into the EIP-4788 contract. An account without code at those addresses
+//!    makes the call a no-op; a call that fails makes the block impossible.
 //! 2. Transactions in order ([`BlockExecutor::execute`]). On Layer 2 deposits come first; that they are the right ones is the
 //!    chain's rule, not this crate's.
 //! 3. [`BlockExecutor::finish`] hands out receipts and the [`StateDiff`]; [`finish_header`] makes the header of them.
@@ -34,6 +35,7 @@ mod call;
 mod db;
 mod diff;
 mod env;
+mod epoch;
 mod error;
 mod executor;
 mod fees;
@@ -50,6 +52,10 @@ pub use call::{CallOutcome, CallRequest, call, call_with_inspector, replay};
 pub use db::{Db, ReadError, ReaderRef};
 pub use diff::{StateDiff, StorageDiff};
 pub use env::{BLOB_PARAMS, BlockEnv, RollupRules, Rules};
+pub use epoch::{
+    CommitteeReadError, EpochMessage, MAX_MISSED_PER_BLOCK, Work, missed_leaders, missed_views, read_committee,
+    read_epoch_message, read_work,
+};
 pub use error::{InvalidTx, TxError};
 pub use executor::{BlockExecutor, EvmContext, ExecutionOutput, Outcome};
 pub use fees::{L1Prices, estimated_bytes, ethereum_next_base_fee, l1_data_fee, next_base_fee};

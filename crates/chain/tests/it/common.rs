@@ -51,14 +51,7 @@ pub(crate) fn l1_hash(number: u64) -> B256 {
 
 pub(crate) fn spec() -> Arc<ChainSpec> {
     let mut alloc = BTreeMap::new();
-    for address in [
-        predeploys::MESSAGE_PASSER,
-        predeploys::L1_BLOCK_INFO,
-        predeploys::FEE_VAULT,
-        predeploys::L2_BRIDGE,
-        predeploys::COMMITTEE_REGISTRY,
-        predeploys::NATIVE_TOKEN,
-    ] {
+    for address in predeploys::CONTRACTS {
         alloc.insert(address, GenesisAccount { code: Some(STORE_CODE.to_vec().into()), nonce: Some(1), ..Default::default() });
     }
     let mut storage = BTreeMap::from([(B256::from(U256::from(registry::LATEST)), B256::with_last_byte(1))]);
@@ -96,6 +89,7 @@ pub(crate) fn spec() -> Arc<ChainSpec> {
             max_origin_advance: 3,
             max_clock_drift: 5,
             challenge_window: 60,
+            stall_timeout: 3_600,
         },
         l1: L1Contracts {
             start: L1Origin { number: 100, hash: l1_hash(100) },
@@ -105,6 +99,7 @@ pub(crate) fn spec() -> Arc<ChainSpec> {
             pool: Address::ZERO,
             bridge: Address::ZERO,
             oracle: Address::ZERO,
+            ..L1Contracts::default()
         },
         committee: committee(1),
         alloc,

@@ -1,8 +1,8 @@
 //! Sends a plan, stage by stage, and reads back what the chain specification needs.
 
-use super::plan::{Contract, DeploymentPlan, SequencerRegistration, Step};
+use super::plan::{Contract, DeploymentPlan, PlannedContracts, SequencerRegistration, Step};
 use crate::genesis::{self, GenesisCommitment, GenesisError, GenesisInput};
-use crate::l1::{Portal, Rollup, SequencerPool};
+use crate::l1::{FeeSplitter, MiningRewards, Portal, Rollup, SequencerPool, Slasher, UnbondingTicket};
 use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_eips::BlockNumberOrTag;
 use alloy_eips::eip2718::Encodable2718;
@@ -13,7 +13,7 @@ use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolEvent};
 use alloy_transport::TransportError;
-use oceanid_primitives::{ChainSpec, Committee, CommitteeError, L1Contracts, L1Origin, SpecError};
+use oceanid_primitives::{ChainSpec, Committee, CommitteeError, L1Origin, SpecError};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -143,12 +143,12 @@ pub async fn execute(
     let spec = specification(&l1, plan, &rotated).await?;
     let genesis = genesis::commitment(&spec);
 
-    progress("deploying Rollup");
-    let rollup = [plan.create_rollup(rollup_config(plan, &spec, &genesis))];
-    l1.run([(deployer, plan.nonce_of_rotate() + 1, rollup.as_slice())]).await?;
+    progress("deploying Rollup and funding the mining budget");
+    let rest = plan.conclude(spec.genesis_timestamp, rollup_config(plan, &spec, &genesis));
+    l1.run([(deployer, plan.nonce_of_rotate() + 1, rest.as_slice())]).await?;
 
     progress("checking the contracts");
-    verify(&l1, &spec, &genesis).await?;
+    verify(&l1, plan, &spec, &genesis).await?;
     Ok(Deployment { spec, genesis })
 }
 
@@ -199,6 +199,9 @@ async fn specification<P: Provider>(
         pool: contracts.pool,
         oracle: contracts.oracle,
         bridge: contracts.bridge,
+        rewards: contracts.rewards,
+        fee_splitter: contracts.fee_splitter,
+        timestamp: block.header.timestamp,
         gas_token_ratio: params.gas_token_ratio,
         token_name: &plan.token_name,
         token_symbol: &plan.token_symbol,
@@ -214,15 +217,7 @@ async fn specification<P: Provider>(
         fees: params.fees,
         l1_data_fee: params.l1_data_fee,
         timing: params.timing,
-        l1: L1Contracts {
-            start: L1Origin { number, hash: block.header.hash },
-            token: contracts.token,
-            portal: contracts.portal,
-            rollup: contracts.rollup,
-            pool: contracts.pool,
-            bridge: contracts.bridge,
-            oracle: contracts.oracle,
-        },
+        l1: contracts.with_start(L1Origin { number, hash: block.header.hash }),
         committee,
         alloc,
     };
@@ -242,36 +237,36 @@ fn rollup_config(plan: &DeploymentPlan, spec: &ChainSpec, genesis: &GenesisCommi
         epochLength: spec.timing.epoch_length,
         window: spec.timing.challenge_window,
         maxOriginLag: spec.timing.max_origin_lag,
-        stallTimeout: 3_600,
+        stallTimeout: spec.timing.stall_timeout,
         submissionInterval: plan.params.submission_interval,
         l2BlockTime: spec.timing.block_time_ms.div_ceil(1_000),
     }
 }
 
 /// Code at every address, and the answers that a wrong address would spoil.
-async fn verify<P: Provider>(l1: &L1<'_, P>, spec: &ChainSpec, genesis: &GenesisCommitment) -> Result<(), DeployError> {
-    for (contract, address) in [
-        (Contract::Token, spec.l1.token),
-        (Contract::SequencerPool, spec.l1.pool),
-        (Contract::Portal, spec.l1.portal),
-        (Contract::GasPriceOracle, spec.l1.oracle),
-        (Contract::L1Bridge, spec.l1.bridge),
-        (Contract::Rollup, spec.l1.rollup),
-    ] {
+async fn verify<P: Provider>(
+    l1: &L1<'_, P>,
+    plan: &DeploymentPlan,
+    spec: &ChainSpec,
+    genesis: &GenesisCommitment,
+) -> Result<(), DeployError> {
+    let contracts = &plan.contracts;
+    for (contract, address) in contracts.named() {
         let code =
             l1.provider.get_code_at(address).await.map_err(|source| DeployError::l1(&format!("read {contract}"), source))?;
         if code.is_empty() {
             return Err(DeployError::NoCode { contract, address });
         }
     }
-    let (portal, rollup) = (spec.l1.portal, spec.l1.rollup);
-    if l1.call(portal, Portal::ROLLUPCall {}).await? != rollup {
-        return Err(DeployError::Mismatch { contract: Contract::Portal, address: portal, function: "ROLLUP()" });
-    }
-    if l1.call(rollup, Rollup::namespaceCall {}).await? != spec.namespace(genesis.hash) {
-        return Err(DeployError::Mismatch { contract: Contract::Rollup, address: rollup, function: "namespace()" });
-    }
-    Ok(())
+    let PlannedContracts { pool, ticket, portal, slasher, fee_splitter, rewards, rollup, .. } = *contracts;
+    l1.expect(Contract::Portal, portal, Portal::ROLLUPCall {}, rollup).await?;
+    l1.expect(Contract::SequencerPool, pool, SequencerPool::SLASHERCall {}, slasher).await?;
+    l1.expect(Contract::SequencerPool, pool, SequencerPool::REWARDSCall {}, rewards).await?;
+    l1.expect(Contract::UnbondingTicket, ticket, UnbondingTicket::POOLCall {}, pool).await?;
+    l1.expect(Contract::Slasher, slasher, Slasher::ROLLUPCall {}, rollup).await?;
+    l1.expect(Contract::FeeSplitter, fee_splitter, FeeSplitter::REWARDSCall {}, rewards).await?;
+    l1.expect(Contract::MiningRewards, rewards, MiningRewards::budgetCall {}, plan.params.economics.mining.budget).await?;
+    l1.expect(Contract::Rollup, rollup, Rollup::namespaceCall {}, spec.namespace(genesis.hash).into()).await
 }
 
 impl DeployError {
@@ -301,6 +296,20 @@ impl<P: Provider> L1<'_, P> {
         let answer = self.provider.call(request).await.map_err(|source| DeployError::l1(C::SIGNATURE, source))?;
         C::abi_decode_returns(&answer)
             .map_err(|error| DeployError::l1(C::SIGNATURE, alloy_transport::TransportErrorKind::custom(error)))
+    }
+
+    /// Requires an answer of a contract.
+    async fn expect<C: SolCall<Return: PartialEq>>(
+        &self,
+        contract: Contract,
+        address: Address,
+        call: C,
+        planned: C::Return,
+    ) -> Result<(), DeployError> {
+        if self.call(address, call).await? == planned {
+            return Ok(());
+        }
+        Err(DeployError::Mismatch { contract, address, function: C::SIGNATURE })
     }
 
     /// Sends every account's steps from its nonce on, then waits until all are mined. The receipts are in the order of the steps.

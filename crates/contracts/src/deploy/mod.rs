@@ -4,13 +4,16 @@
 //!    from its nonce, the address of every contract. The contracts name one another in their constructors, in a circle, by these.
 //! 2. The caller prepares the sequencers' registrations: a proof of possession names the pool's address.
 //! 3. [`execute`] sends, in stages that each wait for the one before: contracts and funds; locks; the first rotation; and, once the
-//!    genesis of Layer 2 follows from the committee, `Rollup`.
-//! 4. Every address is checked for code, and `Rollup` for the namespace that votes will be signed in.
+//!    genesis of Layer 2 follows from the committee, `MiningRewards` with its budget, and `Rollup`.
+//! 4. Every address is checked for code, and the contracts for what a wrong address among them would spoil.
 
 mod execute;
+mod params;
 mod plan;
 
 pub use execute::{DeployError, Deployment, STAGE_TIMEOUT, execute};
-pub use plan::{
-    ChainParams, Contract, DeploymentPlan, PlanError, PlannedContracts, PoolParams, SequencerRegistration, TokenSource,
+pub use params::{
+    ChainParams, Economics, EmissionRule, FeeSplit, Governance, MiningParams, Penalties, Penalty, PoolParams, Preset,
+    TokenSource, UnknownPreset,
 };
+pub use plan::{Contract, DeploymentPlan, PlanError, PlannedContracts, SequencerRegistration};

@@ -1,81 +1,15 @@
 //! What will be sent, in which order, and which addresses follow: decided before the first transaction.
 
+use super::params::{ChainParams, EmissionRule, Governance, Penalty, TokenSource};
 use crate::genesis::MAX_SHORT_STRING;
-use crate::l1::{GasPriceOracle, L1Bridge, OceanidToken, Portal, Rollup, SequencerPool};
+use crate::l1::{
+    FeeSplitter, GasPriceOracle, L1Bridge, MiningRewards, OceanidToken, Portal, Rollup, SequencerPool, Slasher, Timelock,
+    UnbondingTicket,
+};
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, TxKind, U256};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolConstructor};
-use oceanid_primitives::{FeeParams, L1DataFee, MAX_COMMITTEE, Timing};
-use std::collections::BTreeMap;
-
-/// Where the gas token comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenSource {
-    /// Deploy the development token with this supply (wei), all of it the deployer's.
-    Dev {
-        /// Wei.
-        supply: U256,
-    },
-    /// An ERC-20 that exists; its metadata becomes that of the native coin.
-    Existing {
-        /// Its address on L1.
-        address: Address,
-        /// Name, at most 31 bytes.
-        name: String,
-        /// Symbol, at most 31 bytes.
-        symbol: String,
-        /// Supply on L1, wei.
-        supply: U256,
-    },
-}
-
-/// Parameters of `SequencerPool`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolParams {
-    /// Smallest lock, wei of the token, at least 1.
-    pub min_lock: u128,
-    /// Largest lock, wei of the token.
-    pub max_lock: u128,
-    /// Seconds between an exit and its claim.
-    pub unbonding_period: u64,
-    /// Seconds between rotations.
-    pub rotation_interval: u64,
-    /// Seats, 1 to [`MAX_COMMITTEE`].
-    pub max_committee: u16,
-}
-
-/// Everything about the new chain that is a choice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainParams {
-    /// Name, for people.
-    pub name: String,
-    /// EIP-155 chain id of Layer 2.
-    pub chain_id: u64,
-    /// EIP-1559.
-    pub fees: FeeParams,
-    /// L1 data fee.
-    pub l1_data_fee: L1DataFee,
-    /// Pace.
-    pub timing: Timing,
-    /// Gas token.
-    pub token: TokenSource,
-    /// Stake.
-    pub pool: PoolParams,
-    /// Account that may update the price of ETH; zero: the deployer.
-    pub oracle_updater: Address,
-    /// Wei of the gas token per 10^18 wei of ETH, at the start.
-    pub gas_token_ratio: U256,
-    /// Seconds between two updates of that ratio.
-    pub oracle_interval: u64,
-    /// Layer 2 blocks between two batches, as an estimate for tools.
-    pub submission_interval: u64,
-    /// Native balances at genesis, wei. The sum goes from the deployer into the Portal's escrow.
-    pub balances: BTreeMap<Address, U256>,
-    /// Gas tokens the deployer hands out on L1, wei.
-    pub l1_balances: BTreeMap<Address, U256>,
-    /// ETH that the deployer sends to the owner of each lock for gas, wei; zero sends none.
-    pub owner_gas: U256,
-}
+use oceanid_primitives::{L1Contracts, L1Origin, MAX_COMMITTEE};
 
 /// One genesis sequencer: its keys, its stake, and the account that owns both.
 #[derive(Clone, Debug)]
@@ -128,14 +62,24 @@ pub enum PlanError {
 pub enum Contract {
     /// `OceanidToken`, or the ERC-20 given.
     Token,
+    /// `Timelock`.
+    Timelock,
     /// `SequencerPool`.
     SequencerPool,
+    /// `UnbondingTicket`.
+    UnbondingTicket,
     /// `Portal`.
     Portal,
     /// `GasPriceOracle`.
     GasPriceOracle,
     /// `L1Bridge`.
     L1Bridge,
+    /// `Slasher`.
+    Slasher,
+    /// `FeeSplitter`.
+    FeeSplitter,
+    /// `MiningRewards`.
+    MiningRewards,
     /// `Rollup`.
     Rollup,
 }
@@ -146,34 +90,67 @@ impl core::fmt::Display for Contract {
     }
 }
 
-/// Addresses, known before anything is sent.
+/// Addresses, known before anything is sent; in the order of deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannedContracts {
     /// Gas token.
     pub token: Address,
+    /// `Timelock`.
+    pub timelock: Address,
     /// `SequencerPool`.
     pub pool: Address,
+    /// `UnbondingTicket`.
+    pub ticket: Address,
     /// `Portal`.
     pub portal: Address,
     /// `GasPriceOracle`.
     pub oracle: Address,
     /// `L1Bridge`.
     pub bridge: Address,
+    /// `Slasher`.
+    pub slasher: Address,
+    /// `FeeSplitter`.
+    pub fee_splitter: Address,
+    /// `MiningRewards`.
+    pub rewards: Address,
     /// `Rollup`.
     pub rollup: Address,
 }
 
 impl PlannedContracts {
     /// Each with its name.
-    pub const fn named(&self) -> [(Contract, Address); 6] {
+    pub const fn named(&self) -> [(Contract, Address); 11] {
         [
             (Contract::Token, self.token),
+            (Contract::Timelock, self.timelock),
             (Contract::SequencerPool, self.pool),
+            (Contract::UnbondingTicket, self.ticket),
             (Contract::Portal, self.portal),
             (Contract::GasPriceOracle, self.oracle),
             (Contract::L1Bridge, self.bridge),
+            (Contract::Slasher, self.slasher),
+            (Contract::FeeSplitter, self.fee_splitter),
+            (Contract::MiningRewards, self.rewards),
             (Contract::Rollup, self.rollup),
         ]
+    }
+
+    /// As the chain specification has them, with genesis' origin.
+    pub const fn with_start(&self, start: L1Origin) -> L1Contracts {
+        L1Contracts {
+            start,
+            token: self.token,
+            portal: self.portal,
+            rollup: self.rollup,
+            pool: self.pool,
+            ticket: self.ticket,
+            slasher: self.slasher,
+            rewards: self.rewards,
+            fee_splitter: self.fee_splitter,
+            timelock: self.timelock,
+            bridge: self.bridge,
+            oracle: self.oracle,
+        }
     }
 }
 
@@ -195,6 +172,8 @@ const CREATE_GAS: u64 = 600_000;
 const CREATE_GAS_PER_BYTE: u64 = 260;
 /// Gas of an ERC-20 transfer or approval.
 const TOKEN_CALL_GAS: u64 = 150_000;
+/// Gas of `MiningRewards.fund`.
+const FUND_GAS: u64 = 250_000;
 /// Gas of a plain transfer.
 const TRANSFER_GAS: u64 = 21_000;
 /// Gas of `lock`: one pairing check, a key page and ten slots.
@@ -204,8 +183,8 @@ const ROTATE_GAS: u64 = 1_500_000;
 const ROTATE_GAS_PER_MEMBER: u64 = 200_000;
 
 impl Step {
-    fn create(contract: Contract, code: &Bytes, arguments: Vec<u8>) -> Self {
-        let input: Bytes = [code.as_ref(), arguments.as_slice()].concat().into();
+    fn create(contract: Contract, code: &Bytes, arguments: &impl SolConstructor) -> Self {
+        let input: Bytes = [code.as_ref(), arguments.abi_encode().as_slice()].concat().into();
         let gas = CREATE_GAS + CREATE_GAS_PER_BYTE * input.len() as u64;
         Self { what: format!("deploy {contract}"), to: TxKind::Create, value: U256::ZERO, input, gas }
     }
@@ -249,7 +228,7 @@ impl DeploymentPlan {
         };
         let escrow: U256 = params.balances.values().sum();
         let locks: U256 = owners.iter().map(|(_, amount)| U256::from(*amount)).sum();
-        let needed = escrow + locks + params.l1_balances.values().sum::<U256>();
+        let needed = escrow + locks + params.l1_balances.values().sum::<U256>() + params.economics.mining.budget;
         if needed > token_supply {
             return Err(PlanError::Supply { needed, supply: token_supply });
         }
@@ -264,7 +243,8 @@ impl DeploymentPlan {
             TokenSource::Dev { .. } => create(),
             TokenSource::Existing { address, .. } => *address,
         };
-        let (pool, portal, oracle, bridge) = (create(), create(), create(), create());
+        let (timelock, pool, ticket, portal) = (create(), create(), create(), create());
+        let (oracle, bridge, slasher, fee_splitter) = (create(), create(), create(), create());
 
         let mut funds = Vec::new();
         let mut pay = |to: Address, amount: U256, why: &str| {
@@ -289,12 +269,14 @@ impl DeploymentPlan {
                 gas: TRANSFER_GAS,
             }));
         }
-        // After the funds: rotate(), then Rollup.
-        let rollup = deployer.create(next + funds.len() as u64 + 1);
-        let contracts = PlannedContracts { token, pool, portal, oracle, bridge, rollup };
+        // After the funds: rotate(), then what depends on genesis.
+        let rotate = next + funds.len() as u64;
+        let (rewards, rollup) = (deployer.create(rotate + 1), deployer.create(rotate + 2));
+        let contracts =
+            PlannedContracts { token, timelock, pool, ticket, portal, oracle, bridge, slasher, fee_splitter, rewards, rollup };
 
         let mut plan = Self {
-            params,
+            params: ChainParams { governance: resolve(params.governance, deployer), ..params },
             l1_chain_id,
             deployer,
             first_nonce: nonce,
@@ -321,52 +303,81 @@ impl DeploymentPlan {
     }
 
     fn creations(&self) -> Vec<Step> {
-        let PlannedContracts { token, pool, portal, oracle, rollup, .. } = self.contracts;
-        let params = &self.params;
+        let PlannedContracts { token, timelock, pool, ticket, portal, oracle, slasher, rewards, rollup, .. } = self.contracts;
+        let ChainParams { economics, governance, .. } = &self.params;
         let mut steps = Vec::new();
-        if let TokenSource::Dev { supply } = params.token {
-            let arguments = OceanidToken::constructorCall { holder: self.deployer, supply }.abi_encode();
-            steps.push(Step::create(Contract::Token, &OceanidToken::BYTECODE, arguments));
+        if let TokenSource::Dev { supply } = self.params.token {
+            let arguments = OceanidToken::constructorCall { holder: self.deployer, supply };
+            steps.push(Step::create(Contract::Token, &OceanidToken::BYTECODE, &arguments));
         }
-        let config = SequencerPool::Config {
+        let floor = U256::from(economics.timelock_delay);
+        let pool_config = SequencerPool::Config {
             token,
             portal,
-            ticket: Address::ZERO,
-            slasher: Address::ZERO,
-            rewards: Address::ZERO,
-            governor: Address::ZERO,
-            minLock: params.pool.min_lock,
-            maxLock: params.pool.max_lock,
-            unbondingPeriod: params.pool.unbonding_period,
-            rotationInterval: params.pool.rotation_interval,
-            maxCommittee: params.pool.max_committee,
-            jailPeriod: 0,
-            reporterShareBps: 1_000,
-            insurance: Address::ZERO,
+            ticket,
+            slasher,
+            rewards,
+            governor: timelock,
+            minLock: economics.pool.min_lock,
+            maxLock: economics.pool.max_lock,
+            unbondingPeriod: economics.pool.unbonding_period,
+            rotationInterval: economics.pool.rotation_interval,
+            maxCommittee: economics.pool.max_committee,
+            jailPeriod: economics.pool.jail_period,
+            reporterShareBps: economics.pool.reporter_share_bps,
+            insurance: governance.insurance,
         };
-        let updater = if params.oracle_updater.is_zero() { self.deployer } else { params.oracle_updater };
-        let (initial_ratio, min_interval) = (params.gas_token_ratio, U256::from(params.oracle_interval));
+        let penalty = |Penalty { bps, minimum }| Slasher::Penalty { bps, minimum };
+        let slasher_config = Slasher::Config {
+            pool,
+            rollup,
+            governor: timelock,
+            equivocation: penalty(economics.penalties.equivocation),
+            fork: penalty(economics.penalties.fork),
+            invalidOutput: penalty(economics.penalties.invalid_output),
+            withheldData: penalty(economics.penalties.withheld_data),
+        };
+        let splitter_config = FeeSplitter::Config {
+            token,
+            rewards,
+            rollup,
+            oracle,
+            governor: timelock,
+            treasury: governance.treasury,
+            sequencersBps: economics.fee_split.sequencers_bps,
+            postersBps: economics.fee_split.posters_bps,
+            treasuryBps: economics.fee_split.treasury_bps,
+        };
+        let oracle_arguments = GasPriceOracle::constructorCall {
+            portal,
+            updater: governance.oracle_updater,
+            initialRatio: self.params.gas_token_ratio,
+            minInterval: U256::from(self.params.oracle_interval),
+        };
         steps.extend([
+            Step::create(
+                Contract::Timelock,
+                &Timelock::BYTECODE,
+                &Timelock::constructorCall { floor, proposers: governance.proposers.clone() },
+            ),
             Step::create(
                 Contract::SequencerPool,
                 &SequencerPool::BYTECODE,
-                SequencerPool::constructorCall { config }.abi_encode(),
+                &SequencerPool::constructorCall { config: pool_config },
             ),
+            Step::create(Contract::UnbondingTicket, &UnbondingTicket::BYTECODE, &UnbondingTicket::constructorCall { pool }),
             Step::create(
                 Contract::Portal,
                 &Portal::BYTECODE,
-                Portal::constructorCall { token, rollup, sequencerPool: pool, gasPriceOracle: oracle }.abi_encode(),
+                &Portal::constructorCall { token, rollup, sequencerPool: pool, gasPriceOracle: oracle },
             ),
+            Step::create(Contract::GasPriceOracle, &GasPriceOracle::BYTECODE, &oracle_arguments),
+            Step::create(Contract::L1Bridge, &L1Bridge::BYTECODE, &L1Bridge::constructorCall { portal, gasToken: token }),
+            Step::create(Contract::Slasher, &Slasher::BYTECODE, &Slasher::constructorCall { config: slasher_config }),
             Step::create(
-                Contract::GasPriceOracle,
-                &GasPriceOracle::BYTECODE,
-                GasPriceOracle::constructorCall { portal, updater, initialRatio: initial_ratio, minInterval: min_interval }
-                    .abi_encode(),
-            ),
-            Step::create(
-                Contract::L1Bridge,
-                &L1Bridge::BYTECODE,
-                L1Bridge::constructorCall { portal, gasToken: token }.abi_encode(),
+                Contract::FeeSplitter,
+                &FeeSplitter::BYTECODE,
+                &FeeSplitter::constructorCall { config: splitter_config },
             ),
         ]);
         steps
@@ -403,16 +414,61 @@ impl DeploymentPlan {
         Step::call("fix the first committee".to_owned(), self.contracts.pool, &SequencerPool::rotateCall {}, gas)
     }
 
-    /// The last contract, once genesis is known.
-    pub(crate) fn create_rollup(&self, config: Rollup::Config) -> Step {
-        Step::create(Contract::Rollup, &Rollup::BYTECODE, Rollup::constructorCall { config }.abi_encode())
+    /// The contracts that need genesis, which began at `genesis_timestamp` (seconds), and the budget.
+    pub(crate) fn conclude(&self, genesis_timestamp: u64, rollup: Rollup::Config) -> Vec<Step> {
+        let PlannedContracts { token, timelock, pool, portal, fee_splitter, rewards, .. } = self.contracts;
+        let mining = &self.params.economics.mining;
+        let (rule, parameter) = match mining.rule {
+            EmissionRule::TargetApr(bps) => (0, u128::from(bps)),
+            EmissionRule::FixedPerBlock(wei) => (1, wei),
+            EmissionRule::Curve(k) => (2, k),
+        };
+        let config = MiningRewards::Config {
+            token,
+            pool,
+            rollup: self.contracts.rollup,
+            portal,
+            splitter: fee_splitter,
+            governor: timelock,
+            rule,
+            ruleParameter: parameter,
+            taperPeriod: mining.taper_period,
+            jailThresholdBps: mining.jail_threshold_bps,
+            jailEpochs: mining.jail_epochs,
+            firstEpochStart: genesis_timestamp,
+        };
+        let mut steps = vec![
+            Step::create(Contract::MiningRewards, &MiningRewards::BYTECODE, &MiningRewards::constructorCall { config }),
+            Step::create(Contract::Rollup, &Rollup::BYTECODE, &Rollup::constructorCall { config: rollup }),
+        ];
+        let amount = mining.budget;
+        if !amount.is_zero() {
+            let approve = OceanidToken::approveCall { spender: rewards, value: amount };
+            steps.push(Step::call("approve the mining budget".to_owned(), token, &approve, TOKEN_CALL_GAS));
+            let fund = MiningRewards::fundCall { amount };
+            steps.push(Step::call("fund the mining budget".to_owned(), rewards, &fund, FUND_GAS));
+        }
+        steps
+    }
+}
+
+/// Fills in the deployer where nobody is named.
+fn resolve(governance: Governance, deployer: Address) -> Governance {
+    let or_deployer = |account: Address| if account.is_zero() { deployer } else { account };
+    let proposers = if governance.proposers.is_empty() { vec![deployer] } else { governance.proposers };
+    Governance {
+        proposers,
+        treasury: or_deployer(governance.treasury),
+        insurance: governance.insurance,
+        oracle_updater: or_deployer(governance.oracle_updater),
     }
 }
 
 /// The limits that the contracts would enforce later and dearer, with the same names.
 fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanError> {
     let range = |field, value, limit, good: bool| if good { Ok(()) } else { Err(PlanError::Range { field, value, limit }) };
-    let pool = &params.pool;
+    let (economics, window) = (&params.economics, params.timing.challenge_window);
+    let pool = &economics.pool;
     range("minLock", pool.min_lock, "at least 1 and at most maxLock", pool.min_lock >= 1 && pool.min_lock <= pool.max_lock)?;
     let seats = usize::from(pool.max_committee);
     range("maxCommittee", seats as u128, "1 to 100 seats", (1..=MAX_COMMITTEE).contains(&seats))?;
@@ -425,6 +481,27 @@ fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanErr
     for (_, amount) in owners {
         range("lock", *amount, "between minLock and maxLock", (pool.min_lock..=pool.max_lock).contains(amount))?;
     }
+    let (jail, unbonding) = (pool.jail_period, pool.unbonding_period);
+    range("jailPeriod", u128::from(jail), "at most unbondingPeriod", jail <= unbonding)?;
+    range("reporterShareBps", u128::from(pool.reporter_share_bps), "at most 5000", pool.reporter_share_bps <= 5_000)?;
+    let penalties = &economics.penalties;
+    for penalty in [penalties.equivocation, penalties.fork, penalties.invalid_output, penalties.withheld_data] {
+        range("penalty", u128::from(penalty.bps), "at most 10000 basis points", penalty.bps <= 10_000)?;
+    }
+    let mining = &economics.mining;
+    if let EmissionRule::TargetApr(bps) = mining.rule {
+        range("targetApr", u128::from(bps), "at most 10000 basis points", bps <= 10_000)?;
+    }
+    range("taperPeriod", u128::from(mining.taper_period), "at least 1 second", mining.taper_period >= 1)?;
+    let threshold = mining.jail_threshold_bps;
+    range("jailThresholdBps", u128::from(threshold), "1 to 10000", (1..=10_000).contains(&threshold))?;
+    range("jailEpochs", u128::from(mining.jail_epochs), "at least 1", mining.jail_epochs >= 1)?;
+    let split = &economics.fee_split;
+    let shares = u32::from(split.sequencers_bps) + u32::from(split.posters_bps) + u32::from(split.treasury_bps);
+    range("feeSplit", u128::from(shares), "at most 10000 basis points together", shares <= 10_000)?;
+    let delay = economics.timelock_delay;
+    let notice = "longer than challengeWindow and unbondingPeriod together";
+    range("timelockDelay", u128::from(delay), notice, delay > window.saturating_add(unbonding))?;
     range("gasTokenRatio", 0, "above zero", !params.gas_token_ratio.is_zero())?;
     range("submissionInterval", u128::from(params.submission_interval), "at least 1 block", params.submission_interval >= 1)?;
     if let TokenSource::Existing { name, symbol, .. } = &params.token {
@@ -439,7 +516,17 @@ fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanErr
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::params::{Economics, Preset};
     use super::*;
+    use oceanid_primitives::{FeeParams, L1DataFee, Timing};
+    use std::collections::BTreeMap;
+
+    fn economics() -> Economics {
+        let mut economics = Preset::Dev.economics();
+        (economics.pool.min_lock, economics.pool.max_lock, economics.pool.max_committee) = (10, 100, 4);
+        economics.mining.budget = U256::from(1_000);
+        economics
+    }
 
     pub(crate) fn params() -> ChainParams {
         ChainParams {
@@ -462,10 +549,11 @@ pub(crate) mod tests {
                 max_origin_advance: 16,
                 max_clock_drift: 5,
                 challenge_window: 10,
+                stall_timeout: 60,
             },
             token: TokenSource::Dev { supply: U256::from(1_000_000) },
-            pool: PoolParams { min_lock: 10, max_lock: 100, unbonding_period: 1, rotation_interval: 1, max_committee: 4 },
-            oracle_updater: Address::ZERO,
+            economics: economics(),
+            governance: Governance::default(),
             gas_token_ratio: U256::from(1),
             oracle_interval: 1,
             submission_interval: 2,
@@ -488,8 +576,10 @@ pub(crate) mod tests {
             plan.prepare.iter().enumerate().filter(|(_, step)| step.to.is_create()).map(|(index, _)| 5 + index as u64).collect();
         let planned = plan.contracts();
         let expected: Vec<Address> = creations.iter().map(|nonce| DEPLOYER.create(*nonce)).collect();
-        assert_eq!(expected, [planned.token, planned.pool, planned.portal, planned.oracle, planned.bridge]);
-        assert_eq!(planned.rollup, DEPLOYER.create(plan.nonce_of_rotate() + 1));
+        let named = planned.named().map(|(_, address)| address);
+        assert_eq!(expected, named[..named.len() - 2]);
+        assert_eq!(planned.rewards, DEPLOYER.create(plan.nonce_of_rotate() + 1));
+        assert_eq!(planned.rollup, DEPLOYER.create(plan.nonce_of_rotate() + 2));
     }
 
     #[test]
@@ -499,7 +589,7 @@ pub(crate) mod tests {
             TokenSource::Existing { address, name: "Metis".into(), symbol: "METIS".into(), supply: U256::from(1_000_000) };
         let plan = DeploymentPlan::new(ChainParams { token, ..params() }, 1, DEPLOYER, 0, &owners()).unwrap();
         assert_eq!(plan.contracts().token, address);
-        assert_eq!(plan.contracts().pool, DEPLOYER.create(0));
+        assert_eq!(plan.contracts().timelock, DEPLOYER.create(0));
     }
 
     #[test]
@@ -528,12 +618,22 @@ pub(crate) mod tests {
         };
         let two = owners();
         assert_eq!(refused(&|_| (), &two), "none");
-        assert_eq!(refused(&|params| params.pool.min_lock = 0, &two), "minLock");
-        assert_eq!(refused(&|params| params.pool.max_committee = 101, &two), "maxCommittee");
-        assert_eq!(refused(&|params| params.pool.max_committee = 1, &two), "sequencers");
+        assert_eq!(refused(&|params| params.economics.pool.min_lock = 0, &two), "minLock");
+        assert_eq!(refused(&|params| params.economics.pool.max_committee = 101, &two), "maxCommittee");
+        assert_eq!(refused(&|params| params.economics.pool.max_committee = 1, &two), "sequencers");
         assert_eq!(refused(&|_| (), &[]), "sequencers");
         assert_eq!(refused(&|_| (), &[(DEPLOYER, 101)]), "lock");
+        assert_eq!(refused(&|params| params.economics.pool.jail_period = 301, &two), "jailPeriod");
+        assert_eq!(refused(&|params| params.economics.pool.reporter_share_bps = 5_001, &two), "reporterShareBps");
+        assert_eq!(refused(&|params| params.economics.penalties.fork.bps = 10_001, &two), "penalty");
+        assert_eq!(refused(&|params| params.economics.mining.rule = EmissionRule::TargetApr(10_001), &two), "targetApr");
+        assert_eq!(refused(&|params| params.economics.mining.taper_period = 0, &two), "taperPeriod");
+        assert_eq!(refused(&|params| params.economics.mining.jail_threshold_bps = 0, &two), "jailThresholdBps");
+        assert_eq!(refused(&|params| params.economics.mining.jail_epochs = 0, &two), "jailEpochs");
+        assert_eq!(refused(&|params| params.economics.fee_split.posters_bps += 1, &two), "feeSplit");
+        assert_eq!(refused(&|params| params.economics.timelock_delay = 310, &two), "timelockDelay");
         assert_eq!(refused(&|params| params.gas_token_ratio = U256::ZERO, &two), "gasTokenRatio");
-        assert_eq!(refused(&|params| params.token = TokenSource::Dev { supply: U256::from(829) }, &two), "supply");
+        // Escrow 500, locks 30, L1 balances 300, mining budget 1,000.
+        assert_eq!(refused(&|params| params.token = TokenSource::Dev { supply: U256::from(1_829) }, &two), "supply");
     }
 }

@@ -15,7 +15,9 @@ use oceanid_primitives::{
     ChainSpec, Committee, FeeParams, L1Block, L1Contracts, L1DataFee, L1Origin, L1View, Member, SealedBlock, Timing, TxDeposit,
     predeploys,
 };
-use oceanid_rpc::{Backend, DevHooks, L1Heads, L1Ref, NodeStatus, RpcConfig, RpcServer, StatusReport, SyncProgress, Waiting};
+use oceanid_rpc::{
+    Backend, DevHooks, L1Heads, L1Ref, NodeStatus, Page, Pages, RpcConfig, RpcServer, StatusReport, SyncProgress, Waiting,
+};
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,18 +160,22 @@ impl NodeStatus for FakeStatus {
     }
 }
 
+/// Shows what it was asked for.
+struct Echo;
+
+impl Pages for Echo {
+    fn get(&self, target: &str) -> Page {
+        assert_ne!(target, "/panic", "a page that fails");
+        let headers = vec![("content-type", "text/html; charset=utf-8".to_owned()), ("x-frame-options", "DENY".to_owned())];
+        Page { status: if target == "/none" { 404 } else { 200 }, headers, body: format!("<p>{target}</p>") }
+    }
+}
+
 fn spec() -> ChainSpec {
     let member = Member { id: 1, identity: B256::with_last_byte(1), bls_key: FixedBytes::repeat_byte(2), weight: 1 };
     let committee = Committee { id: 1, seed: B256::repeat_byte(9), members: vec![member] };
     let mut alloc = BTreeMap::new();
-    for address in [
-        predeploys::MESSAGE_PASSER,
-        predeploys::L1_BLOCK_INFO,
-        predeploys::FEE_VAULT,
-        predeploys::L2_BRIDGE,
-        predeploys::COMMITTEE_REGISTRY,
-        predeploys::NATIVE_TOKEN,
-    ] {
+    for address in predeploys::CONTRACTS {
         alloc.insert(address, GenesisAccount::default().with_code(Some(Bytes::from_static(&[0]))));
     }
     let pointer = Address::repeat_byte(0xcc);
@@ -208,6 +214,7 @@ fn spec() -> ChainSpec {
             max_origin_advance: 8,
             max_clock_drift: 5,
             challenge_window: 60,
+            stall_timeout: 3_600,
         },
         l1: L1Contracts {
             start: L1Origin { number: 0, hash: FakeL1::block_hash(0) },
@@ -217,6 +224,7 @@ fn spec() -> ChainSpec {
             pool: Address::repeat_byte(4),
             bridge: Address::repeat_byte(5),
             oracle: Address::repeat_byte(6),
+            ..L1Contracts::default()
         },
         committee,
         alloc,
@@ -253,7 +261,7 @@ impl Rollup {
         let pool = Arc::new(Pool::new(rules, Arc::new(state)).with_senders(ledger.senders().clone()));
         let mut config = RpcConfig::default();
         change(&mut config);
-        let backend = Backend::rollup(ledger.clone(), pool.clone(), Arc::new(FakeStatus));
+        let backend = Backend::rollup(ledger.clone(), pool.clone(), Arc::new(FakeStatus)).with_pages(Arc::new(Echo));
         let server = RpcServer::start(config, backend).await.expect("a free port");
         let client = Client::new(&server.http_url());
         let l1 = FakeL1 { blocks: Mutex::default() };

@@ -552,6 +552,38 @@ async fn garbage_gets_an_error_and_the_server_lives() {
     assert_eq!(chain.client.call("eth_blockNumber", json!([])).await, json!("0x2"));
 }
 
+/// The whole answer to a request without a body.
+fn request(address: std::net::SocketAddr, method: &str, target: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket option");
+    write!(stream, "{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_share_the_port_with_json_rpc_and_ws() {
+    let (chain, _) = lived_in().await;
+    let address = chain.server.address();
+    let page = request(address, "GET", "/block/1?x=y");
+    assert!(page.starts_with("HTTP/1.1 200") && page.ends_with("<p>/block/1?x=y</p>"), "{page}");
+    assert!(page.contains("content-type: text/html") && page.contains("x-frame-options: DENY"), "{page}");
+    assert!(!page.contains("access-control"), "other sites have no business with pages: {page}");
+    assert!(request(address, "GET", "/none").starts_with("HTTP/1.1 404"));
+    let head = request(address, "HEAD", "/");
+    assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(request(address, "GET", &format!("/{}", "x".repeat(4_000))).starts_with("HTTP/1.1 414"));
+    assert!(request(address, "GET", "/panic").starts_with("HTTP/1.1 500"), "a page that fails takes nothing with it");
+
+    assert_eq!(chain.client.call("eth_blockNumber", json!([])).await, json!("0x2"));
+    let ws = WsClientBuilder::default().build(chain.server.ws_url()).await.expect("an upgrade is no page");
+    drop(ws);
+
+    let ethereum = Ethereum::start().await;
+    assert!(request(ethereum.server.address(), "GET", "/").starts_with("HTTP/1.1 405"), "no pages were given");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_in_use_is_one_line_with_a_remedy() {
     let first = Ethereum::start().await;

@@ -34,14 +34,7 @@ fn signer() -> PrivateKeySigner {
 fn spec() -> ChainSpec {
     let committee = committee(1, &[0, 1, 2, 3]);
     let mut alloc = BTreeMap::new();
-    for address in [
-        predeploys::MESSAGE_PASSER,
-        predeploys::L1_BLOCK_INFO,
-        predeploys::FEE_VAULT,
-        predeploys::L2_BRIDGE,
-        predeploys::COMMITTEE_REGISTRY,
-        predeploys::NATIVE_TOKEN,
-    ] {
+    for address in predeploys::CONTRACTS {
         alloc.insert(address, GenesisAccount::default().with_code(Some(Bytes::from_static(&[0]))));
     }
     let members = Address::repeat_byte(0xcc);
@@ -72,6 +65,7 @@ fn spec() -> ChainSpec {
             max_origin_advance: 8,
             max_clock_drift: 5,
             challenge_window: 60,
+            stall_timeout: 3_600,
         },
         l1: L1Contracts {
             start: L1Origin { number: 0, hash: l1_hash(0) },
@@ -81,6 +75,7 @@ fn spec() -> ChainSpec {
             pool: Address::repeat_byte(4),
             bridge: Address::repeat_byte(5),
             oracle: Address::repeat_byte(6),
+            ..L1Contracts::default()
         },
         committee,
         alloc,

@@ -39,6 +39,7 @@ fn spec(start: L1Origin, origin_depth: Option<u64>) -> Arc<ChainSpec> {
             max_origin_advance: 64,
             max_clock_drift: 5,
             challenge_window: 10,
+            stall_timeout: 3_600,
         },
         l1: L1Contracts {
             start,
@@ -48,6 +49,7 @@ fn spec(start: L1Origin, origin_depth: Option<u64>) -> Arc<ChainSpec> {
             pool: Address::ZERO,
             bridge: Address::ZERO,
             oracle: Address::ZERO,
+            ..L1Contracts::default()
         },
         committee: Committee { id: 1, seed: B256::ZERO, members: vec![member] },
         alloc: BTreeMap::new(),

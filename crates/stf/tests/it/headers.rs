@@ -32,6 +32,7 @@ fn spec() -> ChainSpec {
             max_origin_advance: 4,
             max_clock_drift: 5,
             challenge_window: 60,
+            stall_timeout: 3_600,
         },
         l1: L1Contracts {
             start: ORIGIN,
@@ -41,6 +42,7 @@ fn spec() -> ChainSpec {
             pool: Address::ZERO,
             bridge: Address::ZERO,
             oracle: Address::ZERO,
+            ..L1Contracts::default()
         },
         committee: Committee {
             id: 1,

@@ -5,6 +5,7 @@ mod asm;
 mod calls;
 mod deposits;
 mod differential;
+mod epochs;
 mod ethereum;
 mod fees;
 mod headers;

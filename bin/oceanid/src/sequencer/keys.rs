@@ -1,0 +1,132 @@
+//! `oceanid sequencer keys`.
+
+use super::cli::KeysAction;
+use super::transaction::{Call, perform};
+use super::{Operator, output};
+use alloy_primitives::{B256, hex, keccak256};
+use eyre::{WrapErr, ensure};
+use oceanid_contracts::l1::SequencerPool;
+use oceanid_node::{KeyRole, Password, PublicKeys, Secret, open_account, open_bls, read_private, write_new};
+use serde_json::json;
+use std::path::Path;
+
+pub(super) async fn run(operator: &Operator, action: &KeysAction) -> eyre::Result<()> {
+    match action {
+        KeysAction::New { no_owner } => create(operator, !no_owner),
+        KeysAction::Import { role, file, raw, from_password_file } => {
+            import(operator, (*role).into(), file, *raw, from_password_file.as_deref())
+        }
+        KeysAction::Export { role, file, raw, to_password_file } => {
+            export(operator, (*role).into(), file, *raw, to_password_file.as_deref())
+        }
+        KeysAction::Rotate => rotate(operator).await,
+    }
+}
+
+fn create(operator: &Operator, owner: bool) -> eyre::Result<()> {
+    let folder = operator.key_folder()?;
+    let password = Password::obtain_new(operator.password_file().as_deref())?;
+    let keys = folder.create(&password, owner)?;
+    if operator.args.json {
+        output::json(&serde_json::to_value(&keys)?);
+        return Ok(());
+    }
+    print(&keys);
+    output::progress("Back up the folder and the password: without them the stake can be reached by nobody.");
+    if owner {
+        output::progress("The node does not need owner.json: keep it, once the stake is locked, on another machine.");
+    }
+    Ok(())
+}
+
+fn print(keys: &PublicKeys) {
+    output::line(&format!("identity   {}", keys.identity));
+    for key in &keys.consensus {
+        output::line(&format!("consensus  {key}"));
+    }
+    output::line(&format!("poster     {}", keys.poster));
+    if let Some(owner) = keys.owner {
+        output::line(&format!("owner      {owner}"));
+    }
+}
+
+fn import(operator: &Operator, role: KeyRole, file: &Path, raw: bool, password_file: Option<&Path>) -> eyre::Result<()> {
+    let secret = if raw {
+        let text = read_private(file)?;
+        let bytes: B256 = String::from_utf8_lossy(&text)
+            .trim()
+            .parse()
+            .ok()
+            .ok_or_else(|| eyre::eyre!("key file {}: must be 32 bytes of 0x-hex", file.display()))?;
+        Secret::new(bytes.0)
+    } else {
+        let own = match password_file {
+            Some(_) => Some(Password::obtain(password_file, "")?),
+            None => None,
+        };
+        let password = match &own {
+            Some(password) => password,
+            None => operator.password()?,
+        };
+        match role {
+            KeyRole::Identity | KeyRole::Consensus => open_bls(file, password)?,
+            KeyRole::Poster | KeyRole::Owner => Secret::new(open_account(file, password)?.to_bytes().0),
+        }
+    };
+    let written = operator.key_folder()?.import(role, &secret, operator.password()?)?;
+    report(operator, "imported", &written)
+}
+
+fn export(operator: &Operator, role: KeyRole, file: &Path, raw: bool, password_file: Option<&Path>) -> eyre::Result<()> {
+    let folder = operator.key_folder()?;
+    let secret = folder.secret(role, operator.password()?)?;
+    if raw {
+        ensure!(operator.args.yes, "a bare key is anybody's who reads the file: say --yes if that is meant");
+        write_new(file, format!("{}\n", hex::encode_prefixed(*secret)).as_bytes())?;
+    } else {
+        let own = password_file.map(|file| Password::obtain_new(Some(file))).transpose()?;
+        let password = match &own {
+            Some(password) => password,
+            None => operator.password()?,
+        };
+        write_new(file, oceanid_node::seal(role, &secret, password, file)?.as_bytes())?;
+    }
+    report(operator, "exported to", file)
+}
+
+fn report(operator: &Operator, what: &str, file: &Path) -> eyre::Result<()> {
+    if operator.args.json {
+        output::json(&json!({ "file": file }));
+    } else {
+        output::line(&format!("{what} {}", file.display()));
+    }
+    Ok(())
+}
+
+/// Registers a new consensus key. One that was made but never registered, because a transaction failed, is taken again.
+async fn rotate(operator: &Operator) -> eyre::Result<()> {
+    let chain = operator.chain().await?;
+    let id = operator.id(&chain).await?;
+    let (folder, password, owner) = (operator.key_folder()?, operator.password()?, operator.account()?);
+    let registered = async |key: &[u8]| chain.pool().idOfConsensusKey(keccak256(key)).call().await;
+    let mut keys = folder.node_keys(password)?;
+    if registered(keys.bls_eip2537().as_slice()).await.wrap_err("L1 does not answer")? != 0 {
+        ensure!(!operator.args.dry_run, "--dry-run: a rotation begins with a new key file, which is not made without need");
+        let file = folder.add_consensus(password)?;
+        output::progress(&format!("made      {}", file.display()));
+        keys = folder.node_keys(password)?;
+    }
+    let call = SequencerPool::updateKeysCall {
+        id,
+        keys: SequencerPool::Keys { identity: keys.identity(), consensusKey: keys.bls_eip2537().into() },
+        possession: keys.possession(chain.spec.l1_chain_id, chain.spec.l1.pool, owner).into(),
+    };
+    let call = Call::new(format!("SequencerPool.updateKeys({id})"), chain.spec.l1.pool, &call);
+    let done = perform(operator, &chain, vec![call]).await?;
+    let line = format!(
+        "sequencer {id} votes with {} from the next rotation on; restart the node before that, and keep the older key files",
+        keys.bls_compressed()
+    );
+    done.print(operator, &line, json!({ "id": id, "consensus": keys.bls_compressed() }));
+    Ok(())
+}

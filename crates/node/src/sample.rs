@@ -1,0 +1,143 @@
+//! What is too dear to measure at every request, measured every few seconds.
+
+use crate::status::Role;
+use oceanid_sequencer::Sequencer;
+use parking_lot::RwLock;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// Pause between two looks at consensus and memory.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Pause between two looks at the disk.
+const DISK_PAUSE: Duration = Duration::from_secs(30);
+/// Most files counted in one folder of the node.
+const MAX_FILES: usize = 100_000;
+
+/// The newest measurements.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sample {
+    /// The consensus library's own metrics.
+    pub(crate) consensus: Arc<str>,
+    /// Views that timed out since start.
+    pub(crate) view_timeouts: Option<u64>,
+    /// Connected sequencers.
+    pub(crate) peers: Option<usize>,
+    /// Bytes on disk by part of the data directory.
+    pub(crate) store_bytes: Vec<(&'static str, u64)>,
+    /// Memory in RAM, bytes; none where the operating system does not tell.
+    pub(crate) resident_bytes: Option<u64>,
+}
+
+/// Where the newest measurements are.
+pub(crate) type Samples = Arc<RwLock<Sample>>;
+
+/// Measures for ever. The sequencer is not kept alive by this.
+pub(crate) async fn run(samples: Samples, role: &Role, data_dir: PathBuf) {
+    let sequencer = match role {
+        Role::Sequencer { sequencer, .. } => Arc::downgrade(sequencer),
+        Role::Follower { .. } => Weak::new(),
+    };
+    let mut disk_due = Instant::now();
+    loop {
+        let consensus = metrics(&sequencer).await;
+        if Instant::now() >= disk_due {
+            let data_dir = data_dir.clone();
+            // Files come and go under the walk: what it counts is right to within that.
+            if let Ok(bytes) = tokio::task::spawn_blocking(move || store_bytes(&data_dir)).await {
+                samples.write().store_bytes = bytes;
+            }
+            disk_due = Instant::now() + DISK_PAUSE;
+        }
+        let mut sample = samples.write();
+        sample.resident_bytes = resident_bytes();
+        if let Some(text) = consensus {
+            sample.view_timeouts = Some(values(&text, "_voter_timeouts_total").sum::<f64>() as u64);
+            sample.peers = Some(values(&text, "_tracker_connected").count());
+            sample.consensus = text.into();
+        }
+        drop(sample);
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn metrics(sequencer: &Weak<Sequencer>) -> Option<String> {
+    sequencer.upgrade()?.metrics().await
+}
+
+/// The values of all series whose metric's name ends so.
+fn values<'a>(text: &'a str, suffix: &'a str) -> impl Iterator<Item = f64> + 'a {
+    text.lines().filter_map(move |line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let name = series.split_once('{').map_or(series, |(name, _)| name);
+        if name.starts_with('#') || !name.ends_with(suffix) {
+            return None;
+        }
+        value.parse().ok()
+    })
+}
+
+fn store_bytes(data_dir: &Path) -> Vec<(&'static str, u64)> {
+    ["chain", "sequencer"]
+        .into_iter()
+        .map(|part| (part, data_dir.join(part)))
+        .filter(|(_, folder)| folder.is_dir())
+        .map(|(part, folder)| (part, folder_bytes(folder)))
+        .collect()
+}
+
+/// Bytes of the files in a folder and below it, links not followed.
+fn folder_bytes(folder: PathBuf) -> u64 {
+    let (mut bytes, mut files, mut folders) = (0u64, 0, vec![folder]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(about) = entry.metadata() else { continue };
+            if about.is_dir() {
+                folders.push(entry.path());
+            } else {
+                bytes = bytes.saturating_add(about.len());
+            }
+            files += 1;
+            if files >= MAX_FILES {
+                return bytes;
+            }
+        }
+    }
+    bytes
+}
+
+/// Linux tells it in `/proc/self/status`, in KiB.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_found_by_the_end_of_their_name() {
+        let text = "# HELP a_voter_timeouts x\n# TYPE a_voter_timeouts counter\n\
+                    a_voter_timeouts_total{leader=\"x y\",reason=\"Inactivity\"} 2\na_voter_timeouts_total{reason=\"z\"} 3\nb 9\n";
+        assert_eq!(values(text, "_voter_timeouts_total").sum::<f64>(), 5.0);
+        assert_eq!(values(text, "_tracker_connected").count(), 0);
+    }
+
+    #[test]
+    fn a_folder_is_counted_with_what_is_below() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        std::fs::create_dir_all(folder.path().join("chain/below")).expect("made");
+        std::fs::write(folder.path().join("chain/one"), [0; 10]).expect("written");
+        std::fs::write(folder.path().join("chain/below/two"), [0; 7]).expect("written");
+        assert_eq!(store_bytes(folder.path()), [("chain", 17)]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_is_told() {
+        assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}
