@@ -515,7 +515,7 @@ contract RollupTest is Chain {
         bytes32[] memory hashes = new bytes32[](3);
         (hashes[0], hashes[1], hashes[2]) = (bytes32(uint256(5)), bytes32(uint256(6)), bytes32(uint256(7)));
         vm.blobhashes(hashes);
-        vm.blobBaseFee(100_000_000); // forge takes it for excess blob gas, of which the price follows
+        vm.blobBaseFee(120_000_000); // forge takes it for excess blob gas, of which the price follows
         submitAs(POSTER, POSTER, 1, "");
         uint256 blobs = 3 * 131_072 * this.blobPrice();
         yes(blobs > 300_000 * 3 gwei, "worth a test");
@@ -528,6 +528,27 @@ contract RollupTest is Chain {
         vm.prank(POSTER, POSTER);
         rollup.repostData(1, 0, 1, 0, "data");
         eq(rollup.postingCost(POSTER), first + second + third, "submitBatch only");
+    }
+
+    /// @dev Against the rule of EIP-7623, written plainly: what is counted is what the transaction costs, or up to 1% less.
+    function testFuzz_countsNoMoreThanWasPaid(uint16 zeros, uint16 others) public {
+        vm.fee(1 gwei);
+        submitAs(POSTER, POSTER, 0, "data"); // the first one's new slot is not counted
+        bytes memory data = new bytes(uint256(1) + zeros % 20_000 + others % 20_000);
+        for (uint256 i = 0; i < others % 20_000; ++i) {
+            data[i * 7_919 % data.length] = 0x80;
+        }
+        uint256 before = rollup.postingCost(POSTER);
+        (bytes memory call_, uint256 execution) = submitAs(POSTER, POSTER, 0, data);
+        uint256 tokens;
+        for (uint256 i = 0; i < call_.length; ++i) {
+            tokens += call_[i] == 0 ? 1 : 4;
+        }
+        uint256 paid = 21_000 + (10 * tokens > 4 * tokens + execution ? 10 * tokens : 4 * tokens + execution);
+        uint256 counted = (rollup.postingCost(POSTER) - before) / 1 gwei;
+        // In one transaction with others the sum's slot is warm: 2,100 of the gas counted for it are not used.
+        yes(counted <= paid + 2_100, "not more");
+        yes(counted > paid * 99 / 100, "hardly less");
     }
 
     function test_countsNoCostThroughOtherCode() public {
@@ -624,12 +645,20 @@ contract RollupTest is Chain {
         return block.blobbasefee;
     }
 
-    function submitAs(address sender, address origin, uint8 daMode, bytes memory data) private {
-        TestHeader memory h = nextHeader(10);
+    /// @dev Returns the calldata and the gas the call itself used.
+    function submitAs(address sender, address origin, uint8 daMode, bytes memory data)
+        private
+        returns (bytes memory call_, uint256 execution)
+    {
+        TestHeader memory h = nextHeader(1);
         (uint256 index,, uint64 number,,,) = rollup.head();
-        Rollup.Certificate memory certificate = certify(rollup, h, 1, ALL);
+        call_ = abi.encodeCall(
+            Rollup.submitBatch, (index, number + 1, encode(h), certify(rollup, h, 1, ALL), daMode, data)
+        );
         vm.prank(sender, origin);
-        rollup.submitBatch(index, number + 1, encode(h), certificate, daMode, data);
+        (bool ok,) = address(rollup).call(call_);
+        execution = vm.lastCallGas().gasTotalUsed;
+        yes(ok, "accepted");
     }
 
     function expectRefusal(bytes memory reason, TestHeader memory h, Rollup.Certificate memory certificate) private {
