@@ -137,8 +137,6 @@ contract RollupHandler is Chain {
     }
 }
 
-/// forge-config: default.invariant.runs = 500
-/// forge-config: default.invariant.depth = 100
 contract RollupInvariantTest {
     RollupHandler private _handler;
 

@@ -368,7 +368,8 @@ contract Rollup is IRollup {
     function _recordCost(uint256 gasAtEntry, uint8 daMode) private {
         // An account with delegated code could have called from within.
         if (msg.sender != tx.origin || msg.sender.code.length != 0) return;
-        uint256 cost = CalldataGas.transactionGas(gasAtEntry - gasleft() + RECORD_GAS) * block.basefee;
+        uint256 tokens = CalldataGas.tokensOfCall(); // before the measurement, which is to have this in it
+        uint256 cost = CalldataGas.transactionGas(tokens, gasAtEntry - gasleft() + RECORD_GAS) * block.basefee;
         if (daMode == DA_BLOB) {
             uint256 count = 1;
             while (blobhash(count) != 0) ++count;
