@@ -459,7 +459,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     // ---- slashing and jail ----
 
     /// @inheritdoc ISequencerPool
-    /// @dev Lock and tickets lose the same part, each rounded by less than a wei, and their losses sum up to the penalty. What is left of the
+    /// @dev Lock and tickets lose the same part, to the wei, and their losses sum up to the penalty. What is left of the
     ///      lock becomes a ticket at once: the sequencer never comes back.
     function slash(uint64 id, uint256 bps, uint256 minimum, address reporter) external returns (uint256 penalty) {
         if (msg.sender != SLASHER) revert NotSlasher(msg.sender);
@@ -532,22 +532,24 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         _leave(id);
     }
 
-    /// @dev Takes each ticket's part of `penalty` on `base`; returns what is left for the lock. Each part is that of what remains, so that
-    ///      parts sum up exactly and none is larger than what it is taken from.
+    /// @dev Takes each ticket's part of `penalty` on `base`; returns what is left for the lock. Parts are differences of rounded running sums:
+    ///      each is exact to the wei, they sum up to the penalty, and none is larger than what it is taken from.
     function _slashTickets(uint64 id, uint256 base, uint256 penalty) private returns (uint256) {
         uint64[] storage open = _ticketsOf[id];
         uint256 count = open.length;
+        uint256 sum;
+        uint256 taken;
         for (uint256 i = 0; i < count && penalty != 0; ++i) {
             uint64 ticketId = open[i];
             Ticket storage t = _tickets[ticketId];
             uint256 amount = t.amount;
-            uint256 part = penalty * amount / base;
+            sum += amount;
+            uint256 part = penalty * sum / base - taken;
+            taken += part;
             t.amount = uint128(amount - part);
-            penalty -= part;
-            base -= amount;
             emit TicketSlashed(ticketId, part);
         }
-        return penalty;
+        return penalty - taken;
     }
 
     // ---- the governor ----

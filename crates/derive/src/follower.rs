@@ -187,6 +187,9 @@ impl Actor {
     fn read_postings(&mut self) -> Result<(), RoundError> {
         let Some(deep) = self.watcher.newest_origin() else { return Ok(()) };
         let Some(mut next) = self.next.or_else(|| self.watcher.oldest()) else { return Ok(()) };
+        for recovery in self.watcher.recoveries() {
+            self.ledger.admit(&recovery)?;
+        }
         while next <= deep.number {
             let stalled = self.pending.first_key_value().is_some_and(|(_, pending)| pending.postings.is_empty());
             if self.pending.len() >= READ_AHEAD && !stalled {

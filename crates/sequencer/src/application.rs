@@ -65,7 +65,7 @@ pub(crate) struct Chain {
 }
 
 /// Whole seconds since 1970.
-fn seconds(time: SystemTime) -> u64 {
+pub(crate) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 

@@ -65,9 +65,11 @@ pub(crate) fn member_keys(committee: &Committee) -> Result<BiMap<Identity, G2>, 
 pub(crate) struct Seated {
     pub(crate) committee: Arc<Committee>,
     pub(crate) scheme: Arc<Scheme>,
+    /// The same without this node's key.
+    pub(crate) observer: Arc<Scheme>,
     pub(crate) identities: Set<Identity>,
-    /// Whether this node votes in it.
-    pub(crate) votes: bool,
+    /// This node's position in it, if it can sign for it.
+    pub(crate) seat: Option<u32>,
 }
 
 /// Directory of committees by epoch, shared by everything that has to check a signature or name a leader.
@@ -94,19 +96,27 @@ impl Committees {
         Self { namespace: namespace.into(), keys, seated: Arc::default() }
     }
 
-    /// Makes the committee of `epoch` known. An epoch's committee never changes, so the first one stays.
+    /// Makes the committee of `epoch` known. The first one stays until it is forgotten.
     pub(crate) fn seat(&self, epoch: u64, committee: Committee) -> Result<Arc<Seated>, CommitteeKeyError> {
         if let Some(seated) = self.get(epoch) {
             return Ok(seated);
         }
-        let members = member_keys(&committee)?;
-        let identities = members.keys().clone();
-        let signer = self.keys.as_ref().and_then(|keys| keys.voting_scheme(&self.namespace, &committee));
-        let votes = signer.is_some();
-        let scheme = signer.unwrap_or_else(|| Scheme::verifier(&self.namespace, members));
-        let seated = Arc::new(Seated { committee: Arc::new(committee), scheme: Arc::new(scheme), identities, votes });
+        let seated = Arc::new(self.prepare(committee)?);
         self.seated.write().insert(epoch, seated.clone());
         Ok(seated)
+    }
+
+    /// Makes a committee ready to vote or to be checked.
+    pub(crate) fn prepare(&self, committee: Committee) -> Result<Seated, CommitteeKeyError> {
+        let members = member_keys(&committee)?;
+        let identities = members.keys().clone();
+        let signer = self.keys.as_ref().and_then(|keys| {
+            let seat = committee.index_of(&keys.identity())? as u32;
+            Some((seat, keys.voting_scheme(&self.namespace, &committee)?))
+        });
+        let observer = Arc::new(Scheme::verifier(&self.namespace, members));
+        let (seat, scheme) = signer.map_or((None, observer.clone()), |(seat, scheme)| (Some(seat), Arc::new(scheme)));
+        Ok(Seated { committee: Arc::new(committee), scheme, observer, identities, seat })
     }
 
     pub(crate) fn get(&self, epoch: u64) -> Option<Arc<Seated>> {
@@ -116,6 +126,11 @@ impl Committees {
     /// Forgets epochs before `epoch`.
     pub(crate) fn forget_before(&self, epoch: u64) {
         self.seated.write().retain(|known, _| *known >= epoch);
+    }
+
+    /// Forgets epochs after `epoch`: a recovery begins them anew.
+    pub(crate) fn forget_after(&self, epoch: u64) {
+        self.seated.write().retain(|known, _| *known <= epoch);
     }
 
     /// Identity of the member at `index` in the committee of `epoch`, or a name nobody holds.

@@ -1,6 +1,6 @@
 //! Parameters of a node and what consensus derives from them.
 
-use std::{num::NonZeroU64, time::Duration};
+use std::time::Duration;
 
 use oceanid_primitives::ChainSpec;
 
@@ -35,6 +35,11 @@ impl Timing {
         self.leader_timeout() + CERTIFICATION_MARGIN
     }
 
+    /// A chain on which no block became final for this long stands still: longer than one silent leader costs.
+    pub fn halt_patience(&self) -> Duration {
+        2 * self.skip_timeout()
+    }
+
     /// A leader not heard for this long is skipped as soon as its view begins.
     pub fn skip_timeout(&self) -> Duration {
         self.certification_timeout() + SKIP_MARGIN
@@ -46,10 +51,10 @@ impl Timing {
 pub struct ConsensusConfig {
     /// Bytes in front of everything that is signed: [`ChainSpec::namespace`].
     pub namespace: Vec<u8>,
-    /// Blocks in an epoch.
-    pub epoch_length: NonZeroU64,
     /// Pace.
     pub timing: Timing,
+    /// A block's timestamp is ahead of a validator's clock by at most this.
+    pub clock_drift: Duration,
     /// Largest RLP of a block, bytes; at most [`crate::MAX_BLOCK_BYTES`].
     pub max_block_bytes: usize,
     /// Most peers at a time: members of two successive committees and other pool members. Memory for message queues is
@@ -69,11 +74,11 @@ impl ConsensusConfig {
     pub fn from_spec(spec: &ChainSpec, genesis_hash: alloy_primitives::B256) -> Self {
         Self {
             namespace: spec.namespace(genesis_hash),
-            epoch_length: NonZeroU64::new(spec.timing.epoch_length).unwrap_or(NonZeroU64::MIN),
             timing: Timing {
                 block_time: Duration::from_millis(spec.timing.block_time_ms),
                 heartbeat: Duration::from_millis(spec.timing.heartbeat_ms),
             },
+            clock_drift: Duration::from_secs(spec.timing.max_clock_drift),
             max_block_bytes: DEFAULT_BLOCK_BYTES,
             max_peers: DEFAULT_MAX_PEERS.max(2 * spec.committee.members.len() + 8),
             keep_blocks: DEFAULT_KEEP_BLOCKS.max(2 * spec.timing.epoch_length),

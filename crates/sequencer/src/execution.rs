@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
-use oceanid_primitives::{Committee, SealedBlock};
+use oceanid_primitives::{Committee, Epochs, SealedBlock};
 
 /// Where in consensus a block is proposed; its numbers go into the header extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,11 @@ pub struct FinalizeError {
     pub reason: String,
 }
 
+/// L1 went on without blocks that are final here: the node stops.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RecoveryRefused(pub String);
+
 /// The chain under consensus. Calls may block and compute; consensus runs them off its own threads, [`Execution::propose`] and
 /// [`Execution::verify`] never two at a time.
 ///
@@ -62,14 +67,17 @@ pub trait Execution: Send + Sync + 'static {
     /// The newest block made durable by [`Self::finalize`], or genesis.
     fn head(&self) -> Arc<SealedBlock>;
 
-    /// Hash of a finalised block (genesis included) that is still held.
-    fn finalized_hash(&self, number: u64) -> Option<B256>;
+    /// Hash and timestamp of a finalised block (genesis included) that is still held.
+    fn final_block(&self, number: u64) -> Option<(B256, u64)>;
+
+    /// The epochs of the chain. Takes on recoveries that L1 shows by now; what was taken on once, stays.
+    fn epochs(&self) -> Result<Arc<Epochs>, RecoveryRefused>;
 
     /// Certificate stored with a finalised block, if it had one.
     fn certificate(&self, number: u64) -> Option<Bytes>;
 
     /// The committee of an epoch: known once the first block of the epoch before it is finalised, and kept for the current
-    /// epoch and its neighbours.
+    /// epoch and its neighbours; none for an epoch without blocks.
     fn committee_of_epoch(&self, epoch: u64) -> Option<Committee>;
 
     /// Whether a block can be built or checked on top of `hash` without executing ancestors first.

@@ -4,12 +4,12 @@ use std::{collections::HashSet, sync::Arc};
 
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes};
-use oceanid_chain::{BuildError, BuildLimits, CheckError, ConsensusContext, Ledger, TransactionSource};
+use oceanid_chain::{BuildError, BuildLimits, CheckError, ConsensusContext, Ledger, LedgerError, TransactionSource};
 use oceanid_pool::{Best, Pool};
-use oceanid_primitives::{Committee, L1View, SealedBlock, TxEnvelope};
+use oceanid_primitives::{Committee, Epochs, L1View, RecoveryError, SealedBlock, TxEnvelope};
 use tracing::error;
 
-use crate::{Execution, FinalizeError, ProposalContext, ProposeError, Verdict};
+use crate::{Execution, FinalizeError, ProposalContext, ProposeError, RecoveryRefused, Verdict};
 
 /// The ledger as consensus drives it. Clones share everything.
 #[derive(Clone)]
@@ -110,8 +110,22 @@ impl Execution for LedgerExecution {
         self.ledger.head()
     }
 
-    fn finalized_hash(&self, number: u64) -> Option<B256> {
-        logged(self.ledger.store().hash_of(number))
+    fn final_block(&self, number: u64) -> Option<(B256, u64)> {
+        let hash = logged(self.ledger.store().hash_of(number))?;
+        let header = logged(self.ledger.store().header(number))?;
+        Some((hash, header.timestamp))
+    }
+
+    fn epochs(&self) -> Result<Arc<Epochs>, RecoveryRefused> {
+        for recovery in self.l1.recoveries() {
+            match self.ledger.admit(&recovery) {
+                Ok(_) => {}
+                // L1 is not read up to the one before it.
+                Err(LedgerError::Recovery(RecoveryError::Gap { .. })) => break,
+                Err(cause) => return Err(RecoveryRefused(cause.to_string())),
+            }
+        }
+        Ok(self.ledger.epochs())
     }
 
     fn certificate(&self, number: u64) -> Option<Bytes> {

@@ -12,25 +12,30 @@ pub mod block;
 pub mod certificate;
 mod committees;
 pub mod config;
-pub mod evidence;
+mod epochs;
+mod evidence;
 mod execution;
 pub mod gossip;
 mod keys;
 #[cfg(feature = "ledger")]
 mod ledger;
 pub mod node;
+mod orchestrator;
 mod sequencer;
+mod status;
 pub mod types;
+mod voting_record;
 
 pub use block::{BlockCodec, BlockError, ConsensusBlock, MAX_BLOCK_BYTES};
 pub use certificate::{Certificate, CertificateError, L1Certificate, verify_certificate};
 pub use committees::{CommitteeKeyError, Committees};
 pub use config::{ConsensusConfig, Timing};
-pub use evidence::{EvidenceKind, EvidenceLog, EvidenceRecord};
-pub use execution::{Execution, FinalizeError, ProposalContext, ProposeError, Verdict};
+pub use evidence::{EvidenceError, EvidenceKind, EvidenceLog, EvidenceRecord, Statement, VoteKind};
+pub use execution::{Execution, FinalizeError, ProposalContext, ProposeError, RecoveryRefused, Verdict};
 pub use gossip::{MAX_TRANSACTION_BYTES, OnTransactions, TransactionGossip};
 pub use keys::{KeyError, NodeKeys, POSSESSION_TAG, bls_public_key, bls_scalar, g1_eip2537, identity_of};
 #[cfg(feature = "ledger")]
 pub use ledger::{Gate, LedgerExecution};
-pub use node::{Node, Status};
+pub use node::Node;
 pub use sequencer::{Sequencer, SequencerConfig, StartError};
+pub use status::{Silent, Status, Waiting};

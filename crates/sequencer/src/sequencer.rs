@@ -154,7 +154,7 @@ impl Sequencer {
         TcpListener::bind(config.listen).map_err(|source| StartError::Listen { address: config.listen, source })?;
         let directory = |source| StartError::Directory { path: config.directory.clone(), source };
         std::fs::create_dir_all(&config.directory).map_err(directory)?;
-        let evidence = EvidenceLog::open(&config.directory.join("evidence.jsonl"))?;
+        let evidence = EvidenceLog::open(&config.directory)?;
         let runner = runtime::Runner::new(
             runtime::Config::new()
                 .with_storage_directory(config.directory.join("consensus"))

@@ -9,8 +9,8 @@ use std::{
 };
 
 use alloy_primitives::{B256, Bytes, keccak256};
-use oceanid_primitives::{Block, Committee, Header, HeaderExtension, SealedBlock, TxDeposit, TxEnvelope};
-use oceanid_sequencer::{Execution, FinalizeError, ProposalContext, ProposeError, Verdict};
+use oceanid_primitives::{Block, Committee, Epochs, Header, HeaderExtension, Recovery, SealedBlock, TxDeposit, TxEnvelope};
+use oceanid_sequencer::{Execution, FinalizeError, ProposalContext, ProposeError, RecoveryRefused, Verdict};
 use parking_lot::Mutex;
 
 use crate::sim::TestChain;
@@ -18,17 +18,19 @@ use crate::sim::TestChain;
 /// Committees by the first epoch they serve.
 pub(crate) type Schedule = Arc<BTreeMap<u64, Committee>>;
 
-#[derive(Default)]
 struct State {
     executed: BTreeMap<B256, Arc<SealedBlock>>,
     finalized: Vec<(Arc<SealedBlock>, Option<Bytes>)>,
+    /// What this chain has taken on.
+    epochs: Epochs,
 }
 
 /// The chain of one node. It outlives the node, as a disk would.
 #[derive(Clone)]
 pub(crate) struct LightChain {
     schedule: Schedule,
-    epoch_length: u64,
+    /// Recoveries as this node sees them on L1.
+    pub recoveries: Arc<Mutex<Vec<Recovery>>>,
     state: Arc<Mutex<State>>,
     /// Whether there is always something to put into a block.
     pub busy: Arc<AtomicBool>,
@@ -40,6 +42,16 @@ pub(crate) struct LightChain {
 
 fn committee_at(schedule: &Schedule, epoch: u64) -> &Committee {
     schedule.range(..=epoch).next_back().expect("the schedule begins at epoch 0").1
+}
+
+/// The committee of an epoch: the schedule's, unless a recovery brought a newer one.
+pub(crate) fn committee_of(schedule: &Schedule, epochs: &Epochs, epoch: u64) -> Committee {
+    let scheduled = committee_at(schedule, epoch);
+    let brought = epochs.recoveries().iter().filter(|recovery| epochs.of(recovery.after_block + 1) <= epoch).next_back();
+    match brought {
+        Some(recovery) if recovery.committee.id > scheduled.id => recovery.committee.clone(),
+        _ => scheduled.clone(),
+    }
 }
 
 fn state_root(parent: B256, body: &[TxEnvelope]) -> B256 {
@@ -60,10 +72,10 @@ impl LightChain {
             ..Header::default()
         };
         let genesis = Arc::new(SealedBlock::new(Block { header, body: vec![] }));
-        let state = State { executed: BTreeMap::from([(genesis.hash(), genesis.clone())]), finalized: vec![(genesis, None)] };
+        let state = State { executed: BTreeMap::from([(genesis.hash(), genesis.clone())]), finalized: vec![(genesis, None)], epochs: Epochs::new(epoch_length) };
         Self {
             schedule,
-            epoch_length,
+            recoveries: Arc::default(),
             state: Arc::new(Mutex::new(state)),
             busy: Arc::new(AtomicBool::new(true)),
             mute: Arc::default(),
@@ -71,8 +83,13 @@ impl LightChain {
         }
     }
 
-    fn next_committee_id(&self, epoch: u64) -> u64 {
-        committee_at(&self.schedule, epoch + 1).id
+    /// Epoch of a block, its committee and the next one's id.
+    fn office(&self, number: u64) -> (u64, Committee, u64) {
+        let state = self.state.lock();
+        let epoch = state.epochs.of(number);
+        let committee = committee_of(&self.schedule, &state.epochs, epoch);
+        let next = committee_at(&self.schedule, epoch + 1).id.max(committee.id);
+        (epoch, committee, next)
     }
 
     fn make(&self, parent: &SealedBlock, extension: HeaderExtension, timestamp: u64, body: Vec<TxEnvelope>) -> SealedBlock {
@@ -110,8 +127,21 @@ impl Execution for LightChain {
         self.state.lock().finalized.last().expect("genesis").0.clone()
     }
 
-    fn finalized_hash(&self, number: u64) -> Option<B256> {
-        self.state.lock().finalized.get(number as usize).map(|(block, _)| block.hash())
+    fn final_block(&self, number: u64) -> Option<(B256, u64)> {
+        self.state.lock().finalized.get(number as usize).map(|(block, _)| (block.hash(), block.header().timestamp))
+    }
+
+    fn epochs(&self) -> Result<Arc<Epochs>, RecoveryRefused> {
+        let mut state = self.state.lock();
+        for recovery in self.recoveries.lock().iter() {
+            let mut epochs = state.epochs.clone();
+            let new = epochs.admit(recovery).map_err(|error| RecoveryRefused(error.to_string()))?;
+            if new && state.finalized.len() as u64 > recovery.after_block + 1 {
+                return Err(RecoveryRefused(format!("final beyond block {}", recovery.after_block)));
+            }
+            state.epochs = epochs;
+        }
+        Ok(Arc::new(state.epochs.clone()))
     }
 
     fn certificate(&self, number: u64) -> Option<Bytes> {
@@ -119,9 +149,13 @@ impl Execution for LightChain {
     }
 
     fn committee_of_epoch(&self, epoch: u64) -> Option<Committee> {
-        // As on the real chain: fixed by the first block of the epoch before.
-        let known = epoch <= 1 || self.height() >= (epoch - 1) * self.epoch_length;
-        known.then(|| committee_at(&self.schedule, epoch).clone())
+        // As on the real chain: fixed by the first block of the epoch before, or by a recovery.
+        let height = self.height();
+        let state = self.state.lock();
+        let (first, _) = state.epochs.blocks(epoch)?;
+        let before = first.checked_sub(1).and_then(|last| state.epochs.blocks(state.epochs.of(last)));
+        let known = state.epochs.recovery_before(first).is_some() || before.is_none_or(|(first, _)| height >= first);
+        known.then(|| committee_of(&self.schedule, &state.epochs, epoch))
     }
 
     fn is_executed(&self, hash: B256) -> bool {
@@ -138,14 +172,14 @@ impl Execution for LightChain {
         }
         let parent = self.state.lock().executed.get(&parent).cloned().ok_or_else(|| ProposeError::Failed("no parent".into()))?;
         let number = parent.number() + 1;
-        let epoch = number / self.epoch_length;
+        let (epoch, committee, next_committee_id) = self.office(number);
         let extension = HeaderExtension {
             epoch,
             view: context.view,
             parent_view: context.parent_view,
             leader: context.leader,
-            committee_id: committee_at(&self.schedule, epoch).id,
-            next_committee_id: self.next_committee_id(epoch),
+            committee_id: committee.id,
+            next_committee_id,
             ..Default::default()
         };
         let body = if self.busy.load(Ordering::Relaxed) {
@@ -177,14 +211,13 @@ impl Execution for LightChain {
             return Verdict::NotYet("from the future".into());
         }
         let Ok(extension) = HeaderExtension::decode(&header.extra_data) else { return Verdict::Invalid("extension".into()) };
-        let epoch = block.number() / self.epoch_length;
-        let committee = committee_at(&self.schedule, epoch);
+        let (epoch, committee, next_committee_id) = self.office(block.number());
         let expected = self.make(&parent, extension, header.timestamp, block.body().to_vec());
         let sound = expected.hash() == block.hash()
             && header.timestamp >= parent.header().timestamp
             && extension.epoch == epoch
             && extension.committee_id == committee.id
-            && extension.next_committee_id == self.next_committee_id(epoch)
+            && extension.next_committee_id == next_committee_id
             && extension.leader == committee.leader(epoch, extension.view);
         if !sound {
             return Verdict::Invalid("header".into());

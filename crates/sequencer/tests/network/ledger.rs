@@ -11,10 +11,10 @@ use alloy_signer_local::PrivateKeySigner;
 use oceanid_chain::{BuildLimits, CommittedBlock, Ledger, LedgerConfig};
 use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
 use oceanid_primitives::{
-    ChainSpec, Committee, FeeParams, L1Block, L1Contracts, L1DataFee, L1Origin, L1View, SealedBlock, Timing, TxDeposit,
+    ChainSpec, Committee, Epochs, FeeParams, L1Block, L1Contracts, L1DataFee, L1Origin, L1View, SealedBlock, Timing, TxDeposit,
     predeploys, user_source_hash,
 };
-use oceanid_sequencer::{Execution, FinalizeError, LedgerExecution, ProposalContext, ProposeError, Verdict};
+use oceanid_sequencer::{Execution, FinalizeError, LedgerExecution, ProposalContext, ProposeError, RecoveryRefused, Verdict};
 use oceanid_stf::StateReader as _;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
@@ -164,8 +164,12 @@ impl Execution for RealChain {
         self.execution.head()
     }
 
-    fn finalized_hash(&self, number: u64) -> Option<B256> {
-        self.execution.finalized_hash(number)
+    fn final_block(&self, number: u64) -> Option<(B256, u64)> {
+        self.execution.final_block(number)
+    }
+
+    fn epochs(&self) -> Result<Arc<Epochs>, RecoveryRefused> {
+        self.execution.epochs()
     }
 
     fn certificate(&self, number: u64) -> Option<Bytes> {

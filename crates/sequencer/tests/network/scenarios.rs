@@ -126,7 +126,7 @@ fn committees_change_across_epochs_and_a_member_joins_late() {
         sim.reach(1..5, 28).await;
         // Three epochs behind, and a member of the next committee.
         sim.start([5]).await;
-        sim.reach([2, 3, 4, 5], 60).await;
+        sim.reach([2, 3, 4, 5], 80).await;
         assert!(sim.node(5).status().voting && !sim.node(1).status().voting);
         sim
     });

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     future::Future,
     net::SocketAddr,
-    num::NonZeroU64,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -27,7 +26,7 @@ use oceanid_sequencer::{
 };
 use parking_lot::Mutex;
 
-use crate::chain::{LightChain, Schedule};
+use crate::chain::{LightChain, Schedule, committee_of};
 
 /// Longest simulated time a scenario may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -100,8 +99,8 @@ pub(crate) fn committee(id: u64, seats: &[usize]) -> Committee {
 pub(crate) fn consensus_config(setup: &Setup) -> ConsensusConfig {
     ConsensusConfig {
         namespace: b"OCEANID-TEST".to_vec(),
-        epoch_length: NonZeroU64::new(setup.epoch_length).expect("not zero"),
         timing: Timing { block_time: setup.block_time, heartbeat: setup.heartbeat },
+        clock_drift: Duration::from_secs(2),
         max_block_bytes: 1 << 20,
         max_peers: 16,
         keep_blocks: 10_000,
@@ -307,6 +306,11 @@ impl<C: TestChain> Sim<C> {
         }
     }
 
+    /// Simulated time, whole seconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.context.current().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
+    }
+
     pub(crate) async fn pass(&self, time: Duration) {
         self.context.sleep(time).await;
     }
@@ -316,14 +320,16 @@ impl<C: TestChain> Sim<C> {
     pub(crate) fn check(&self) {
         let chains: Vec<_> = self.disks.iter().map(|disk| disk.chain.finalized()).collect();
         let longest = chains.iter().max_by_key(|chain| chain.len()).expect("nodes");
+        let epochs = self.disks.iter().filter_map(|disk| disk.chain.epochs().ok());
+        let epochs = epochs.max_by_key(|epochs| epochs.recoveries().len()).expect("a chain that goes on");
         for chain in &chains {
             for ((left, _), (right, _)) in chain.iter().zip(longest) {
                 assert_eq!(left.hash(), right.hash(), "two nodes disagree on block {}", left.number());
             }
             for (block, certificate) in &chain[1..] {
                 let extension = HeaderExtension::decode(&block.header().extra_data).expect("an extension");
-                let epoch = block.number() / self.setup.epoch_length;
-                let committee = self.schedule.range(..=epoch).next_back().expect("epoch 0").1;
+                let epoch = epochs.of(block.number());
+                let committee = &committee_of(&self.schedule, &epochs, epoch);
                 assert_eq!((extension.epoch, extension.committee_id), (epoch, committee.id));
                 assert_eq!(extension.leader, committee.leader(epoch, extension.view), "leader of block {}", block.number());
                 match certificate {
@@ -333,7 +339,7 @@ impl<C: TestChain> Sim<C> {
                         assert_eq!(certificate.epoch, epoch);
                         assert!(certificate.view >= extension.view);
                     }
-                    None => assert_ne!((block.number() + 1) % self.setup.epoch_length, 0, "an epoch ended without a certificate"),
+                    None => assert_ne!(block.number(), epochs.end_of(block.number()), "an epoch ended without a certificate"),
                 }
             }
         }

@@ -4,12 +4,12 @@ use super::{L1Entry, L1Watcher, MAX_WINDOW, WatcherConfig};
 use crate::client::SealedHeader;
 use crate::{L1Client, L1Error, Posting, deposits};
 use alloy_eips::eip7840::BlobParams;
-use alloy_primitives::{Bloom, BloomInput};
+use alloy_primitives::{Bloom, BloomInput, U256};
 use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, Log};
 use alloy_sol_types::SolEvent;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use oceanid_contracts::l1::{Portal, Rollup};
-use oceanid_primitives::{ChainSpec, L1Block};
+use oceanid_contracts::l1::{Portal, Rollup, SequencerPool};
+use oceanid_primitives::{ChainSpec, Committee, L1Block, Recovery};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, info, warn};
@@ -18,6 +18,8 @@ use tracing::{debug, info, warn};
 const CHUNK: u64 = 64;
 /// Requests under way at a time.
 const CONCURRENCY: usize = 16;
+/// L1 blocks asked for logs at a time.
+const LOG_RANGE: u64 = 5_000;
 /// First pause after a failure; it doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 /// Longest pause after a failure.
@@ -175,9 +177,13 @@ impl Actor {
             blob_base_fee: header.header.blob_fee(BlobParams::prague()).unwrap_or_default(),
             deposits: Vec::new(),
         };
-        let mut postings = Vec::new();
+        let (mut postings, mut recoveries) = (Vec::new(), Vec::new());
         for log in logs {
             if log.address() == self.spec.l1.rollup {
+                if log.topic0() == Some(&Rollup::Recovered::SIGNATURE_HASH) {
+                    recoveries.push(self.recovery(&log, &block).await?);
+                    continue;
+                }
                 let transaction = log.transaction_hash.unwrap_or_default();
                 postings.extend(Posting::from_log(log.data(), transaction, block.origin(), block.timestamp));
                 continue;
@@ -190,7 +196,46 @@ impl Actor {
                 }
             }
         }
-        Ok(L1Entry { block: Arc::new(block), postings })
+        Ok(L1Entry { block: Arc::new(block), postings, recoveries })
+    }
+
+    /// A recovery, with the committee it puts in office.
+    async fn recovery(&self, log: &Log, block: &L1Block) -> Result<Recovery, L1Error> {
+        let event = Rollup::Recovered::decode_log_data(log.data())
+            .map_err(|error| self.client.inconsistent(format!("a recovery in block {}: {error}", block.hash)))?;
+        Ok(Recovery {
+            index: event.recovery,
+            after_block: event.afterBlock,
+            head_hash: event.headHash,
+            committee: self.committee(event.committeeId, block.number).await?,
+            l1: block.origin(),
+            timestamp: block.timestamp,
+        })
+    }
+
+    /// A committee as the pool fixed it, in L1 block `before` or earlier. The chain may not know it yet.
+    async fn committee(&self, id: u64, before: u64) -> Result<Committee, L1Error> {
+        let oldest = self.spec.l1.start.number;
+        let mut last = before;
+        loop {
+            let first = last.saturating_sub(LOG_RANGE - 1).max(oldest);
+            let filter = Filter::new()
+                .address(self.spec.l1.pool)
+                .event_signature(SequencerPool::CommitteeFixed::SIGNATURE_HASH)
+                .topic1(U256::from(id))
+                .from_block(first)
+                .to_block(last);
+            if let Some(log) = self.client.logs(&filter).await?.last() {
+                let bad = |error: String| self.client.inconsistent(format!("committee {id}: {error}"));
+                let event = SequencerPool::CommitteeFixed::decode_log_data(log.data()).map_err(|error| bad(error.to_string()))?;
+                let committee = Committee::unpack(id, event.seed, &event.packedMembers).map_err(|error| bad(error.to_string()))?;
+                return if event.id == id { Ok(committee) } else { Err(bad(format!("asked for, {} came", event.id))) };
+            }
+            if first == oldest {
+                return Err(self.client.inconsistent(format!("it recovers the chain under committee {id} and has no such committee")));
+            }
+            last = first - 1;
+        }
     }
 
     /// The bloom filter is under the block hash, so an empty answer from it needs no second question.
@@ -204,6 +249,7 @@ impl Actor {
             Portal::TransactionDeposited::SIGNATURE_HASH,
             Rollup::BatchSubmitted::SIGNATURE_HASH,
             Rollup::BatchData::SIGNATURE_HASH,
+            Rollup::Recovered::SIGNATURE_HASH,
         ];
         let addresses = vec![self.spec.l1.portal, self.spec.l1.rollup];
         let filter = Filter::new().at_block_hash(header.hash).address(addresses.clone()).event_signature(topics.clone());

@@ -11,7 +11,7 @@
 mod actor;
 
 use crate::{L1Client, Posting, Task};
-use oceanid_primitives::{ChainSpec, L1Block, L1Origin, L1View};
+use oceanid_primitives::{ChainSpec, L1Block, L1Origin, L1View, Recovery};
 use parking_lot::RwLock;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub struct L1Entry {
     pub block: Arc<L1Block>,
     /// Postings of batch data, in log order.
     pub postings: Vec<Posting>,
+    /// Recoveries of the chain, in log order.
+    pub recoveries: Vec<Recovery>,
 }
 
 /// How the view of L1 stands.
@@ -180,5 +182,11 @@ impl L1View for L1Watcher {
 
     fn block(&self, number: u64) -> Option<Arc<L1Block>> {
         self.entry(number).map(|entry| entry.block.clone())
+    }
+
+    fn recoveries(&self) -> Vec<Recovery> {
+        let window = self.0.window.read();
+        let deep = window.entries.iter().take_while(|entry| window.deep.is_some_and(|deep| entry.block.number <= deep));
+        deep.flat_map(|entry| entry.recoveries.iter().cloned()).collect()
     }
 }

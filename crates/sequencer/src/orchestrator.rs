@@ -1,0 +1,413 @@
+//! The orchestrator: takes finalised blocks to the chain, and the node from epoch to epoch, by blocks and by recoveries on L1.
+//!
+//! One engine runs at a time, that of the epoch of the next block. It changes when the last block of its epoch was delivered, and when L1
+//! has recovered the chain after the newest block delivered: then its committee is out of office and nothing it does counts.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use alloy_primitives::{B256, Bytes};
+use commonware_codec::Encode as _;
+use commonware_consensus::{
+    Reporters,
+    marshal::standard::Deferred,
+    simplex::{self, Floor, ForwardPolicy, SkipBudget, SkipPolicy},
+    types::{Epoch, Height},
+};
+use commonware_cryptography::Digested;
+use commonware_macros::select;
+use commonware_p2p::{
+    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Recipients, Sender, utils::mux::MuxHandle,
+};
+use commonware_parallel::Sequential;
+use commonware_runtime::{Clock, Handle, IoBuf, Metrics, Spawner, Storage, buffer::paged::CacheRef};
+use commonware_utils::{NZDuration, channel::mpsc as cw_mpsc, ordered::Map, vec::NonEmptyVec};
+use parking_lot::Mutex;
+use rand_core::CryptoRng;
+use tokio::sync::mpsc;
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    Committees, ConsensusBlock, Execution, Status,
+    application::{Chain, seconds},
+    block::digest,
+    committees::{Seated, StakeElector},
+    epochs::SharedEpochs,
+    evidence::EvidenceReporter,
+    node::{
+        FETCH_RETRY, FETCH_TIMEOUT, MAILBOX, NodeConfig, NodeError, REPLAY_BUFFER, TIMEOUT_RETRY, VIEW_RETENTION, WRITE_BUFFER,
+    },
+    status::Attendance,
+    types::{Identity, Marshal, Scheme, Update},
+    voting_record::VotingRecord,
+};
+
+/// How often L1 is asked for recoveries and the committee is looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// A starting node waits at most this long for a quorum of peers before it takes part.
+const ASSEMBLY_PATIENCE: Duration = Duration::from_secs(3);
+/// How often it looks.
+const ASSEMBLY_POLL: Duration = Duration::from_millis(25);
+/// Epochs before the running one whose journals a starting node looks for.
+const RETIRED_AT_START: u64 = 8;
+
+/// What the consensus library drives.
+pub(crate) type Automaton<E> = Deferred<E, Scheme, Chain, ConsensusBlock, SharedEpochs>;
+
+/// Everything the orchestrator works with.
+pub(crate) struct Orchestrator<E, M, B, Tx>
+where
+    E: Clock + CryptoRng + Spawner + Storage + Metrics,
+    Tx: Sender<PublicKey = Identity>,
+{
+    pub(crate) context: E,
+    pub(crate) config: NodeConfig,
+    pub(crate) addresses: BTreeMap<Identity, Address>,
+    pub(crate) execution: Arc<dyn Execution>,
+    pub(crate) epochs: SharedEpochs,
+    pub(crate) committees: Committees,
+    pub(crate) marshal: Marshal,
+    pub(crate) automaton: Automaton<E>,
+    pub(crate) evidence: EvidenceReporter,
+    pub(crate) attendance: Attendance,
+    pub(crate) record: VotingRecord<E>,
+    pub(crate) manager: M,
+    pub(crate) blocker: B,
+    /// Tells who is connected.
+    pub(crate) probe: Tx,
+    pub(crate) page_cache: CacheRef,
+    pub(crate) votes: MuxHandle<Tx>,
+    pub(crate) certificates: MuxHandle<Tx>,
+    pub(crate) resolver: MuxHandle<Tx>,
+    pub(crate) status: Arc<Mutex<Status>>,
+    /// Number of the next block to be delivered.
+    pub(crate) next: u64,
+    pub(crate) course: Course,
+}
+
+/// Where the orchestrator stands.
+#[derive(Default)]
+pub(crate) struct Course {
+    engine: Option<(u64, Handle<()>)>,
+    /// Id of the newest set of peers.
+    tracked: Option<u64>,
+    /// Journals of epochs before this one are gone.
+    retired: Option<u64>,
+    /// When a block was last delivered.
+    delivered: Option<SystemTime>,
+    /// A halt was logged.
+    told: bool,
+}
+
+impl<E, M, B, Tx> Orchestrator<E, M, B, Tx>
+where
+    E: Clock + CryptoRng + Spawner + Storage + Metrics,
+    M: AddressableManager<PublicKey = Identity>,
+    B: Blocker<PublicKey = Identity>,
+    Tx: Sender<PublicKey = Identity>,
+{
+    /// Runs until the node stops; an error says why it cannot go on.
+    pub(crate) async fn run(
+        mut self,
+        mut updates: mpsc::UnboundedReceiver<Update>,
+        mut later_epochs: cw_mpsc::Receiver<(Channel, (Identity, IoBuf))>,
+    ) -> Result<(), String> {
+        let mut stopped = self.context.stopped();
+        let first = self.epochs.get().of(self.next);
+        self.assemble(first).await;
+        self.enter(first).await.map_err(|error| error.to_string())?;
+        self.course.delivered = Some(self.context.current());
+        let mut tick = self.context.current() + TICK;
+        loop {
+            select! {
+                _ = &mut stopped => { return Ok(()); },
+                update = updates.recv() => match update {
+                    None => return Err("ordered delivery stopped".into()),
+                    Some(Update::Tip(_, height, _)) => self.status.lock().tip = height.get(),
+                    Some(Update::Block(block, acknowledgement)) => {
+                        self.deliver(&block).await?;
+                        commonware_utils::Acknowledgement::acknowledge(acknowledgement);
+                    }
+                },
+                message = later_epochs.recv() => {
+                    let Some((epoch, (peer, _))) = message else { return Ok(()) };
+                    // Somebody votes in an epoch we have not reached: its first certificate we lack is that of our last block.
+                    let Some((current, _)) = &self.course.engine else { continue };
+                    if epoch > *current && let Some((_, last)) = self.epochs.get().blocks(*current) {
+                        self.marshal.hint_finalized(Height::new(last), NonEmptyVec::new(peer));
+                    }
+                },
+                _ = self.context.sleep_until(tick) => {
+                    tick = self.context.current() + TICK;
+                    self.follow_recoveries().await?;
+                    self.look_around();
+                },
+            }
+        }
+    }
+
+    /// Waits for connections to a quorum of the committee, but not long: a proposal sent before that reaches nobody and costs the
+    /// first view its whole patience.
+    async fn assemble(&mut self, epoch: u64) {
+        let Some(seated) = self.committees.get(epoch) else { return };
+        let others = seated.committee.quorum() - usize::from(seated.seat.is_some());
+        let deadline = self.context.current() + ASSEMBLY_PATIENCE;
+        while self.context.current() < deadline {
+            if self.connected(&seated).len() >= others {
+                break;
+            }
+            self.context.sleep(ASSEMBLY_POLL).await;
+        }
+    }
+
+    /// Members of a committee this node is connected to.
+    fn connected(&mut self, seated: &Seated) -> Vec<B256> {
+        self.probe.check(Recipients::All).map_or(Vec::new(), |checked| {
+            let members = checked.recipients().into_iter().filter_map(|peer| seated.identities.position(&peer));
+            members.map(|index| seated.committee.members[index].identity).collect()
+        })
+    }
+
+    /// Runs one call on the runtime's blocking threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        call: impl FnOnce(&dyn Execution) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let execution = self.execution.clone();
+        let task = self.context.child(name).shared(true).spawn(move |_| async move { call(execution.as_ref()) });
+        task.await.map_err(|_| "the runtime stopped while the chain was at work".into())
+    }
+
+    /// Makes a finalised block durable and draws its consequences. After an error nothing is acknowledged any more.
+    async fn deliver(&mut self, block: &Digested<ConsensusBlock>) -> Result<(), String> {
+        let sealed = block.inner().sealed().clone();
+        let number = sealed.number();
+        let certificate =
+            self.marshal.get_finalization(Height::new(number)).await.map(|found| Bytes::from(found.encode().to_vec()));
+        if number > 0 {
+            let finalized = self.blocking("finalize", move |execution| execution.finalize(&sealed, certificate)).await?;
+            finalized.map_err(|error| error.to_string())?;
+        }
+        self.next = self.next.max(number + 1);
+        self.course.delivered = Some(self.context.current());
+        {
+            let mut status = self.status.lock();
+            status.finalized = status.finalized.max(number);
+            status.tip = status.tip.max(number);
+        }
+        let epochs = self.epochs.get();
+        let end = epochs.end_of(number);
+        let next = epochs.of(end + 1);
+        // Known from the first block of an epoch on.
+        if self.committees.get(next).is_none() {
+            self.seat(next).map_err(|error| error.to_string())?;
+            self.track(epochs.of(number));
+        }
+        if number == end {
+            self.enter(next).await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Takes on what L1 says of recoveries.
+    async fn follow_recoveries(&mut self) -> Result<(), String> {
+        let known = self.epochs.get();
+        let found = self.blocking("recoveries", |execution| execution.epochs()).await?.map_err(|error| error.to_string())?;
+        let Some(recovery) = found.recoveries().get(known.recoveries().len()) else { return Ok(()) };
+        let (index, after_block, committee) = (recovery.index, recovery.after_block, recovery.committee.id);
+        warn!(recovery = index, after_block, committee, next = self.next, "L1 has recovered the chain under a newer committee");
+        // What was announced for later epochs is void.
+        self.committees.forget_after(found.of(after_block));
+        let epoch = found.of(self.next);
+        self.epochs.set(found);
+        if self.course.engine.as_ref().is_some_and(|(running, _)| *running != epoch) {
+            self.enter(epoch).await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Says whom the committee waits for when no block has become final for longer than a few lost views explain.
+    fn look_around(&mut self) {
+        let Some(since) = self.course.delivered else { return };
+        let Some((epoch, _)) = self.course.engine else { return };
+        let patience = self.config.consensus.timing.halt_patience();
+        let halted = self.context.current().duration_since(since).is_ok_and(|still| still > patience);
+        let seated = if halted { self.committees.get(epoch) } else { None };
+        let waiting = seated.map(|seated| {
+            let connected = self.connected(&seated);
+            let voting = self.status.lock().voting;
+            self.attendance.waiting(epoch, seconds(since), &seated, seated.seat.filter(|_| voting), &connected)
+        });
+        if let Some(waiting) = &waiting
+            && !self.course.told
+        {
+            warn!(epoch, next = self.next, "{waiting}");
+        }
+        self.course.told = waiting.is_some();
+        self.status.lock().waiting = waiting;
+    }
+
+    /// Seats the committee of an epoch if the chain knows it.
+    pub(crate) fn seat(&self, epoch: u64) -> Result<Option<Arc<Seated>>, NodeError> {
+        if let Some(seated) = self.committees.get(epoch) {
+            return Ok(Some(seated));
+        }
+        let Some(committee) = self.execution.committee_of_epoch(epoch) else { return Ok(None) };
+        self.committees.seat(epoch, committee).map(Some).map_err(|source| NodeError::Committee { epoch, source })
+    }
+
+    /// The epoch after one that holds blocks.
+    fn epoch_after(&self, epoch: u64) -> u64 {
+        let epochs = self.epochs.get();
+        epochs.blocks(epoch).map_or(epoch + 1, |(_, last)| epochs.of(last + 1))
+    }
+
+    /// Dials the members of this epoch and of the next as soon as that is known; other sequencers may connect.
+    pub(crate) fn track(&mut self, epoch: u64) {
+        let next = self.committees.get(self.epoch_after(epoch));
+        let id = 2 * epoch + u64::from(next.is_some());
+        if self.course.tracked.is_some_and(|tracked| tracked >= id) {
+            return;
+        }
+        let room = self.config.consensus.max_peers;
+        let mut primary = BTreeMap::new();
+        for seated in [self.committees.get(epoch), next].into_iter().flatten() {
+            for identity in seated.identities.iter() {
+                if primary.len() == room {
+                    error!(room, "more committee members than `max_peers`: raise it and restart");
+                    break;
+                }
+                match self.addresses.get(identity) {
+                    Some(address) => drop(primary.insert(identity.clone(), address.clone())),
+                    None => warn!(%identity, epoch, "no address is configured for a committee member"),
+                }
+            }
+        }
+        let secondary: BTreeMap<_, _> = self
+            .addresses
+            .iter()
+            .filter(|(identity, _)| !primary.contains_key(*identity))
+            .take(room - primary.len())
+            .map(|(identity, address)| (identity.clone(), address.clone()))
+            .collect();
+        let peers = AddressableTrackedPeers::new(Map::from_iter_dedup(primary), Map::from_iter_dedup(secondary));
+        self.manager.track(id, peers);
+        self.course.tracked = Some(id);
+    }
+
+    /// Stops the running engine and starts that of `epoch` on the last block of the one before.
+    async fn enter(&mut self, epoch: u64) -> Result<(), NodeError> {
+        let seated = self.seat(epoch)?.ok_or(NodeError::NoCommittee(epoch))?;
+        self.seat(self.epoch_after(epoch))?;
+        self.track(epoch);
+        let epochs = self.epochs.get();
+        let (first, _) = epochs.blocks(epoch).ok_or(NodeError::NoCommittee(epoch))?;
+        let boundary = first.saturating_sub(1);
+        let (floor, made) = self.execution.final_block(boundary).ok_or(NodeError::NoBoundary(boundary))?;
+        if let Some((_, engine)) = self.course.engine.take() {
+            engine.abort();
+        }
+        let begun = match epochs.recovery_before(first) {
+            Some(recovery) => recovery.timestamp,
+            // Before anything is final no vote can have been forgotten.
+            None if self.next <= 1 => u64::MAX,
+            None => made,
+        };
+        let votes = self.may_vote(epoch, begun, &seated).await?;
+        let timing = self.config.consensus.timing;
+        let engine = simplex::Engine::new(
+            self.context.child("engine").with_attribute("epoch", epoch),
+            simplex::Config {
+                scheme: if votes { &seated.scheme } else { &seated.observer }.as_ref().clone(),
+                elector: StakeElector(seated.committee.clone()),
+                blocker: self.blocker.clone(),
+                automaton: self.automaton.clone(),
+                relay: self.automaton.clone(),
+                reporter: Reporters::from((self.automaton.clone(), self.evidence.clone())),
+                track_historical_votes: true,
+                strategy: Sequential,
+                partition: self.journal(epoch),
+                mailbox_size: MAILBOX,
+                epoch: Epoch::new(epoch),
+                floor: Floor::Genesis(digest(floor)),
+                replay_buffer: REPLAY_BUFFER,
+                write_buffer: WRITE_BUFFER,
+                page_cache: self.page_cache.clone(),
+                leader_timeout: timing.leader_timeout(),
+                certification_timeout: timing.certification_timeout(),
+                timeout_retry: TIMEOUT_RETRY.min(timing.certification_timeout()),
+                view_retention: VIEW_RETENTION,
+                skip: SkipPolicy::Enabled { timeout: timing.skip_timeout(), budget: SkipBudget::Participants },
+                fetch_timeout: NZDuration!(FETCH_TIMEOUT),
+                fetch_retry_delay: FETCH_RETRY,
+                forward: ForwardPolicy::SilentLeader,
+            },
+        );
+        let network = |_| NodeError::Network;
+        let vote_channel = self.votes.register(epoch).await.map_err(network)?;
+        let certificate_channel = self.certificates.register(epoch).await.map_err(network)?;
+        let resolver_channel = self.resolver.register(epoch).await.map_err(network)?;
+        self.course.engine = Some((epoch, engine.start(vote_channel, certificate_channel, resolver_channel)));
+        {
+            let mut status = self.status.lock();
+            status.epoch = epoch;
+            status.voting = votes;
+            status.sitting_out = (seated.seat.is_some() && !votes).then(|| {
+                "the record of this node's votes does not cover this epoch: it observes until the next one that began after the \
+                 record did"
+                    .to_owned()
+            });
+            status.committee_size = seated.committee.members.len();
+            if let Some(reason) = &status.sitting_out {
+                warn!(epoch, reason, "not voting");
+            }
+        }
+        let (committee, members) = (seated.committee.id, seated.committee.members.len());
+        info!(epoch, committee, members, voting = votes, "entered an epoch");
+        self.retire(epoch).await;
+        Ok(())
+    }
+
+    /// Whether this node votes in an epoch it enters; if so, that is on record before it does.
+    async fn may_vote(&mut self, epoch: u64, begun: u64, seated: &Seated) -> Result<bool, NodeError> {
+        if seated.seat.is_none() {
+            return Ok(false);
+        }
+        let journal = self.context.scan(&self.journal(epoch)).await.is_ok_and(|blobs| !blobs.is_empty());
+        if !self.record.allows(epoch, begun, journal) {
+            return Ok(false);
+        }
+        self.record.note(epoch).await.map_err(|error| NodeError::Record(error.to_string()))?;
+        Ok(true)
+    }
+
+    /// Forgets what lies two epochs behind. The journal of the epoch just ended stays one epoch longer: until the acknowledgement of
+    /// its last block is durable, a restart would open it again.
+    async fn retire(&mut self, running: u64) {
+        let epochs = self.epochs.get();
+        let before = |epoch: u64| epochs.blocks(epoch).and_then(|(first, _)| Some(epochs.of(first.checked_sub(1)?)));
+        let Some(ended) = before(running) else { return };
+        let from = self.course.retired.unwrap_or_else(|| ended.saturating_sub(RETIRED_AT_START));
+        for epoch in from..ended {
+            match self.context.remove(&self.journal(epoch), None).await {
+                Ok(()) => debug!(epoch, "removed the vote journal of a past epoch"),
+                Err(error) => debug!(epoch, %error, "no vote journal of a past epoch to remove"),
+            }
+        }
+        self.course.retired = Some(ended);
+        if let Some(older) = before(ended) {
+            self.committees.forget_before(older);
+        }
+        if let Some(oldest) = self.next.checked_sub(self.config.consensus.keep_blocks) {
+            self.marshal.prune(Height::new(oldest));
+        }
+    }
+
+    fn journal(&self, epoch: u64) -> String {
+        format!("{}-simplex-{epoch}", self.config.partition)
+    }
+}
