@@ -546,8 +546,8 @@ contract RollupTest is Chain {
         }
         uint256 paid = 21_000 + (10 * tokens > 4 * tokens + execution ? 10 * tokens : 4 * tokens + execution);
         uint256 counted = (rollup.postingCost(POSTER) - before) / 1 gwei;
-        // In one transaction with others the sum's slot is warm: 2,100 of the gas counted for it are not used.
-        yes(counted <= paid + 2_100, "not more");
+        // The sum's slot was written in this same transaction of the test: nearly all of the 5,000 gas counted for it was not used again.
+        yes(counted <= paid + 4_900, "not more");
         yes(counted > paid * 99 / 100, "hardly less");
     }
 
