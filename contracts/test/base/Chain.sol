@@ -163,7 +163,7 @@ abstract contract Chain is Test {
             portal: IPortal(portalAddress),
             ticket: IUnbondingTicket(vm.computeCreateAddress(self, vm.getNonce(self) + 1)),
             slasher: SLASHER,
-            rewards: IMiningRewards(address(jailBook)),
+            rewards: poolRewards(),
             governor: GOVERNOR,
             minLock: MIN_LOCK,
             maxLock: MAX_LOCK,
@@ -174,6 +174,11 @@ abstract contract Chain is Test {
             reporterShareBps: REPORTER_BPS,
             insurance: address(0)
         });
+    }
+
+    /// @dev Who says whom the pool may jail.
+    function poolRewards() internal view virtual returns (IMiningRewards) {
+        return jailBook;
     }
 
     function createRollup(Rollup.Config memory c) internal returns (Rollup) {

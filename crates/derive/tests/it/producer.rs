@@ -10,8 +10,10 @@ use commonware_utils::iter::NonEmpty;
 use oceanid_chain::{BuildLimits, ConsensusContext, Ledger, LedgerConfig};
 use oceanid_da::{Batch, BatchBlock};
 use oceanid_devnet::accounts::dev_signers;
-use oceanid_devnet::network::{CHAIN_ID, DevOptions, DevSequencer, deploy_dev, dev_sequencers};
-use oceanid_primitives::{Committee, HeaderExtension, L1Block, L1Origin, L1View, SealedBlock, TxEnvelope, quorum};
+use oceanid_devnet::network::{DevOptions, DevSequencer, deploy_dev, dev_sequencers};
+use oceanid_primitives::{
+    Committee, DEV_CHAIN_ID as CHAIN_ID, HeaderExtension, L1Block, L1Origin, L1View, SealedBlock, TxEnvelope, quorum,
+};
 use oceanid_sequencer::types::Finalization;
 use oceanid_sequencer::{Certificate, block};
 use oceanid_settlement::{L1Certificate, L1Watcher, SettledChain};
