@@ -4,6 +4,7 @@
 
 use crate::keys::{KeyFile, KeyFileError, KeyFolder, Password, SequencerKeys};
 use oceanid_primitives::DaMode;
+use oceanid_sequencer::Byzantine;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -73,7 +74,8 @@ pub struct SequencerSection {
     pub key_file: Option<PathBuf>,
     /// Address of the peer-to-peer port.
     pub listen: SocketAddr,
-    /// Address of each committee member, by identity key (0x-hex), this node's own included.
+    /// Where to reach other sequencers, by identity key (0x-hex). A member that is not here can only call in.
+    #[serde(default)]
     pub peers: BTreeMap<alloy_primitives::B256, SocketAddr>,
     /// Where batches go.
     #[serde(default = "default_da")]
@@ -81,9 +83,25 @@ pub struct SequencerSection {
     /// Oldest unposted block that forces a batch, seconds.
     #[serde(default = "default_batch_age")]
     pub batch_age_seconds: u64,
+    /// Misbehaves on purpose, to be slashed; refused on all but development chains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub byzantine: Option<Byzantine>,
 }
 
 impl SequencerSection {
+    /// A section without keys and peers, with the usual values.
+    pub const fn new(listen: SocketAddr) -> Self {
+        Self {
+            keys: None,
+            password_file: None,
+            key_file: None,
+            listen,
+            peers: BTreeMap::new(),
+            da: default_da(),
+            batch_age_seconds: default_batch_age(),
+        }
+    }
+
     /// Every file the section names.
     fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         [&mut self.keys, &mut self.password_file, &mut self.key_file].into_iter().flatten()

@@ -59,6 +59,9 @@ pub enum NodeError {
     /// Keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// A configuration for demonstrations.
+    #[error("`sequencer.byzantine` makes the node vote twice and lose its stake: it is for development chains only; remove it")]
+    Byzantine,
     /// L1 is not usable.
     #[error("{0}")]
     L1(String),
@@ -99,7 +102,11 @@ impl Node {
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
         config.check()?;
         let spec = Arc::new(load_spec(&config.spec)?);
-        let keys = config.sequencer.as_ref().map(|section| section.open_keys(spec.chain_id == DEV_CHAIN_ID)).transpose()?;
+        let development = spec.chain_id == DEV_CHAIN_ID;
+        if !development && config.sequencer.as_ref().is_some_and(|section| section.byzantine.is_some()) {
+            return Err(NodeError::Byzantine);
+        }
+        let keys = config.sequencer.as_ref().map(|section| section.open_keys(development)).transpose()?;
 
         // L1 must be the right chain and able to verify certificates before anything is opened.
         let client = L1Client::new(&config.l1.http).map_err(|error| NodeError::L1(error.to_string()))?;
@@ -251,6 +258,7 @@ impl Parts {
                 peers: section.peers.clone(),
                 directory: self.config.data_dir.join("sequencer"),
                 consensus,
+                byzantine: section.byzantine,
                 threads: CONSENSUS_THREADS,
             },
             execution,

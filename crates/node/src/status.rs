@@ -122,6 +122,15 @@ impl NodeStatus for Status {
                         "restart the node; if it fails again, its log says which file or block is at fault",
                     ));
                 }
+                if let Some(waiting) = &votes.waiting {
+                    reasons.push((
+                        waiting.to_string(),
+                        "the members named must come back; L1 can recover the chain under a newer committee",
+                    ));
+                }
+                if let Some(sitting_out) = &votes.sitting_out {
+                    reasons.push((sitting_out.clone(), "nothing to do: the node votes again from a later epoch on"));
+                }
                 if posts.backlog_full {
                     let backlog = format!(
                         "{} blocks wait to be posted on L1: no transaction is taken until some are",
@@ -134,7 +143,7 @@ impl NodeStatus for Status {
                 }
                 let consensus = json!({
                     "identity": identity, "epoch": votes.epoch, "voting": votes.voting, "committeeSize": votes.committee_size,
-                    "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().records().len(),
+                    "sittingOut": votes.sitting_out, "waiting": votes.waiting, "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().records().len(),
                 });
                 (Some(consensus), json!(posts))
             }
