@@ -33,9 +33,10 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    Committees, ConsensusBlock, Execution, Status,
+    Byzantine, Committees, ConsensusBlock, Execution, Status,
     application::{Chain, seconds},
     block::digest,
+    byzantine::Equivocator,
     committees::{Seated, StakeElector},
     epochs::SharedEpochs,
     evidence::EvidenceReporter,
@@ -80,6 +81,8 @@ where
     pub(crate) blocker: B,
     /// Tells who is connected.
     pub(crate) probe: Tx,
+    /// The votes' channel under the mux.
+    pub(crate) raw_votes: Tx,
     pub(crate) page_cache: CacheRef,
     pub(crate) votes: MuxHandle<Tx>,
     pub(crate) certificates: MuxHandle<Tx>,
@@ -330,6 +333,12 @@ where
         };
         let votes = self.may_vote(epoch, begun, &seated).await?;
         let timing = self.config.consensus.timing;
+        let equivocator = self.config.byzantine.filter(|_| votes).map(|Byzantine::Equivocate| Equivocator {
+            votes: self.raw_votes.clone(),
+            scheme: seated.scheme.clone(),
+            view: 0,
+        });
+        let evidence = Reporters::<EvidenceReporter, Equivocator<Tx>>::from((self.evidence.clone(), equivocator));
         let engine = simplex::Engine::new(
             self.context.child("engine").with_attribute("epoch", epoch),
             simplex::Config {
@@ -338,7 +347,7 @@ where
                 blocker: self.blocker.clone(),
                 automaton: self.automaton.clone(),
                 relay: self.automaton.clone(),
-                reporter: Reporters::from((self.automaton.clone(), self.evidence.clone())),
+                reporter: Reporters::from((self.automaton.clone(), evidence)),
                 track_historical_votes: true,
                 strategy: Sequential,
                 partition: self.journal(epoch),

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
 use crate::{
-    ConsensusConfig, EvidenceLog, Execution, NodeKeys, OnTransactions, Status, TransactionGossip,
+    Byzantine, ConsensusConfig, EvidenceLog, Execution, NodeKeys, OnTransactions, Status, TransactionGossip,
     evidence::EvidenceError,
     node::{self, CHANNELS, Channels, Node, NodeConfig, NodeError, TRACKED_PEER_SETS, max_message_bytes, quota},
 };
@@ -63,6 +63,8 @@ pub struct SequencerConfig {
     pub directory: PathBuf,
     /// Consensus parameters.
     pub consensus: ConsensusConfig,
+    /// Misbehaves on purpose, for a demonstration. The caller sees to it that this is a development chain.
+    pub byzantine: Option<Byzantine>,
     /// Threads of the runtime; 2 are enough for a committee of any size on one core's worth of traffic.
     pub threads: usize,
 }
@@ -283,8 +285,13 @@ async fn compose(
         CHANNELS.map(|(channel, rate)| network.register(channel, quota(rate)));
     let channels = Channels { votes, certificates, resolver, backfill, broadcast, transactions };
     network.start();
-    let node_config =
-        NodeConfig { consensus: config.consensus, keys: config.keys, addresses: config.peers, partition: "sequencer".into() };
+    let node_config = NodeConfig {
+        consensus: config.consensus,
+        keys: config.keys,
+        addresses: config.peers,
+        byzantine: config.byzantine,
+        partition: "sequencer".into(),
+    };
     let start =
         node::start(context.child("node"), node_config, execution, evidence, on_transactions, oracle.clone(), oracle, channels);
     Box::pin(start).await

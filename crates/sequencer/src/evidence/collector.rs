@@ -331,13 +331,13 @@ mod tests {
         fn nullification(&self, members: [usize; 3]) -> Nullification<Scheme> {
             let votes = members.map(|member| Nullify::sign::<Digest>(&self.schemes[member], round()).unwrap());
             let votes = NonEmpty::try_new(votes.into_iter()).unwrap();
-            Nullification::from_owned_nullifies(&self.observer, votes, &Sequential).unwrap()
+            Nullification::from_owned_nullifies(self.observer.as_ref(), votes, &Sequential).unwrap()
         }
 
         fn finalization(&self, members: [usize; 3]) -> crate::types::Finalization {
             let votes = members.map(|member| Finalize::sign(&self.schemes[member], proposal(1)).unwrap());
             let votes = NonEmpty::try_new(votes.into_iter()).unwrap();
-            Finalization::from_owned_finalizes(&self.observer, votes, &Sequential).unwrap()
+            Finalization::from_owned_finalizes(self.observer.as_ref(), votes, &Sequential).unwrap()
         }
 
         fn found(&self) -> Vec<(EvidenceKind, Vec<u32>)> {

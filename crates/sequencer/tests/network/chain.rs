@@ -87,6 +87,11 @@ impl LightChain {
         }
     }
 
+    /// The committee of an epoch without recoveries.
+    pub(crate) fn scheduled(&self, epoch: u64) -> Option<Committee> {
+        self.schedule.range(..=epoch).next_back().map(|(_, committee)| committee.clone())
+    }
+
     /// Epoch of a block, its committee and the next one's id.
     fn office(&self, number: u64) -> (u64, Committee, u64) {
         let state = self.state.lock();
