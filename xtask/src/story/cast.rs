@@ -246,6 +246,11 @@ impl Cast {
         self.l2.block_number().await
     }
 
+    /// Newest block that is in a batch on L1.
+    pub(super) async fn safe(&self) -> eyre::Result<u64> {
+        self.l2.call("seq_status", json!([])).await?["safe"].as_u64().ok_or_eyre("seq_status has no safe block")
+    }
+
     /// Waits until the running committee is the newest one's: two epochs pass.
     pub(super) async fn wait_for_handover(&self) -> eyre::Result<()> {
         let epoch = async || Ok::<_, eyre::Report>(self.l2.call("seq_status", json!([])).await?["epoch"].as_u64().unwrap_or(0));
