@@ -36,7 +36,7 @@ pub use deposits::{DepositError, deposit, deposit_log};
 pub use error::L1Error;
 pub use finality::{FinalityError, follow_finality, posted_head};
 pub use keeper::{Action, Duties, Evidence, EvidenceSource, Keeper, KeeperConfig, KeeperStatus, KeptChain, NoEvidence};
-pub use postings::{AcceptedBatch, Posting};
+pub use postings::{AcceptedBatch, Posting, postings_between};
 pub use reader::{BatchReader, Reading};
 pub use task::Task;
 pub use watcher::{L1Entry, L1Status, L1Watcher, MAX_WINDOW, WatcherConfig};
