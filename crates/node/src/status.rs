@@ -6,7 +6,7 @@ use oceanid_derive::Follower;
 use oceanid_primitives::L1View;
 use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, Waiting};
 use oceanid_sequencer::Sequencer;
-use oceanid_settlement::{Batcher, L1Watcher};
+use oceanid_settlement::{Batcher, Keeper, L1Watcher};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,15 +46,16 @@ pub(crate) struct Status {
     ledger: Ledger,
     watcher: L1Watcher,
     role: watch::Receiver<Role>,
+    keeper: Option<Keeper>,
     started_at: u64,
     /// Since when each reason for waiting has been seen without a break.
     since: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Status {
-    pub(crate) fn new(ledger: Ledger, watcher: L1Watcher, role: watch::Receiver<Role>) -> Self {
+    pub(crate) fn new(ledger: Ledger, watcher: L1Watcher, role: watch::Receiver<Role>, keeper: Option<Keeper>) -> Self {
         let started_at = ledger.head().number();
-        Self { ledger, watcher, role, started_at, since: Mutex::default() }
+        Self { ledger, watcher, role, keeper, started_at, since: Mutex::default() }
     }
 
     fn l1_ref(&self, number: u64) -> L1Ref {
@@ -122,6 +123,15 @@ impl NodeStatus for Status {
                         "restart the node; if it fails again, its log says which file or block is at fault",
                     ));
                 }
+                if let Some(waiting) = &votes.waiting {
+                    reasons.push((
+                        waiting.to_string(),
+                        "the members named must come back; L1 can recover the chain under a newer committee",
+                    ));
+                }
+                if let Some(sitting_out) = &votes.sitting_out {
+                    reasons.push((sitting_out.clone(), "nothing to do: the node votes again from a later epoch on"));
+                }
                 if posts.backlog_full {
                     let backlog = format!(
                         "{} blocks wait to be posted on L1: no transaction is taken until some are",
@@ -134,7 +144,7 @@ impl NodeStatus for Status {
                 }
                 let consensus = json!({
                     "identity": identity, "epoch": votes.epoch, "voting": votes.voting, "committeeSize": votes.committee_size,
-                    "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().records().len(),
+                    "sittingOut": votes.sitting_out, "waiting": votes.waiting, "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().records().len(),
                 });
                 (Some(consensus), json!(posts))
             }
@@ -147,7 +157,8 @@ impl NodeStatus for Status {
             }
             Role::Changing => (None, json!(null)),
         };
-        let settlement = json!({ "l1": l1, "batches": settlement });
+        let keeper = self.keeper.as_ref().map(Keeper::status);
+        let settlement = json!({ "l1": l1, "batches": settlement, "keeper": keeper });
         StatusReport { role: role.name().to_owned(), waiting: self.waiting(reasons), consensus, settlement: Some(settlement) }
     }
 }
