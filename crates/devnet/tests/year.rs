@@ -234,8 +234,8 @@ impl Chain {
         let outcome = call(self.ledger.rules(), self.ledger.spec().chain_id, BlockEnv::default(), &view, &request).unwrap();
         let message = EpochLedger::messageCall::abi_decode_returns(outcome.result.output().unwrap()).unwrap();
         assert!(!message.nonce.is_zero(), "epoch {epoch} was told");
-        let withdrawal =
-            (message.nonce, EPOCH_LEDGER, self.contracts().rewards, U256::ZERO, U256::ZERO, message.data.clone()).abi_encode_params();
+        let withdrawal = (message.nonce, EPOCH_LEDGER, self.contracts().rewards, U256::ZERO, U256::ZERO, message.data.clone())
+            .abi_encode_params();
         let slot = keccak256((keccak256(withdrawal), B256::ZERO).abi_encode());
         let proof = view.proof(MESSAGE_PASSER, &[slot.into()]).unwrap().storage.remove(0).1;
         MiningRewards::EpochMessage { nonce: message.nonce, data: message.data, storageProof: proof.proof }
@@ -360,7 +360,8 @@ async fn a_year_under_preset_metis_pays_what_its_rule_says() {
     let native = |chain: &Chain| chain.ledger.view().account(owner.address()).unwrap().unwrap_or_default().balance;
     assert_eq!(native(&chain), U256::ZERO);
     let now = l1.header(BlockNumberOrTag::Latest).await.timestamp;
-    while HeaderExtension::decode(&chain.ledger.head().header().extra_data).unwrap().origin.number < receipt.block_number.unwrap() {
+    while HeaderExtension::decode(&chain.ledger.head().header().extra_data).unwrap().origin.number < receipt.block_number.unwrap()
+    {
         chain.advance(now);
     }
     assert_eq!(native(&chain), expected[2]);
