@@ -6,12 +6,13 @@
 
 mod config;
 mod duty;
+mod keeper;
 mod keys;
 pub mod keystore;
 mod node;
 mod status;
 
-pub use config::{ConfigError, DEFAULT_HISTORY, L1Config, NodeConfig, RpcListen, SequencerSection};
+pub use config::{ConfigError, DEFAULT_HISTORY, KeeperSection, L1Config, NodeConfig, RpcListen, SequencerSection};
 pub use keys::{
     KeyFile, KeyFileError, KeyFolder, KeyRole, MIN_PASSWORD, PASSWORD_VARIABLE, Password, PublicKeys, SequencerKeys,
     account_address, open_account, open_bls, read_private, seal, write_new,

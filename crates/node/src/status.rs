@@ -6,7 +6,7 @@ use oceanid_derive::Follower;
 use oceanid_primitives::L1View;
 use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, Waiting};
 use oceanid_sequencer::Sequencer;
-use oceanid_settlement::{Batcher, L1Watcher};
+use oceanid_settlement::{Batcher, Keeper, L1Watcher};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,15 +46,16 @@ pub(crate) struct Status {
     ledger: Ledger,
     watcher: L1Watcher,
     role: watch::Receiver<Role>,
+    keeper: Option<Keeper>,
     started_at: u64,
     /// Since when each reason for waiting has been seen without a break.
     since: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Status {
-    pub(crate) fn new(ledger: Ledger, watcher: L1Watcher, role: watch::Receiver<Role>) -> Self {
+    pub(crate) fn new(ledger: Ledger, watcher: L1Watcher, role: watch::Receiver<Role>, keeper: Option<Keeper>) -> Self {
         let started_at = ledger.head().number();
-        Self { ledger, watcher, role, started_at, since: Mutex::default() }
+        Self { ledger, watcher, role, keeper, started_at, since: Mutex::default() }
     }
 
     fn l1_ref(&self, number: u64) -> L1Ref {
@@ -156,7 +157,8 @@ impl NodeStatus for Status {
             }
             Role::Changing => (None, json!(null)),
         };
-        let settlement = json!({ "l1": l1, "batches": settlement });
+        let keeper = self.keeper.as_ref().map(Keeper::status);
+        let settlement = json!({ "l1": l1, "batches": settlement, "keeper": keeper });
         StatusReport { role: role.name().to_owned(), waiting: self.waiting(reasons), consensus, settlement: Some(settlement) }
     }
 }

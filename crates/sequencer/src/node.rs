@@ -138,7 +138,7 @@ pub struct NodeConfig {
     pub consensus: ConsensusConfig,
     /// This node's keys.
     pub keys: NodeKeys,
-    /// Where to reach sequencers, by identity; members without an address cannot take part with this node.
+    /// Where to reach sequencers, by identity. Members without an address have to call in.
     pub addresses: BTreeMap<B256, SocketAddr>,
     /// Misbehaves, for a demonstration.
     pub byzantine: Option<Byzantine>,

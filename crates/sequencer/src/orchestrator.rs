@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -20,12 +21,12 @@ use commonware_consensus::{
 use commonware_cryptography::Digested;
 use commonware_macros::select;
 use commonware_p2p::{
-    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Recipients, Sender,
+    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Ingress, Recipients, Sender,
     utils::mux::MuxHandle,
 };
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Handle, IoBuf, Metrics, Spawner, Storage, buffer::paged::CacheRef};
-use commonware_utils::{NZDuration, channel::mpsc as cw_mpsc, ordered::Map, vec::NonEmptyVec};
+use commonware_utils::{NZDuration, channel::mpsc as cw_mpsc, hostname, ordered::Map, vec::NonEmptyVec};
 use parking_lot::Mutex;
 use rand_core::CryptoRng;
 use tokio::sync::mpsc;
@@ -106,6 +107,13 @@ pub(crate) struct Course {
     delivered: Option<SystemTime>,
     /// A halt was logged.
     told: bool,
+}
+
+/// The address of a member that the configuration does not name. The network resolves no names, so it is never dialled, and which
+/// address a peer calls from is not looked at: who it is, its key proves.
+fn unknown_address() -> Address {
+    let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    Address::Asymmetric { ingress: Ingress::Dns { host: hostname!("unknown.invalid"), port: 0 }, egress: anywhere }
 }
 
 impl<E, M, B, Tx> Orchestrator<E, M, B, Tx>
@@ -272,7 +280,8 @@ where
         epochs.blocks(epoch).map_or(epoch + 1, |(_, last)| epochs.of(last + 1))
     }
 
-    /// Dials the members of this epoch and of the next as soon as that is known; other sequencers may connect.
+    /// Dials the members of this epoch and of the next as soon as that is known, those without an address excepted; they, and the
+    /// other sequencers of the configuration, may connect.
     pub(crate) fn track(&mut self, epoch: u64) {
         let next = self.committees.get(self.epoch_after(epoch));
         let id = 2 * epoch + u64::from(next.is_some());
@@ -287,10 +296,11 @@ where
                     error!(room, "more committee members than `max_peers`: raise it and restart");
                     break;
                 }
-                match self.addresses.get(identity) {
-                    Some(address) => drop(primary.insert(identity.clone(), address.clone())),
-                    None => warn!(%identity, epoch, "no address is configured for a committee member"),
-                }
+                let address = self.addresses.get(identity).cloned().unwrap_or_else(|| {
+                    debug!(%identity, epoch, "no address is configured for a committee member: it has to call in");
+                    unknown_address()
+                });
+                primary.insert(identity.clone(), address);
             }
         }
         let secondary: BTreeMap<_, _> = self

@@ -57,7 +57,7 @@ pub struct SequencerConfig {
     pub keys: NodeKeys,
     /// Address to listen on; peers reach it under the address their configuration gives.
     pub listen: SocketAddr,
-    /// Where to reach sequencers, by identity; may include this node.
+    /// Where to reach sequencers, by identity; may include this node. Members that are not here have to call in.
     pub peers: BTreeMap<B256, SocketAddr>,
     /// Consensus storage and `evidence.jsonl`. Losing it while the keys live on endangers the stake: see `docs/consensus.md`.
     pub directory: PathBuf,
@@ -272,6 +272,8 @@ async fn compose(
     // Sequencers may sit in one data centre or on one host; who they are is proven by their keys, not by their addresses.
     network_config.allow_private_ips = true;
     network_config.bypass_ip_check = true;
+    // A name stands for an unknown address (see `orchestrator`).
+    network_config.allow_dns = false;
     network_config.tracked_peer_sets = TRACKED_PEER_SETS;
     network_config.peer_connection_cooldown = CONNECTION_COOLDOWN;
     network_config.dial_frequency = DIAL_EVERY;
