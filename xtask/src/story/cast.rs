@@ -221,11 +221,11 @@ impl Cast {
         self.expect(&self.path("keys"), &["--l2", self.l2.url(), "--id", &id.to_string()], &["rewards"])
     }
 
-    /// Restarts the node with the fault switched on.
+    /// Has the node restarted as one that votes twice.
     pub(super) fn equivocate(&mut self, sequencer: &DevSequencer) -> eyre::Result<()> {
         let file = sequencer.data_dir.join("node.toml");
         let text = std::fs::read_to_string(&file)?;
-        std::fs::write(&file, text.replace("[sequencer]", "[sequencer]\nfault = \"equivocate\""))?;
+        std::fs::write(&file, text.replace("[sequencer]", "[sequencer]\nbyzantine = \"equivocate\""))?;
         self.signal(sequencer, Signal::SIGKILL)
     }
 
