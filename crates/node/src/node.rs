@@ -20,8 +20,8 @@ use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcConfig, RpcServer};
 use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
 use oceanid_settlement::{
-    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Account, L1Certificate, L1Client, L1Watcher, PosterConfig,
-    Task, WatcherConfig, anchor,
+    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, Keeper, L1Account, L1Certificate, L1Client, L1Watcher,
+    PosterConfig, Task, WatcherConfig, anchor,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
