@@ -104,6 +104,7 @@ impl SequencerSection {
             peers: BTreeMap::new(),
             da: default_da(),
             batch_age_seconds: default_batch_age(),
+            byzantine: None,
         }
     }
 

@@ -1,12 +1,17 @@
 //! Start and stop of a node.
 
+use crate::batches::{self, Batches};
 use crate::config::{ConfigError, NodeConfig, SequencerSection};
 use crate::duty::Duty;
+use crate::economy;
 use crate::keeper;
 use crate::keys::{KeyFileError, SequencerKeys};
-use crate::status::{Role, Status};
+use crate::metrics::Activity;
+use crate::sample;
+use crate::site::Site;
+use crate::status::{Observed, Role, Status};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
 use oceanid_da::mode;
 use oceanid_derive::{Follower, FollowerConfig};
@@ -15,8 +20,8 @@ use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcConfig, RpcServer};
 use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
 use oceanid_settlement::{
-    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Account, L1Certificate, L1Client, L1Watcher, PosterConfig,
-    Task, WatcherConfig, anchor,
+    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, Keeper, L1Account, L1Certificate, L1Client, L1Watcher,
+    PosterConfig, Task, WatcherConfig, anchor,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -144,11 +149,12 @@ impl Node {
             tasks.push(task);
             keeper
         });
-        let status = Arc::new(Status::new(ledger.clone(), parts.watcher.clone(), duty.role(), keeper));
+        let site = parts.observe(duty.role(), keeper, &mut tasks);
         if parts.keys.is_some() {
             tasks.push(Task::spawn(Arc::clone(&duty).follow_seat(Arc::new(parts))));
         }
-        let rpc = RpcServer::start(RpcConfig::new(listen), Backend::rollup(ledger.clone(), pool, status)).await?;
+        let backend = Backend::rollup(ledger.clone(), pool, site.status()).with_pages(Arc::new(site));
+        let rpc = RpcServer::start(RpcConfig::new(listen), backend).await?;
         Ok(Self { ledger, duty, rpc, tasks, stopped })
     }
 
@@ -217,6 +223,22 @@ impl Parts {
 
     pub(crate) fn poll(&self) -> Duration {
         Duration::from_millis(self.config.l1.poll_ms)
+    }
+
+    /// Starts everything that watches and does nothing: status, pages, metrics.
+    fn observe(&self, role: watch::Receiver<Role>, keeper: Option<Keeper>, tasks: &mut Vec<Task>) -> Site {
+        let (observed, batches) = (Observed::default(), Arc::<Batches>::default());
+        let (ledger, client, watcher) = (&self.ledger, &self.client, &self.watcher);
+        let identity = self.keys.as_ref().map(|keys| keys.node.identity());
+        let payer = self.keys.as_ref().map(|keys| keys.poster.address());
+        tasks.extend([
+            Task::spawn(count_blocks(ledger.clone(), identity, Arc::clone(&observed.activity))),
+            Task::spawn(sample::run(observed.samples.clone(), role.clone(), self.config.data_dir.clone())),
+            Task::spawn(economy::run(ledger.clone(), client.clone(), watcher.clone(), payer, Arc::clone(&observed.figures))),
+            Task::spawn(batches::run(Arc::clone(&self.spec), client.clone(), watcher.clone(), Arc::clone(&batches))),
+        ]);
+        let status = Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, keeper, observed);
+        Site::new(ledger.clone(), Arc::clone(&self.pool), Arc::new(status), batches)
     }
 
     /// Starts a role: consensus and batches (`votes`, for a node with keys), or derivation from L1.
@@ -301,6 +323,19 @@ impl Parts {
             batching,
         ];
         Ok((Role::Sequencer { sequencer, batcher, identity }, tasks))
+    }
+}
+
+/// Counts the work in every committed block.
+async fn count_blocks(ledger: Ledger, identity: Option<B256>, activity: Arc<Activity>) {
+    let mut commits = ledger.subscribe();
+    loop {
+        match commits.recv().await {
+            Ok(committed) => activity.count(&ledger, &committed, identity),
+            // Catching up: those blocks' work is not this node's news.
+            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "blocks were not counted"),
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 

@@ -99,11 +99,13 @@ impl L1Client {
         Ok(Some(SealedHeader { hash, header }))
     }
 
-    pub(crate) async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, L1Error> {
+    /// Logs that match.
+    pub async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, L1Error> {
         self.ask("eth_getLogs", self.provider.get_logs(filter)).await
     }
 
-    pub(crate) async fn transaction(&self, hash: TxHash) -> Result<Option<Transaction>, L1Error> {
+    /// A transaction, if L1 knows it.
+    pub async fn transaction(&self, hash: TxHash) -> Result<Option<Transaction>, L1Error> {
         self.ask("eth_getTransactionByHash", self.provider.get_transaction_by_hash(hash)).await
     }
 
@@ -116,12 +118,13 @@ impl L1Client {
         self.ask("eth_getTransactionCount", self.provider.get_transaction_count(account)).await
     }
 
-    pub(crate) async fn balance(&self, account: Address) -> Result<U256, L1Error> {
+    /// Balance of an account in the latest block's state, wei.
+    pub async fn balance(&self, account: Address) -> Result<U256, L1Error> {
         self.ask("eth_getBalance", self.provider.get_balance(account)).await
     }
 
     /// A view function of a contract, at the latest block.
-    pub(crate) async fn view<C: SolCall>(&self, contract: Address, call: C) -> Result<C::Return, L1Error> {
+    pub async fn view<C: SolCall>(&self, contract: Address, call: C) -> Result<C::Return, L1Error> {
         self.view_at(contract, call, BlockId::latest()).await
     }
 

@@ -1,7 +1,8 @@
 //! Postings: what `Rollup` says about batches and their data, one event each.
 
-use crate::MAX_PARTS;
+use crate::{L1Client, L1Error, MAX_PARTS};
 use alloy_primitives::{Address, B256, LogData, TxHash, U256};
+use alloy_rpc_types_eth::Filter;
 use alloy_sol_types::SolEvent;
 use oceanid_contracts::l1::Rollup::{BatchData, BatchSubmitted};
 use oceanid_primitives::L1Origin;
@@ -72,4 +73,22 @@ impl Posting {
             _ => None,
         }
     }
+}
+
+/// The postings in the L1 blocks `from` to `to`, in order. Only for blocks that are deep: what is said here may be taken back.
+pub async fn postings_between(client: &L1Client, rollup: Address, from: u64, to: u64) -> Result<Vec<Posting>, L1Error> {
+    let topics = vec![BatchSubmitted::SIGNATURE_HASH, BatchData::SIGNATURE_HASH];
+    let filter = Filter::new().address(rollup).from_block(from).to_block(to).event_signature(topics);
+    let mut postings = Vec::new();
+    for log in client.logs(&filter).await? {
+        let (Some(number), Some(hash), Some(transaction)) = (log.block_number, log.block_hash, log.transaction_hash) else {
+            return Err(client.inconsistent("a log without its block".to_owned()));
+        };
+        let timestamp = match log.block_timestamp {
+            Some(timestamp) => timestamp,
+            None => client.header(number.into()).await?.map_or(0, |sealed| sealed.header.timestamp),
+        };
+        postings.extend(Posting::from_log(log.data(), transaction, L1Origin { number, hash }, timestamp));
+    }
+    Ok(postings)
 }

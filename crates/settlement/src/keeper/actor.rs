@@ -147,7 +147,7 @@ impl Actor {
         let mut creditable = 0;
         if let Some(output) = &look.output {
             if duties.credit {
-                let found = Creditable::find(look, output, &*self.chain, &self.spec)?;
+                let found = Creditable::find(look, output, &*self.chain, self.spec.l1.rewards)?;
                 creditable = found.epochs;
                 due.extend(found.due(look, output, &self.config, self.spec.l1.rewards));
             }

@@ -9,8 +9,8 @@ use oceanid_primitives::predeploys::{EPOCH_LEDGER, FEE_VAULT, MESSAGE_PASSER, ep
 use oceanid_primitives::{SealedBlock, output_root};
 use oceanid_stf::{EpochMessage, StateReader, read_epoch_message};
 
-/// The committed chain, with what Layer 2 has to say to L1.
-pub trait KeptChain: SettledChain {
+/// What Layer 2 has to say to L1.
+pub trait Messages: Send + Sync + 'static {
     /// The epoch that runs at the head, as `EpochLedger` counts it.
     fn running_epoch(&self) -> Result<u64, ChainError>;
 
@@ -27,7 +27,12 @@ pub trait KeptChain: SettledChain {
     fn message_proof(&self, storage_root: B256, slot: U256) -> Result<(U256, Vec<Bytes>), ChainError>;
 }
 
-impl KeptChain for Ledger {
+/// The committed chain with its messages.
+pub trait KeptChain: SettledChain + Messages {}
+
+impl<T: SettledChain + Messages> KeptChain for T {}
+
+impl Messages for Ledger {
     fn running_epoch(&self) -> Result<u64, ChainError> {
         Ok(read(self, |view| view.storage(EPOCH_LEDGER, slot(epoch_ledger::RUNNING)))?.as_limbs()[0])
     }
@@ -60,7 +65,7 @@ fn read<T>(
 }
 
 /// Slot of a message in the message passer: `sentMessages[hash]`, a mapping at slot 0.
-fn message_slot(hash: B256) -> U256 {
+pub(super) fn message_slot(hash: B256) -> U256 {
     U256::from_be_bytes(keccak256((hash, U256::ZERO).abi_encode()).0)
 }
 
@@ -68,9 +73,9 @@ fn message_slot(hash: B256) -> U256 {
 #[derive(Clone, Debug)]
 pub(super) struct FinalOutput {
     pub(super) index: U256,
-    state_root: B256,
-    storage_root: B256,
-    block_hash: B256,
+    pub(super) state_root: B256,
+    pub(super) storage_root: B256,
+    pub(super) block_hash: B256,
 }
 
 impl FinalOutput {
@@ -101,7 +106,7 @@ impl FinalOutput {
     }
 
     /// The proof that a message with this withdrawal hash was sent by then; none if it was not.
-    pub(super) fn prove(&self, chain: &dyn KeptChain, hash: B256) -> Result<Option<Vec<Bytes>>, ChainError> {
+    pub(super) fn prove(&self, chain: &dyn Messages, hash: B256) -> Result<Option<Vec<Bytes>>, ChainError> {
         let (value, proof) = chain.message_proof(self.storage_root, message_slot(hash))?;
         Ok((value == U256::ONE).then_some(proof))
     }

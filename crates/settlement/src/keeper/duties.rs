@@ -1,15 +1,15 @@
 //! What is due: from one look at L1 and the committed chain to a list of calls.
 
 use super::KeeperConfig;
-use super::KeptChain;
+use super::Messages;
 use super::chain::{FinalOutput, withdrawal_hash};
 use super::look::{Look, PoolRules, Standing, Survey};
 use crate::ChainError;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolValue};
 use oceanid_contracts::l1::{FeeSplitter, MiningRewards, Portal, SequencerPool};
+use oceanid_primitives::Committee;
 use oceanid_primitives::predeploys::{EPOCH_LEDGER, FEE_VAULT};
-use oceanid_primitives::{ChainSpec, Committee};
 use std::collections::BTreeMap;
 
 /// Epochs credited in one transaction, and members in them: what fits well into half a block of L1.
@@ -164,7 +164,7 @@ pub(super) struct Creditable {
 
 impl Creditable {
     /// Looks for messages about the epochs after the last credited one.
-    pub(super) fn find(look: &Look, output: &FinalOutput, chain: &dyn KeptChain, spec: &ChainSpec) -> Result<Self, ChainError> {
+    pub(super) fn find(look: &Look, output: &FinalOutput, chain: &dyn Messages, rewards: Address) -> Result<Self, ChainError> {
         let mut found = Self::default();
         let mut until = look.credited_until;
         let mut members = 0;
@@ -175,7 +175,7 @@ impl Creditable {
             let Ok((_, _, from, to, work)) = <(u64, u64, u64, u64, Vec<B256>)>::abi_decode_params(&message.data) else {
                 return Err(ChainError(format!("the message about epoch {epoch} does not decode")));
             };
-            let withdrawal = withdrawal(message.nonce, EPOCH_LEDGER, spec.l1.rewards, U256::ZERO, message.data.clone());
+            let withdrawal = withdrawal(message.nonce, EPOCH_LEDGER, rewards, U256::ZERO, message.data.clone());
             let Some(storage_proof) = output.prove(chain, withdrawal_hash(&withdrawal))? else { break };
             // L1 takes epochs without gaps in time only, and none that ends after its own.
             if from != until || to > look.now {
@@ -212,7 +212,7 @@ impl Creditable {
 
 /// A withdrawal of fees as the message passer sent it.
 pub(super) fn fee_withdrawal(
-    chain: &dyn KeptChain,
+    chain: &dyn Messages,
     index: u64,
     splitter: Address,
 ) -> Result<Portal::WithdrawalTransaction, ChainError> {
@@ -240,9 +240,11 @@ pub(super) fn splitter(look: &Look, account: Address, splitter: Address) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use super::super::chain::message_slot;
     use super::super::look::Record;
     use super::*;
     use oceanid_primitives::Member;
+    use oceanid_stf::EpochMessage;
 
     const RULES: PoolRules = PoolRules { rotation_interval: 20, exit_wait: 320, max_active: 5 };
 
@@ -300,6 +302,114 @@ mod tests {
         // Equal locks: the smaller id keeps the seat.
         assert_eq!(because(|survey| survey.records.push(record(4, 10))), None);
         assert_eq!(because(|survey| survey.seats = 2), Some("other locks are the largest"));
+    }
+
+    const REWARDS: Address = Address::repeat_byte(0xee);
+
+    fn output() -> FinalOutput {
+        FinalOutput { index: U256::from(3), state_root: B256::ZERO, storage_root: B256::ZERO, block_hash: B256::ZERO }
+    }
+
+    /// A chain that has sent messages about epochs: (epoch, start, end), of which the final output holds those up to `proven`.
+    struct Told {
+        epochs: Vec<(u64, u64, u64)>,
+        proven: u64,
+    }
+
+    impl Told {
+        fn data(&self, epoch: u64) -> Option<Bytes> {
+            let (_, start, end) = self.epochs.iter().find(|(number, ..)| *number == epoch)?;
+            Some((epoch, 1u64, *start, *end, vec![B256::ZERO; 100]).abi_encode_params().into())
+        }
+
+        fn hash(&self, epoch: u64) -> Option<B256> {
+            let data = self.data(epoch)?;
+            Some(withdrawal_hash(&withdrawal(U256::from(epoch + 1), EPOCH_LEDGER, REWARDS, U256::ZERO, data)))
+        }
+    }
+
+    impl Messages for Told {
+        fn running_epoch(&self) -> Result<u64, ChainError> {
+            Ok(self.epochs.last().map_or(0, |(epoch, ..)| epoch + 1))
+        }
+
+        fn epoch_message(&self, epoch: u64) -> Result<Option<EpochMessage>, ChainError> {
+            Ok(self.data(epoch).map(|data| EpochMessage { nonce: U256::from(epoch + 1), data }))
+        }
+
+        fn fee_flushes(&self) -> Result<u64, ChainError> {
+            Ok(0)
+        }
+
+        fn fee_flush(&self, _index: u64) -> Result<(U256, U256), ChainError> {
+            Ok((U256::ZERO, U256::ZERO))
+        }
+
+        fn message_proof(&self, _root: B256, slot: U256) -> Result<(U256, Vec<Bytes>), ChainError> {
+            let mut proven = self.epochs.iter().filter(|(epoch, ..)| *epoch <= self.proven);
+            let sent = proven.any(|(epoch, ..)| self.hash(*epoch).is_some_and(|hash| message_slot(hash) == slot));
+            Ok((U256::from(sent), Vec::new()))
+        }
+    }
+
+    fn look(next_epoch: u64, credited_until: u64, now: u64) -> Look {
+        let zero = U256::ZERO;
+        Look {
+            now,
+            latest_committee: 1,
+            last_rotation: 0,
+            next_epoch,
+            credited_until,
+            budget: zero,
+            runway: zero,
+            output: None,
+            unsettled: zero,
+            poster_pot: zero,
+            owed: zero,
+        }
+    }
+
+    /// Epochs that can be credited, and how many of them go into one transaction.
+    fn creditable(told: &Told, next_epoch: u64, credited_until: u64, now: u64) -> (u64, usize) {
+        let found = Creditable::find(&look(next_epoch, credited_until, now), &output(), told, REWARDS).unwrap();
+        (found.epochs, found.messages.len())
+    }
+
+    #[test]
+    fn epochs_are_credited_in_order_and_as_far_as_the_output_proves() {
+        let epochs = (0..40).map(|epoch| (epoch, 100 * epoch, 100 * (epoch + 1))).collect();
+        let mut told = Told { epochs, proven: 10 };
+        assert_eq!(creditable(&told, 0, 0, 100_000), (11, 4), "400 members a transaction");
+        assert_eq!(creditable(&told, 9, 900, 100_000), (2, 2));
+        assert_eq!(creditable(&told, 11, 1_100, 100_000), (0, 0), "not final yet");
+        assert_eq!(creditable(&told, 0, 50, 100_000), (0, 0), "L1 wants the time without gaps");
+        assert_eq!(creditable(&told, 0, 0, 250), (2, 2), "none that ends after L1's own time");
+        // A recovery passed over two numbers; a gap in time ends the run.
+        told.epochs.drain(3..5);
+        told.epochs[3].1 = 300;
+        assert_eq!(creditable(&told, 0, 0, 100_000), (9, 4));
+        told.epochs[5].1 += 1;
+        assert_eq!(creditable(&told, 0, 0, 100_000), (5, 4));
+    }
+
+    #[test]
+    fn a_few_epochs_wait_for_others_but_not_for_ever() {
+        let epochs = (0..3).map(|epoch| (epoch, 100 * epoch, 100 * (epoch + 1))).collect();
+        let told = Told { epochs, proven: 10 };
+        let client = crate::L1Client::new("http://127.0.0.1:9").unwrap();
+        let key = alloy_signer_local::PrivateKeySigner::from_slice(&[7; 32]).unwrap();
+        let account = crate::L1Account::new(client, key, 1, core::time::Duration::ZERO);
+        let config = KeeperConfig::new(account, None, core::time::Duration::ZERO);
+        let due = |now: u64, enough: u64| {
+            let (look, output) = (look(0, 0, now), output());
+            let config = KeeperConfig { credit_epochs: enough, credit_wait: 1_000, ..config.clone() };
+            let found = Creditable::find(&look, &output, &told, REWARDS).unwrap();
+            found.due(&look, &output, &config, Address::ZERO).map(|due| due.task)
+        };
+        assert_eq!(due(500, 4), None);
+        assert_eq!(due(500, 3), Some(Task::Credit(0)));
+        assert_eq!(due(1_099, 4), None);
+        assert_eq!(due(1_100, 4), Some(Task::Credit(0)));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-pub use chain::KeptChain;
+pub use chain::{KeptChain, Messages};
 pub use evidence::{Evidence, EvidenceSource, NoEvidence};
 
 /// Which duties a keeper has.
