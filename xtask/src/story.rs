@@ -226,6 +226,8 @@ async fn recovers(cast: &mut Cast, narrator: &mut Narrator) -> eyre::Result<()> 
         cast.signal(sequencer, Signal::SIGSTOP)?;
     }
     let halted = cast.halt().await?;
+    // What the others posted goes on from here: nothing that is final may be missing from L1.
+    wait_for("the last blocks to be posted", PATIENCE, async || Ok(cast.safe().await? >= halted)).await?;
     let finals = cast.hashes(halted).await?;
     narrator
         .tell(&format!("sequencers {} and {} are silent for good; the chain stands at block {halted}", lost[0].id, lost[1].id));

@@ -112,6 +112,9 @@ pub(crate) struct NodeArgs {
     /// Follow L1 without any peer: derive, execute, compare. Ignores `[sequencer]`.
     #[arg(long)]
     pub(crate) follow: bool,
+    /// L1 account (Web3 Secret Storage) with which a node that is no sequencer watches over the chain: rotates, credits, jails.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) watch: Option<PathBuf>,
     /// Chain specification (JSON).
     #[arg(long, value_name = "FILE", required_unless_present = "config")]
     pub(crate) spec: Option<PathBuf>,

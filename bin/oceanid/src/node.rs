@@ -3,7 +3,7 @@
 use crate::cli::NodeArgs;
 use crate::output;
 use eyre::{OptionExt, WrapErr, ensure};
-use oceanid_node::{L1Config, Node, NodeConfig, RpcListen, SequencerSection};
+use oceanid_node::{KeeperSection, L1Config, Node, NodeConfig, RpcListen, SequencerSection};
 
 pub(crate) async fn run(args: NodeArgs) -> eyre::Result<()> {
     let config = configuration(args)?;
@@ -31,6 +31,7 @@ fn configuration(args: NodeArgs) -> eyre::Result<NodeConfig> {
             l1: L1Config::new(args.l1.clone().ok_or_eyre("--l1 is missing")?),
             rpc: RpcListen::default(),
             sequencer: None,
+            keeper: KeeperSection::default(),
             history: oceanid_node::DEFAULT_HISTORY,
         },
     };
@@ -54,6 +55,9 @@ fn configuration(args: NodeArgs) -> eyre::Result<NodeConfig> {
             args.p2p.is_none() && args.peers.is_empty() && args.password_file.is_none() && args.da.is_none(),
             "--p2p, --peer, --password-file and --da are for sequencers: name the keys with --keys or `sequencer.keys`"
         ),
+    }
+    if let Some(account) = args.watch {
+        config.keeper.account = Some(account);
     }
     if let Some(spec) = args.spec {
         config.spec = spec;

@@ -87,13 +87,9 @@ impl L1 {
         let _: serde_json::Value = self.provider.raw_request("evm_setNextBlockTimestamp".into(), (json!(next),)).await.unwrap();
     }
 
-    async fn send(&self, from: &PrivateKeySigner, to: Address, call: &impl SolCall) -> TransactionReceipt {
-        self.move_to(0).await;
-        self.send_as_timed(from, to, call).await
-    }
-
-    /// As [`Self::send`], at the time set before.
-    async fn send_as_timed<C: SolCall>(&self, from: &PrivateKeySigner, to: Address, call: &C) -> TransactionReceipt {
+    /// Sends a call in a block whose timestamp is at least `time`.
+    async fn send<C: SolCall>(&self, from: &PrivateKeySigner, to: Address, call: &C, time: u64) -> TransactionReceipt {
+        self.move_to(time).await;
         let transaction = TxEip1559 {
             chain_id: self.node.chain_id(),
             nonce: self.provider.get_transaction_count(from.address()).await.unwrap(),
@@ -222,8 +218,7 @@ impl Chain {
             daMode: NO_DATA,
             data: Bytes::new(),
         };
-        l1.move_to(head.header().timestamp + 1).await;
-        l1.send_as_timed(&self.sequencers[0].poster, self.contracts().rollup, &call).await;
+        l1.send(&self.sequencers[0].poster, self.contracts().rollup, &call, head.header().timestamp + 1).await;
     }
 
     /// The message about an epoch, with its proof in the state after block `at`.
@@ -234,16 +229,16 @@ impl Chain {
         let outcome = call(self.ledger.rules(), self.ledger.spec().chain_id, BlockEnv::default(), &view, &request).unwrap();
         let message = EpochLedger::messageCall::abi_decode_returns(outcome.result.output().unwrap()).unwrap();
         assert!(!message.nonce.is_zero(), "epoch {epoch} was told");
-        let withdrawal =
-            (message.nonce, EPOCH_LEDGER, self.contracts().rewards, U256::ZERO, U256::ZERO, message.data.clone()).abi_encode_params();
+        let withdrawal = (message.nonce, EPOCH_LEDGER, self.contracts().rewards, U256::ZERO, U256::ZERO, message.data.clone())
+            .abi_encode_params();
         let slot = keccak256((keccak256(withdrawal), B256::ZERO).abi_encode());
         let proof = view.proof(MESSAGE_PASSER, &[slot.into()]).unwrap().storage.remove(0).1;
         MiningRewards::EpochMessage { nonce: message.nonce, data: message.data, storageProof: proof.proof }
     }
 
-    /// Credits epochs from a batch's final output.
+    /// Credits epochs from the output of a batch that ends with `block`, once it is final.
     async fn credit(&self, l1: &L1, epochs: core::ops::Range<u64>, batch: u64, block: &SealedBlock) {
-        let Header { state_root, withdrawals_root, number, .. } = *block.header();
+        let Header { state_root, withdrawals_root, number, timestamp, .. } = *block.header();
         let call = MiningRewards::creditEpochsCall {
             outputIndex: U256::from(batch),
             outputRootProof: MiningRewards::OutputRootProof {
@@ -254,7 +249,7 @@ impl Chain {
             },
             messages: epochs.map(|epoch| self.message(epoch, number)).collect(),
         };
-        l1.send(&self.sequencers[0].poster, self.contracts().rewards, &call).await;
+        l1.send(&self.sequencers[0].poster, self.contracts().rewards, &call, timestamp + 2 * WEEK).await;
     }
 }
 
@@ -287,7 +282,6 @@ async fn a_year_under_preset_metis_pays_what_its_rule_says() {
     // A week is an epoch: its first block opens it, the last but one second closes it. Batch `week + 1` holds it.
     let mut expected = [U256::ZERO; 4];
     let mut idle_weeks = 0;
-    let mut final_batch = None;
     for week in 0..=WEEKS {
         let mut counts = Counts::default();
         let first = (week * EPOCH_LENGTH).max(1);
@@ -306,15 +300,11 @@ async fn a_year_under_preset_metis_pays_what_its_rule_says() {
         let due = week.saturating_sub(1);
         if due > 0 && due.is_multiple_of(EPOCHS_PER_CREDIT) {
             let last = chain.ledger.store().block(week * EPOCH_LENGTH - 1).unwrap().unwrap();
-            l1.move_to(last.header().timestamp + 2 * WEEK).await;
             chain.credit(&l1, due - EPOCHS_PER_CREDIT..due, week, &last).await;
         }
-        final_batch = Some(chain.ledger.head());
     }
     let credited = l1.ask(rewards, MiningRewards::nextEpochCall {}).await;
-    let last = final_batch.unwrap();
-    l1.move_to(last.header().timestamp + 2 * WEEK).await;
-    chain.credit(&l1, credited..WEEKS, WEEKS + 1, &last).await;
+    chain.credit(&l1, credited..WEEKS, WEEKS + 1, &chain.ledger.head()).await;
     assert_eq!(l1.ask(rewards, MiningRewards::nextEpochCall {}).await, WEEKS);
     assert!(idle_weeks > WEEKS / 2, "the idle member was drawn in {idle_weeks} weeks");
 
@@ -341,26 +331,27 @@ async fn a_year_under_preset_metis_pays_what_its_rule_says() {
     let balance = async |account: Address| l1.ask(contracts.token, OceanidToken::balanceOfCall { account }).await;
     let owner = &chain.member(0).owner;
     let before = balance(owner.address()).await;
-    l1.send(owner, rewards, &MiningRewards::claimToL1Call { id: ids[0] }).await;
+    l1.send(owner, rewards, &MiningRewards::claimToL1Call { id: ids[0] }, 0).await;
     assert_eq!(balance(owner.address()).await - before, expected[0]);
 
     // Into the lock.
     let locked = async |id: u64| l1.ask(contracts.pool, SequencerPool::sequencerCall { id }).await.amount;
     let (before, amount) = (locked(ids[1]).await, expected[1] / U256::from(2));
-    l1.send(&chain.member(1).owner, rewards, &MiningRewards::relockCall { id: ids[1], amount }).await;
+    l1.send(&chain.member(1).owner, rewards, &MiningRewards::relockCall { id: ids[1], amount }, 0).await;
     assert_eq!(U256::from(locked(ids[1]).await - before), amount);
     assert_eq!(claimable(ids[1]).await, expected[1] - amount);
 
     // To Layer 2, by a deposit that the chain then takes in.
     let owner = chain.member(2).owner.clone();
     let escrow = balance(contracts.portal).await;
-    let receipt = l1.send(&owner, rewards, &MiningRewards::claimToL2Call { id: ids[2] }).await;
+    let receipt = l1.send(&owner, rewards, &MiningRewards::claimToL2Call { id: ids[2] }, 0).await;
     assert_eq!(balance(contracts.portal).await - escrow, expected[2]);
     chain.shown = show(&l1, &contracts, &receipt).await;
     let native = |chain: &Chain| chain.ledger.view().account(owner.address()).unwrap().unwrap_or_default().balance;
     assert_eq!(native(&chain), U256::ZERO);
     let now = l1.header(BlockNumberOrTag::Latest).await.timestamp;
-    while HeaderExtension::decode(&chain.ledger.head().header().extra_data).unwrap().origin.number < receipt.block_number.unwrap() {
+    while HeaderExtension::decode(&chain.ledger.head().header().extra_data).unwrap().origin.number < receipt.block_number.unwrap()
+    {
         chain.advance(now);
     }
     assert_eq!(native(&chain), expected[2]);

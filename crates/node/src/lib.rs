@@ -1,17 +1,23 @@
 //! One node, composed: configuration, keys, ledger, pool, L1, and either consensus or derivation, behind one RPC server.
 //!
 //! [`Node::start`] is one straight line. A **sequencer** votes and posts batches; a **follower** derives from L1 alone. Both serve the same RPC,
-//! and a node with keys goes from one to the other as its seat comes and goes.
+//! pages and metrics, and a node with keys goes from one to the other as its seat comes and goes.
 #![forbid(unsafe_code)]
 
+mod batches;
 mod config;
 mod duty;
+mod economy;
+mod keeper;
 mod keys;
 pub mod keystore;
+mod metrics;
 mod node;
+mod sample;
+mod site;
 mod status;
 
-pub use config::{ConfigError, DEFAULT_HISTORY, L1Config, NodeConfig, RpcListen, SequencerSection};
+pub use config::{ConfigError, DEFAULT_HISTORY, KeeperSection, L1Config, NodeConfig, RpcListen, SequencerSection};
 pub use keys::{
     KeyFile, KeyFileError, KeyFolder, KeyRole, MIN_PASSWORD, PASSWORD_VARIABLE, Password, PublicKeys, SequencerKeys,
     account_address, open_account, open_bls, read_private, seal, write_new,

@@ -4,18 +4,20 @@
 
 use crate::sample::Sample;
 use alloy_primitives::B256;
-use oceanid_chain::{CommittedBlock, Histogram, HistogramReading};
+use oceanid_chain::{CommittedBlock, Histogram, HistogramReading, Ledger};
 use oceanid_derive::FollowerStatus;
 use oceanid_pool::PoolStatus;
-use oceanid_primitives::{Committee, HeaderExtension};
+use oceanid_primitives::HeaderExtension;
 use oceanid_settlement::{L1Status, SettlementStatus};
 use oceanid_stf::missed_views;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Media type of the text.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Media type of the consensus library's text.
+pub(crate) const CONSENSUS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Wei in one ether.
 const ETHER: f64 = 1e18;
 
@@ -117,15 +119,23 @@ const METRICS: &[Metric] = &[
     gauge("oceanid_safe_lag_blocks", "Blocks between the newest block and the safe one.", |now| one(now.lag(now.safe))),
     gauge("oceanid_safe_age_seconds", "Seconds since the timestamp of the safe block.", |now| one(now.age(now.safe))),
     gauge("oceanid_finalized_block_number", "Newest block under an output that is final on L1.", |now| one(now.finalized.number)),
-    gauge("oceanid_finalized_lag_blocks", "Blocks between the newest block and the finalized one.", |now| one(now.lag(now.finalized))),
-    gauge("oceanid_finalized_age_seconds", "Seconds since the timestamp of the finalized block.", |now| one(now.age(now.finalized))),
-    gauge("oceanid_tip_lag_blocks", "Blocks this node knows of and does not have yet.", |now| one(now.tip.saturating_sub(now.head.number))),
+    gauge("oceanid_finalized_lag_blocks", "Blocks between the newest block and the finalized one.", |now| {
+        one(now.lag(now.finalized))
+    }),
+    gauge("oceanid_finalized_age_seconds", "Seconds since the timestamp of the finalized block.", |now| {
+        one(now.age(now.finalized))
+    }),
+    gauge("oceanid_tip_lag_blocks", "Blocks this node knows of and does not have yet.", |now| {
+        one(now.tip.saturating_sub(now.head.number))
+    }),
     counter("oceanid_blocks_total", "Blocks committed since start.", |now| one(now.activity.blocks)),
     counter("oceanid_transactions_total", "Transactions in them, deposits included.", |now| one(now.activity.transactions)),
     counter("oceanid_gas_used_total", "Gas used in them.", |now| one(now.activity.gas)),
-    histogram("oceanid_finality_seconds", "Seconds from a block's timestamp, a whole second, until it was final and durable here.", |now| {
-        Reading::Histogram(now.finality.clone())
-    }),
+    histogram(
+        "oceanid_finality_seconds",
+        "Seconds from a block's timestamp, a whole second, until it was final and durable here.",
+        |now| Reading::Histogram(now.finality.clone()),
+    ),
     histogram("oceanid_build_seconds", "Seconds that building a block took here.", |now| Reading::Histogram(now.build.clone())),
     histogram("oceanid_execute_seconds", "Seconds that executing another node's block took here.", |now| {
         Reading::Histogram(now.execute.clone())
@@ -134,42 +144,64 @@ const METRICS: &[Metric] = &[
     gauge("oceanid_epoch", "Epoch of the newest block.", |now| one(now.epoch)),
     gauge("oceanid_view", "View of the newest block.", |now| one(now.view)),
     gauge("oceanid_committee_members", "Members of the committee of the newest block.", |now| one(now.members)),
-    gauge("oceanid_voting", "1 while this node votes in the running epoch.", |now| some(now.votes.as_ref().map(|votes| votes.voting))),
-    counter("oceanid_missed_slots_total", "Slots that any member was drawn for and missed, in the blocks committed since start.", |now| {
-        one(now.activity.missed)
+    gauge("oceanid_voting", "1 while this node votes in the running epoch.", |now| {
+        some(now.votes.as_ref().map(|votes| votes.voting))
     }),
+    counter(
+        "oceanid_missed_slots_total",
+        "Slots that any member was drawn for and missed, in the blocks committed since start.",
+        |now| one(now.activity.missed),
+    ),
     counter("oceanid_missed_slots_here_total", "Slots among them that this node missed.", |now| one(now.activity.missed_here)),
-    counter("oceanid_blocks_led_total", "Blocks among those committed since start that this node led.", |now| one(now.activity.led)),
-    counter("oceanid_view_timeouts_total", "Views in which this node gave up waiting, since start.", |now| some(now.sample.view_timeouts)),
+    counter("oceanid_blocks_led_total", "Blocks among those committed since start that this node led.", |now| {
+        one(now.activity.led)
+    }),
+    counter("oceanid_view_timeouts_total", "Views in which this node gave up waiting, since start.", |now| {
+        some(now.sample.view_timeouts)
+    }),
     gauge("oceanid_peers", "Sequencers this node is connected to.", |now| some(now.sample.peers)),
     gauge("oceanid_evidence", "Proofs of double voting held by this node.", |now| some(now.votes.as_ref().map(|_| now.evidence))),
     // The pool.
-    gauge("oceanid_pool_transactions", "Transactions in the pool: pending ones may go into a block now, queued ones wait for another.", |now| {
-        let label = |state: &str| Some(("state", state.to_owned()));
-        Reading::Values(vec![(label("pending"), now.pool.pending.number()), (label("queued"), now.pool.queued.number())])
-    }),
+    gauge(
+        "oceanid_pool_transactions",
+        "Transactions in the pool: pending ones may go into a block now, queued ones wait for another.",
+        |now| {
+            let label = |state: &str| Some(("state", state.to_owned()));
+            Reading::Values(vec![(label("pending"), now.pool.pending.number()), (label("queued"), now.pool.queued.number())])
+        },
+    ),
     gauge("oceanid_pool_bytes", "Encoded bytes of the transactions in the pool.", |now| one(now.pool.bytes)),
     // L1.
     gauge("oceanid_l1_block_number", "Head of L1 as its endpoint last said.", |now| one(now.l1.head)),
     gauge("oceanid_l1_head_age_seconds", "Seconds since the timestamp of the newest L1 block taken in.", |now| some(now.l1_age)),
     gauge("oceanid_l1_lag_blocks", "L1 blocks that are there and not taken in yet.", |now| one(now.l1.lag())),
     counter("oceanid_l1_reorganised_blocks_total", "L1 blocks that L1 took back since start.", |now| one(now.l1.reorganised)),
-    gauge("oceanid_l1_failures", "Failed requests to L1 since the last one that succeeded.", |now| one(u64::from(now.l1.failures))),
+    gauge("oceanid_l1_failures", "Failed requests to L1 since the last one that succeeded.", |now| {
+        one(u64::from(now.l1.failures))
+    }),
     gauge("oceanid_l1_balance_ether", "Ether of the account that pays for this node's L1 transactions.", |now| {
         some(now.balance.map(|wei| wei / ETHER))
     }),
-    gauge("oceanid_da_backlog_blocks", "Committed blocks that are not on L1.", |now| some(now.posts().map(|posts| posts.backlog_blocks))),
-    gauge("oceanid_da_backlog_bytes", "Bytes of the transactions in them.", |now| some(now.posts().map(|posts| posts.backlog_bytes))),
+    gauge("oceanid_da_backlog_blocks", "Committed blocks that are not on L1.", |now| {
+        some(now.posts().map(|posts| posts.backlog_blocks))
+    }),
+    gauge("oceanid_da_backlog_bytes", "Bytes of the transactions in them.", |now| {
+        some(now.posts().map(|posts| posts.backlog_bytes))
+    }),
     gauge("oceanid_da_backlog_full", "1 while so much waits for L1 that blocks take no transactions.", |now| {
         some(now.posts().map(|posts| posts.backlog_full))
     }),
     gauge("oceanid_batch_index", "Index of the newest batch on L1.", |now| some(now.posts().map(|posts| posts.batch))),
-    counter("oceanid_batches_posted_total", "Batches this node has posted since start.", |now| some(now.posts().map(|posts| posts.posted_here))),
+    counter("oceanid_batches_posted_total", "Batches this node has posted since start.", |now| {
+        some(now.posts().map(|posts| posts.posted_here))
+    }),
     counter("oceanid_garbage_postings_total", "Postings whose data was not what was certified, since start.", |now| {
         some(now.posts().map(|posts| posts.garbage).or(now.follower.as_ref().map(|follower| follower.empty)))
     }),
     // The node.
-    gauge("oceanid_waiting", "Reasons for not progressing that the node has now; `seq_status` tells them.", |now| one(now.waiting)),
+    gauge("oceanid_waiting", "Reasons for not progressing that the node has now; `seq_status` tells them.", |now| {
+        one(now.waiting)
+    }),
     gauge("oceanid_store_bytes", "Bytes on disk.", |now| {
         let label = |part: &str| Some(("part", part.to_owned()));
         Reading::Values(now.sample.store_bytes.iter().map(|(part, bytes)| (label(part), bytes.number())).collect())
@@ -292,18 +324,20 @@ pub(crate) struct ActivityReading {
 }
 
 impl Activity {
-    /// Counts a block of `committee` that was committed `delay` after its timestamp; `here` is this node's identity, if it votes.
-    pub(crate) fn count(&self, block: &CommittedBlock, committee: &Committee, here: Option<B256>, delay: Duration) {
+    /// Counts a block that was committed now; `identity` is this node's, if it votes.
+    pub(crate) fn count(&self, ledger: &Ledger, block: &CommittedBlock, identity: Option<B256>) {
         let header = block.block.header();
         let add = |counter: &AtomicU64, by: u64| counter.fetch_add(by, Ordering::Relaxed);
         add(&self.blocks, 1);
         add(&self.transactions, block.block.body().len() as u64);
         add(&self.gas, header.gas_used);
-        self.finality.observe(delay);
+        let made = UNIX_EPOCH + Duration::from_secs(header.timestamp);
+        self.finality.observe(SystemTime::now().duration_since(made).unwrap_or_default());
         let Ok(extension) = HeaderExtension::decode(&header.extra_data) else { return };
-        let here = here.and_then(|identity| committee.index_of(&identity));
+        let Ok(committee) = ledger.committee(extension.committee_id) else { return };
+        let here = identity.and_then(|identity| committee.index_of(&identity));
         let is_here = |leader: u32| u64::from(here == Some(leader as usize));
-        for (_, leader) in missed_views(committee, &extension) {
+        for (_, leader) in missed_views(&committee, &extension) {
             add(&self.missed, 1);
             add(&self.missed_here, is_here(leader));
         }
@@ -380,7 +414,11 @@ mod tests {
             std::fs::write(&file, &list).expect("the snapshot is written");
         }
         let committed = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(committed == list, "metrics differ from {}; if that is meant, run this test with OCEANID_WRITE_SNAPSHOTS=1", file.display());
+        assert!(
+            committed == list,
+            "metrics differ from {}; if that is meant, run this test with OCEANID_WRITE_SNAPSHOTS=1",
+            file.display()
+        );
     }
 
     #[test]
@@ -388,7 +426,11 @@ mod tests {
         let mut seen = BTreeSet::new();
         for Metric { name, kind, help, .. } in METRICS {
             assert!(seen.insert(name), "{name} twice");
-            assert!(name.starts_with("oceanid_") && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit()), "{name}");
+            assert!(
+                name.starts_with("oceanid_")
+                    && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit()),
+                "{name}"
+            );
             assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}: counters and only they end in _total");
             assert!(help.ends_with('.') && !help.contains(['\n', '\\']), "{name}: {help}");
         }
@@ -445,6 +487,9 @@ mod tests {
         let dashboard = std::fs::read_to_string(repository("packaging/grafana/oceanid.json")).expect("the dashboard");
         let dashboard: serde_json::Value = serde_json::from_str(&dashboard).expect("the dashboard is JSON");
         let panels = dashboard["panels"].as_array().expect("it has panels");
-        assert!(panels.iter().all(|panel| panel["title"].is_string() && panel["gridPos"].is_object()), "each panel has a title and a place");
+        assert!(
+            panels.iter().all(|panel| panel["title"].is_string() && panel["gridPos"].is_object()),
+            "each panel has a title and a place"
+        );
     }
 }

@@ -1,21 +1,27 @@
 //! Start and stop of a node.
 
+use crate::batches::{self, Batches};
 use crate::config::{ConfigError, NodeConfig, SequencerSection};
 use crate::duty::Duty;
+use crate::economy;
+use crate::keeper;
 use crate::keys::{KeyFileError, SequencerKeys};
-use crate::status::{Role, Status};
+use crate::metrics::Activity;
+use crate::sample;
+use crate::site::Site;
+use crate::status::{Observed, Role, Status};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
 use oceanid_da::mode;
 use oceanid_derive::{Follower, FollowerConfig};
 use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
 use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcConfig, RpcServer};
-use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, Sequencer, SequencerConfig};
+use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
 use oceanid_settlement::{
-    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Certificate, L1Client, L1Watcher, PosterConfig, Task,
-    WatcherConfig, anchor,
+    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, Keeper, L1Account, L1Certificate, L1Client, L1Watcher,
+    PosterConfig, Task, WatcherConfig, anchor,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -130,15 +136,25 @@ impl Node {
 
         let (stop, stopped) = watch::channel(None);
         let listen = config.rpc.listen;
-        let parts = Parts { config, spec, keys, ledger, pool, client, watcher, reader, stop };
+        let payer = match &keys {
+            Some(keys) => Some(keys.poster.clone()),
+            None => config.keeper.open_account()?,
+        };
+        let account = payer.map(|key| L1Account::new(client.clone(), key, spec.l1_chain_id, REPLACE_AFTER));
+        let parts = Parts { config, spec, keys, account, ledger, pool, client, watcher, reader, stop };
         let (role, actors) = parts.start_role(parts.is_seated())?;
         let duty = Duty::new(role, actors);
         let (ledger, pool) = (parts.ledger.clone(), Arc::clone(&parts.pool));
-        let status = Arc::new(Status::new(ledger.clone(), parts.watcher.clone(), duty.role()));
+        let keeper = keeper::start(&parts, duty.role()).map(|(keeper, task)| {
+            tasks.push(task);
+            keeper
+        });
+        let site = parts.observe(duty.role(), keeper, &mut tasks);
         if parts.keys.is_some() {
             tasks.push(Task::spawn(Arc::clone(&duty).follow_seat(Arc::new(parts))));
         }
-        let rpc = RpcServer::start(RpcConfig::new(listen), Backend::rollup(ledger.clone(), pool, status)).await?;
+        let backend = Backend::rollup(ledger.clone(), pool, site.status()).with_pages(Arc::new(site));
+        let rpc = RpcServer::start(RpcConfig::new(listen), backend).await?;
         Ok(Self { ledger, duty, rpc, tasks, stopped })
     }
 
@@ -189,6 +205,8 @@ pub(crate) struct Parts {
     pub(crate) spec: Arc<ChainSpec>,
     /// Absent: the node only ever follows.
     pub(crate) keys: Option<SequencerKeys>,
+    /// Pays for what the node does on L1.
+    pub(crate) account: Option<L1Account>,
     pub(crate) ledger: Ledger,
     pub(crate) pool: Arc<Pool>,
     pub(crate) client: L1Client,
@@ -203,14 +221,32 @@ impl Parts {
         self.stop.send_replace(Some(reason));
     }
 
-    fn poll(&self) -> Duration {
+    pub(crate) fn poll(&self) -> Duration {
         Duration::from_millis(self.config.l1.poll_ms)
+    }
+
+    /// Starts everything that watches and does nothing: status, pages, metrics.
+    fn observe(&self, role: watch::Receiver<Role>, keeper: Option<Keeper>, tasks: &mut Vec<Task>) -> Site {
+        let (observed, batches) = (Observed::default(), Arc::<Batches>::default());
+        let (ledger, client, watcher) = (&self.ledger, &self.client, &self.watcher);
+        let identity = self.keys.as_ref().map(|keys| keys.node.identity());
+        let payer = self.keys.as_ref().map(|keys| keys.poster.address());
+        tasks.extend([
+            Task::spawn(count_blocks(ledger.clone(), identity, Arc::clone(&observed.activity))),
+            Task::spawn(sample::run(observed.samples.clone(), role.clone(), self.config.data_dir.clone())),
+            Task::spawn(economy::run(ledger.clone(), client.clone(), watcher.clone(), payer, Arc::clone(&observed.figures))),
+            Task::spawn(batches::run(Arc::clone(&self.spec), client.clone(), watcher.clone(), Arc::clone(&batches))),
+        ]);
+        let status = Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, keeper, observed);
+        Site::new(ledger.clone(), Arc::clone(&self.pool), Arc::new(status), batches)
     }
 
     /// Starts a role: consensus and batches (`votes`, for a node with keys), or derivation from L1.
     pub(crate) fn start_role(&self, votes: bool) -> Result<(Role, Vec<Task>), NodeError> {
-        match (&self.config.sequencer, &self.keys) {
-            (Some(section), Some(keys)) if votes => self.start_sequencer(section, keys.clone()),
+        match (&self.config.sequencer, &self.keys, &self.account) {
+            (Some(section), Some(keys), Some(account)) if votes => {
+                self.start_sequencer(section, keys.node.clone(), account.clone())
+            }
             _ => {
                 let config = FollowerConfig { poll: self.poll() };
                 let (follower, following) =
@@ -221,16 +257,20 @@ impl Parts {
         }
     }
 
-    fn start_sequencer(&self, section: &SequencerSection, keys: SequencerKeys) -> Result<(Role, Vec<Task>), NodeError> {
+    fn start_sequencer(
+        &self,
+        section: &SequencerSection,
+        keys: NodeKeys,
+        account: L1Account,
+    ) -> Result<(Role, Vec<Task>), NodeError> {
         let Self { spec, ledger, pool, watcher, .. } = self;
-        let identity = keys.node.identity();
+        let identity = keys.identity();
         let poster = PosterConfig {
-            key: keys.poster,
+            account,
             identity,
             da: DaPolicy::Fixed(section.da),
             max_age: Duration::from_secs(section.batch_age_seconds),
             stagger: POSTER_STAGGER,
-            replace_after: REPLACE_AFTER,
         };
         let (batcher, batching) = Batcher::start(
             self.client.clone(),
@@ -253,7 +293,7 @@ impl Parts {
         let gossiped = Arc::clone(pool);
         let sequencer = Arc::new(Sequencer::start(
             SequencerConfig {
-                keys: keys.node,
+                keys,
                 listen: section.listen,
                 peers: section.peers.clone(),
                 directory: self.config.data_dir.join("sequencer"),
@@ -283,6 +323,19 @@ impl Parts {
             batching,
         ];
         Ok((Role::Sequencer { sequencer, batcher, identity }, tasks))
+    }
+}
+
+/// Counts the work in every committed block.
+async fn count_blocks(ledger: Ledger, identity: Option<B256>, activity: Arc<Activity>) {
+    let mut commits = ledger.subscribe();
+    loop {
+        match commits.recv().await {
+            Ok(committed) => activity.count(&ledger, &committed, identity),
+            // Catching up: those blocks' work is not this node's news.
+            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "blocks were not counted"),
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Pause between two looks at consensus and memory.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -32,14 +33,14 @@ pub(crate) struct Sample {
 /// Where the newest measurements are.
 pub(crate) type Samples = Arc<RwLock<Sample>>;
 
-/// Measures for ever. The sequencer is not kept alive by this.
-pub(crate) async fn run(samples: Samples, role: &Role, data_dir: PathBuf) {
-    let sequencer = match role {
-        Role::Sequencer { sequencer, .. } => Arc::downgrade(sequencer),
-        Role::Follower { .. } => Weak::new(),
-    };
+/// Measures for ever. The sequencer, while this node is one, is not kept alive by this.
+pub(crate) async fn run(samples: Samples, role: watch::Receiver<Role>, data_dir: PathBuf) {
     let mut disk_due = Instant::now();
     loop {
+        let sequencer = match &*role.borrow() {
+            Role::Sequencer { sequencer, .. } => Arc::downgrade(sequencer),
+            Role::Follower { .. } | Role::Changing => Weak::new(),
+        };
         let consensus = metrics(&sequencer).await;
         if Instant::now() >= disk_due {
             let data_dir = data_dir.clone();
@@ -49,18 +50,20 @@ pub(crate) async fn run(samples: Samples, role: &Role, data_dir: PathBuf) {
             }
             disk_due = Instant::now() + DISK_PAUSE;
         }
-        let mut sample = samples.write();
-        sample.resident_bytes = resident_bytes();
-        if let Some(text) = consensus {
-            sample.view_timeouts = Some(values(&text, "_voter_timeouts_total").sum::<f64>() as u64);
-            sample.peers = Some(values(&text, "_tracker_connected").count());
-            sample.consensus = text.into();
-        }
-        drop(sample);
+        take(&mut samples.write(), consensus);
         tokio::time::sleep(PAUSE).await;
     }
 }
 
+/// Takes in what is quickly measured and what the consensus library says.
+fn take(sample: &mut Sample, consensus: Option<String>) {
+    sample.resident_bytes = resident_bytes();
+    sample.view_timeouts = consensus.as_ref().map(|text| values(text, "_voter_timeouts_total").sum::<f64>() as u64);
+    sample.peers = consensus.as_ref().map(|text| values(text, "_tracker_connected").count());
+    sample.consensus = consensus.unwrap_or_default().into();
+}
+
+/// The consensus library's metrics; none when it has stopped.
 async fn metrics(sequencer: &Weak<Sequencer>) -> Option<String> {
     sequencer.upgrade()?.metrics().await
 }

@@ -1,12 +1,16 @@
-//! What a node tells of itself over RPC: role, progress, and why it waits.
+//! What a node tells of itself, over RPC, on its pages and as metrics: role, progress, and why it waits.
 
+use crate::economy::{Figures, unix_time};
+use crate::metrics::{Activity, Mark, Scrape};
+use crate::sample::Samples;
 use alloy_primitives::B256;
-use oceanid_chain::Ledger;
+use oceanid_chain::{Ledger, LedgerError};
 use oceanid_derive::Follower;
+use oceanid_pool::Pool;
 use oceanid_primitives::L1View;
 use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, Waiting};
 use oceanid_sequencer::Sequencer;
-use oceanid_settlement::{Batcher, L1Watcher};
+use oceanid_settlement::{Batcher, Keeper, L1Watcher};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,20 +45,97 @@ impl Role {
     }
 }
 
-/// Implementation of the RPC's [`NodeStatus`].
+/// What the node keeps only to be seen: filled by tasks of their own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Observed {
+    /// Work in the blocks committed since start.
+    pub(crate) activity: Arc<Activity>,
+    /// Stake and rewards on L1.
+    pub(crate) figures: Arc<Figures>,
+    /// Disk, memory, consensus.
+    pub(crate) samples: Samples,
+}
+
+/// Implementation of the RPC's [`NodeStatus`], and the source of the metrics.
 pub(crate) struct Status {
     ledger: Ledger,
+    pool: Arc<Pool>,
     watcher: L1Watcher,
     role: watch::Receiver<Role>,
+    keeper: Option<Keeper>,
+    observed: Observed,
+    started: Instant,
     started_at: u64,
     /// Since when each reason for waiting has been seen without a break.
     since: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Status {
-    pub(crate) fn new(ledger: Ledger, watcher: L1Watcher, role: watch::Receiver<Role>) -> Self {
-        let started_at = ledger.head().number();
-        Self { ledger, watcher, role, started_at, since: Mutex::default() }
+    pub(crate) fn new(
+        ledger: Ledger,
+        pool: Arc<Pool>,
+        watcher: L1Watcher,
+        role: watch::Receiver<Role>,
+        keeper: Option<Keeper>,
+        observed: Observed,
+    ) -> Self {
+        let (started, started_at) = (Instant::now(), ledger.head().number());
+        Self { ledger, pool, watcher, role, keeper, observed, started, started_at, since: Mutex::default() }
+    }
+
+    pub(crate) fn role(&self) -> watch::Ref<'_, Role> {
+        self.role.borrow()
+    }
+
+    pub(crate) const fn watcher(&self) -> &L1Watcher {
+        &self.watcher
+    }
+
+    pub(crate) const fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// Everything that is measured, now.
+    pub(crate) fn scrape(&self) -> Result<Scrape, LedgerError> {
+        let (ledger, head, marks) = (&self.ledger, self.ledger.head(), self.ledger.marks());
+        let mark = |number: u64| -> Result<Mark, LedgerError> {
+            let timestamp = ledger.store().header(number)?.map_or(0, |header| header.timestamp);
+            Ok(Mark { number, timestamp })
+        };
+        let extension = ledger.extension(head.number())?.unwrap_or_default();
+        let (votes, settlement, follower, evidence) = match &*self.role.borrow() {
+            Role::Sequencer { sequencer, batcher, .. } => {
+                (Some(sequencer.status()), Some(batcher.status()), None, sequencer.evidence().records().len())
+            }
+            Role::Follower { follower } => (None, None, Some(follower.status()), 0),
+            Role::Changing => (None, None, None, 0),
+        };
+        let (now, l1) = (unix_time(), self.watcher.status());
+        Ok(Scrape {
+            now,
+            uptime: self.started.elapsed(),
+            head: mark(head.number())?,
+            safe: mark(marks.safe)?,
+            finalized: mark(marks.finalized)?,
+            tip: votes.as_ref().map(|votes| votes.tip).or(follower.as_ref().map(|follower| follower.target)).unwrap_or_default(),
+            epoch: extension.epoch,
+            view: extension.view,
+            members: ledger.committee(extension.committee_id)?.members.len(),
+            activity: self.observed.activity.read(),
+            finality: self.observed.activity.finality.read(),
+            build: ledger.timings().build.read(),
+            execute: ledger.timings().execute.read(),
+            votes,
+            settlement,
+            follower,
+            evidence,
+            pool: self.pool.status(),
+            l1_age: (l1.tip_timestamp > 0).then(|| now.saturating_sub(l1.tip_timestamp)),
+            l1,
+            balance: self.observed.figures.balance().map(f64::from),
+            waiting: self.report().waiting.len(),
+            sample: self.observed.samples.read().clone(),
+        })
     }
 
     fn l1_ref(&self, number: u64) -> L1Ref {
@@ -84,7 +165,8 @@ impl Status {
 impl NodeStatus for Status {
     fn peers(&self) -> usize {
         match &*self.role.borrow() {
-            Role::Sequencer { sequencer, .. } => sequencer.status().committee_size.saturating_sub(1),
+            Role::Sequencer { .. } => self.observed.samples.read().peers.unwrap_or_default(),
+            // A follower needs nobody but L1.
             Role::Follower { .. } | Role::Changing => 0,
         }
     }
@@ -156,7 +238,8 @@ impl NodeStatus for Status {
             }
             Role::Changing => (None, json!(null)),
         };
-        let settlement = json!({ "l1": l1, "batches": settlement });
+        let keeper = self.keeper.as_ref().map(Keeper::status);
+        let settlement = json!({ "l1": l1, "batches": settlement, "keeper": keeper });
         StatusReport { role: role.name().to_owned(), waiting: self.waiting(reasons), consensus, settlement: Some(settlement) }
     }
 }

@@ -54,6 +54,8 @@ const TICK: Duration = Duration::from_millis(500);
 const ASSEMBLY_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it looks.
 const ASSEMBLY_POLL: Duration = Duration::from_millis(25);
+/// The first section of a vote journal; sections are named by views, of which the first is 1.
+const FIRST_SECTION: u64 = 0;
 /// Epochs before the running one whose journals a starting node looks for.
 const RETIRED_AT_START: u64 = 8;
 
@@ -397,9 +399,15 @@ where
         if seated.seat.is_none() {
             return Ok(false);
         }
-        let journal = self.context.scan(&self.journal(epoch)).await.is_ok_and(|blobs| !blobs.is_empty());
+        let partition = self.journal(epoch);
+        let journal = self.context.scan(&partition).await.is_ok_and(|blobs| !blobs.is_empty());
         if !self.record.allows(epoch, begun, journal) {
             return Ok(false);
+        }
+        if !journal {
+            // Its first section, empty, before the note: a node that stops before its first vote has lost nothing.
+            let opened = self.context.open(&partition, &FIRST_SECTION.to_be_bytes()).await;
+            opened.map_err(|error| NodeError::Record(error.to_string()))?;
         }
         self.record.note(epoch).await.map_err(|error| NodeError::Record(error.to_string()))?;
         Ok(true)

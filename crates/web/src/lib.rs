@@ -19,7 +19,9 @@ mod stats;
 use cache::Cache;
 use pages::{Frame, Visit};
 use route::Route;
-pub use source::{Batch, Credit, CreditedEpoch, Economy, Epoch, NodeFacts, Posting, Sequencer, Signers, Source, SourceError};
+pub use source::{
+    Batch, Credit, CreditedEpoch, Economy, Epoch, NodeFacts, Posting, Rule, Sequencer, Signers, Source, SourceError,
+};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -124,8 +124,8 @@ pub struct Economy {
     pub cost_to_stall: U256,
     /// Least stake that buys enough new seats to finalise alone, wei.
     pub cost_to_finalise: U256,
-    /// The rule of emission, in words.
-    pub rule: String,
+    /// The rule of emission in force.
+    pub rule: Rule,
     /// What is left of the budget, wei.
     pub budget: U256,
     /// Seconds that it lasts at the present rate; none: nothing is being spent.
@@ -136,6 +136,20 @@ pub struct Economy {
     pub epochs: Vec<CreditedEpoch>,
     /// Every sequencer that was heard of, by id.
     pub sequencers: Vec<Sequencer>,
+}
+
+/// A rule of emission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rule {
+    /// Nobody has said.
+    #[default]
+    Unknown,
+    /// A share of the committee's stake a year, basis points.
+    TargetApr(u128),
+    /// Wei a block led.
+    FixedPerBlock(u128),
+    /// `k * sqrt(stake)` tokens a year; k times 10^18.
+    Curve(u128),
 }
 
 impl Economy {

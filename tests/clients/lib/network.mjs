@@ -10,8 +10,8 @@ const ether = { name: 'Ether', symbol: 'ETH', decimals: 18 }
 /** Milliseconds between two looks at a chain. */
 const POLLING = 250
 
-/** Accounts are shared out so that no two groups of items ever use one nonce sequence. */
-export const ROLE = { transfers: 0, tokens: 1, bridge: 2, forced: 3, tokenBridge: 4, uniswap: 5, ethers: 6, cast: 7, forge: 8, receiver: 9 }
+/** Accounts are shared out so that no two groups of items ever use one nonce sequence; the receiver sends only for `pages`. */
+export const ROLE = { transfers: 0, tokens: 1, bridge: 2, forced: 3, tokenBridge: 4, uniswap: 5, ethers: 6, cast: 7, forge: 8, receiver: 9, pages: 9 }
 
 export async function loadNetwork() {
   const path = process.env.OCEANID_CONFIG

@@ -221,11 +221,11 @@ impl Cast {
         self.expect(&self.path("keys"), &["--l2", self.l2.url(), "--id", &id.to_string()], &["rewards"])
     }
 
-    /// Restarts the node with the fault switched on.
+    /// Has the node restarted as one that votes twice.
     pub(super) fn equivocate(&mut self, sequencer: &DevSequencer) -> eyre::Result<()> {
         let file = sequencer.data_dir.join("node.toml");
         let text = std::fs::read_to_string(&file)?;
-        std::fs::write(&file, text.replace("[sequencer]", "[sequencer]\nfault = \"equivocate\""))?;
+        std::fs::write(&file, text.replace("[sequencer]", "[sequencer]\nbyzantine = \"equivocate\""))?;
         self.signal(sequencer, Signal::SIGKILL)
     }
 
@@ -244,6 +244,11 @@ impl Cast {
 
     pub(super) async fn head(&self) -> eyre::Result<u64> {
         self.l2.block_number().await
+    }
+
+    /// Newest block that is in a batch on L1.
+    pub(super) async fn safe(&self) -> eyre::Result<u64> {
+        self.l2.call("seq_status", json!([])).await?["safe"].as_u64().ok_or_eyre("seq_status has no safe block")
     }
 
     /// Waits until the running committee is the newest one's: two epochs pass.

@@ -308,8 +308,11 @@ impl<C: TestChain> Sim<C> {
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let deadline = self.context.current() + PATIENCE;
         while !condition(self) {
-            let heights: Vec<_> = (0..self.setup.nodes).map(|index| self.height(index)).collect();
-            assert!(self.context.current() < deadline, "waited {PATIENCE:?} for {what}; heights {heights:?}");
+            if self.context.current() >= deadline {
+                let heights: Vec<_> = (0..self.setup.nodes).map(|index| self.height(index)).collect();
+                let statuses: Vec<_> = self.nodes.iter().map(|node| node.as_ref().map(|(node, _)| node.status())).collect();
+                panic!("waited {PATIENCE:?} for {what}; heights {heights:?}; {statuses:#?}");
+            }
             for (index, node) in self.nodes.iter().enumerate() {
                 let failure = node.as_ref().and_then(|(node, _)| node.status().failure);
                 assert_eq!(failure, None, "node {index} stopped");

@@ -277,9 +277,9 @@ impl Actor {
     }
 
     fn publish(&self, head: u64, finalized: Option<u64>) {
-        let (newest_origin, tip, full) = {
+        let (newest_origin, tip, tip_timestamp, full) = {
             let window = &mut *self.watcher.0.window.write();
-            let tip = window.tip().map_or(0, |tip| tip.block.number);
+            let (tip, tip_timestamp) = window.tip().map_or((0, 0), |tip| (tip.block.number, tip.block.timestamp));
             let deep = match self.spec.timing.origin_depth {
                 Some(depth) => tip.saturating_sub(depth),
                 None => tip.min(finalized.unwrap_or_default()),
@@ -287,11 +287,12 @@ impl Actor {
             // What was deep stays deep unless it was stepped back over: an endpoint behind another one takes nothing away.
             window.deep = window.deep.max(Some(deep));
             let origin = window.deep.and_then(|deep| window.get(deep)).map(|entry| entry.block.origin());
-            (origin, tip, window.entries.len() >= MAX_WINDOW)
+            (origin, tip, tip_timestamp, window.entries.len() >= MAX_WINDOW)
         };
         self.watcher.0.status.send_modify(|status| {
             status.head = head;
             status.tip = tip;
+            status.tip_timestamp = tip_timestamp;
             status.newest_origin = newest_origin;
             status.failures = 0;
             status.last_error = None;

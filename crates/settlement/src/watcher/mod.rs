@@ -41,6 +41,8 @@ pub struct L1Status {
     pub head: u64,
     /// Newest block taken in, number.
     pub tip: u64,
+    /// Its time, seconds since 1970; 0 before the first contact.
+    pub tip_timestamp: u64,
     /// Newest block that may be named as an origin.
     pub newest_origin: Option<L1Origin>,
     /// Blocks stepped back over since start, because L1 reorganised.

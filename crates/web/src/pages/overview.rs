@@ -3,7 +3,7 @@
 use super::{Visit, extension, header};
 use crate::layout::{badge, batch_link, block_link, epoch_link, facts, num, plain, section, sequencer_link, table, text};
 use crate::stats::{Power, concentration, total_stake};
-use crate::{Batch, Economy, Epoch, SourceError, format};
+use crate::{Batch, Economy, Epoch, Rule, SourceError, format};
 use alloy_primitives::U256;
 use maud::{Markup, html};
 use oceanid_stf::{Work, missed_views};
@@ -223,7 +223,7 @@ fn rewards(visit: &Visit<'_>, economy: &Economy) -> Markup {
     };
     html! {
         (facts(&[
-            ("Rule", plain(format::foreign(&economy.rule))),
+            ("Rule", rule(economy)),
             ("Budget left", amount(economy.budget)),
             ("Runway at this rate", plain(runway)),
             ("Credited so far", amount(economy.credited)),
@@ -236,6 +236,16 @@ fn rewards(visit: &Visit<'_>, economy: &Economy) -> Markup {
         }
         p { small { "Read from L1 " (format::ago(read_at, visit.now)) "." } }
     }
+}
+
+/// The rule of emission in words.
+fn rule(economy: &Economy) -> Option<Markup> {
+    plain(match economy.rule {
+        Rule::Unknown => return None,
+        Rule::TargetApr(bps) => format!("{} of the stake a year", format::percent(bps as f64 / 10_000.0)),
+        Rule::FixedPerBlock(wei) => format!("{} {} a block", format::amount(U256::from(wei)), token(economy)),
+        Rule::Curve(k) => format!("{} × √stake a year", format::amount(U256::from(k))),
+    })
 }
 
 fn decentralisation(epoch: &Epoch, economy: &Economy) -> Markup {

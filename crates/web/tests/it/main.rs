@@ -77,7 +77,7 @@ fn the_overview_tells_who_sequences() {
         "safe its batch is on L1 80 19 blocks",
         "finalized its output is final on L1 60 39 blocks",
         "Runway at this rate 3 y 65 d",
-        "Rule 20 % a year",
+        "Rule 20.0 % of the stake a year",
         "stop the chain, more than 1/3 2 40,000 2",
         "finalise alone, a quorum of 2/3 3 60,000 3",
         "2 by stake, 2 by heads",

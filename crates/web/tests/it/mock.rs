@@ -8,7 +8,9 @@ use oceanid_primitives::{
 };
 use oceanid_stf::Work;
 use oceanid_store::{CommittedBlock, Marks, TxLocation};
-use oceanid_web::{Batch, Credit, CreditedEpoch, Economy, Epoch, NodeFacts, Posting, Sequencer, Signers, Source, SourceError};
+use oceanid_web::{
+    Batch, Credit, CreditedEpoch, Economy, Epoch, NodeFacts, Posting, Rule, Sequencer, Signers, Source, SourceError,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -153,7 +155,7 @@ impl Mock {
             })
         };
         Self {
-            economy: Arc::new(economy(symbol, text, members, now)),
+            economy: Arc::new(economy(symbol, members, now)),
             spec,
             blocks: (0..=HEAD).map(block).collect(),
             batches: vec![batch(2, 61, 80), batch(1, 1, 60)],
@@ -195,7 +197,7 @@ fn spec(name: &str, now: u64, committee: Committee) -> ChainSpec {
     }
 }
 
-fn economy(symbol: &str, rule: &str, members: usize, now: u64) -> Economy {
+fn economy(symbol: &str, members: usize, now: u64) -> Economy {
     let credits: Vec<_> = (0..20).rev().map(|epoch| Credit { epoch, reward: tokens(11), fees: tokens(1) }).collect();
     let sequencer = |id: u64| Sequencer {
         id,
@@ -214,7 +216,7 @@ fn economy(symbol: &str, rule: &str, members: usize, now: u64) -> Economy {
         locked: tokens(20_000 * members as u128),
         cost_to_stall: tokens(40_000),
         cost_to_finalise: tokens(60_000),
-        rule: if rule == HOSTILE { rule.to_owned() } else { "20 % a year".to_owned() },
+        rule: Rule::TargetApr(2_000),
         budget: tokens(1_000_000),
         runway: Some(3 * 31_536_000 + 65 * 86_400 + 3),
         credited: tokens(999),
