@@ -42,6 +42,8 @@ fn one(number: usize) -> eyre::Result<()> {
     let stf = |l1_data_fee, with_diff: bool| {
         let rules = Rules::Rollup(RollupRules { l1_data_fee });
         let mut executor = BlockExecutor::new(rules, CHAIN_ID, env, &state).expect("a block begins");
+        // As a validator, who has the whole body.
+        executor.reserve(transactions.len());
         for (tx, sender) in &transactions {
             executor.execute(tx, *sender).expect("the workload is valid");
         }

@@ -122,6 +122,7 @@ fn scenario<X: Execution + Clone>(
         let execution = Timed { inner: open(&folder.join("chain"), spec)?, times: times.clone() };
         let keys = member_keys(index);
         let config = SequencerConfig {
+            byzantine: None,
             listen: peers[&keys.identity()],
             keys,
             peers: peers.clone(),

@@ -6,7 +6,7 @@ import {EpochLedger} from "../src/l2/EpochLedger.sol";
 import {FeeVault} from "../src/l2/FeeVault.sol";
 import {L2ToL1MessagePasser} from "../src/l2/L2ToL1MessagePasser.sol";
 import {Predeploys} from "../src/lib/Predeploys.sol";
-import {L2} from "./base/L2.sol";
+import {L2, memberWord} from "./base/L2.sol";
 import {vm} from "./base/Vm.sol";
 
 contract EpochLedgerTest is L2 {

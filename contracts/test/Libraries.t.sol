@@ -9,6 +9,7 @@ import {CodeStore} from "../src/lib/CodeStore.sol";
 import {Ed25519} from "../src/lib/Ed25519.sol";
 import {Header, HeaderReader} from "../src/lib/HeaderReader.sol";
 import {MerklePatricia} from "../src/lib/MerklePatricia.sol";
+import {Sort} from "../src/lib/Sort.sol";
 import {Chain, TestHeader} from "./base/Chain.sol";
 import {Rlp} from "./base/Rlp.sol";
 import {Signer} from "./base/Signer.sol";
@@ -496,5 +497,29 @@ contract CodeStoreTest is Test {
         yes(harness.store(new bytes(24_575)).code.length == 24_576, "largest");
         vm.expectRevert(abi.encodeWithSelector(CodeStore.CodeStoreFailed.selector, 24_576));
         harness.store(new bytes(24_576));
+    }
+}
+
+contract SortTest is Test {
+    function testFuzz_sortsAndKeepsEveryWord(uint256[] memory words) public pure {
+        uint256 sum;
+        uint256 mixed;
+        for (uint256 i = 0; i < words.length; ++i) {
+            // Small numbers too, so that there are equal ones.
+            if (i % 2 == 0) words[i] %= 8;
+            unchecked {
+                sum += words[i];
+                mixed += uint256(keccak256(abi.encode(words[i])));
+            }
+        }
+        Sort.sort(words);
+        for (uint256 i = 0; i < words.length; ++i) {
+            unchecked {
+                sum -= words[i];
+                mixed -= uint256(keccak256(abi.encode(words[i])));
+            }
+            yes(i == 0 || words[i - 1] <= words[i], "ascending");
+        }
+        yes(sum == 0 && mixed == 0, "the same words");
     }
 }

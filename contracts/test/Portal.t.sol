@@ -153,6 +153,129 @@ contract PortalTest is Withdrawals {
         portal.depositTransaction(BOB, 0, 8_000_000, false, "");
     }
 
+    // ---- the price of deposit gas ----
+
+    function test_thePriceFollowsUse() public {
+        uint256 lowest = portal.MIN_DEPOSIT_PRICE();
+        eq(portal.depositPrice(), lowest, "lowest at first");
+        portal.depositTransaction(BOB, 0, 8_000_000, false, "");
+        eq(portal.depositPrice(), lowest, "not within a block");
+        uint256 price = lowest;
+        for (uint256 i = 0; i < 8; ++i) {
+            vm.roll(height() + 1);
+            price = price - price / 8 + price * 10 / 8;
+            eq(portal.depositPrice(), price, "17/8 after a full block");
+            portal.depositTransaction(BOB, 0, 8_000_000, false, "");
+        }
+        vm.roll(height() + 1);
+        price = price - price / 8 + price * 10 / 8;
+        portal.depositTransaction(BOB, 0, 800_000, false, "");
+        vm.roll(height() + 1);
+        eq(portal.depositPrice() / 10, price / 10, "stays at the target");
+        price = portal.depositPrice();
+        portal.depositTransaction(BOB, 0, 400_000, false, "");
+        vm.roll(height() + 1);
+        eq(portal.depositPrice(), price - price / 8 + price / 16, "falls below it");
+        price = portal.depositPrice();
+        vm.roll(height() + 1);
+        eq(portal.depositPrice(), price - price / 8, "7/8 after an empty block");
+        vm.roll(height() + 1_000_000);
+        eq(portal.depositPrice(), lowest, "lowest after a rest");
+    }
+
+    function test_theBurnIsWhatThePriceSays() public {
+        raisePrice(12);
+        vm.fee(2 gwei);
+        uint256 price = portal.depositPrice();
+        uint256 burn = 1_000_000 * price / 2 gwei;
+        yes(burn > 1_000_000, "worth a test");
+        uint256 before = gasleft();
+        portal.depositTransaction(BOB, 0, 1_000_000, false, "");
+        uint256 used = before - gasleft();
+        yes(used >= burn && used < burn + 20_000, "burnt");
+
+        // Half of it where L1 gas is worth twice as much, and no more where it is worth nearly nothing.
+        vm.fee(4 gwei);
+        before = gasleft();
+        portal.depositTransaction(BOB, 0, 1_000_000, false, "");
+        used = before - gasleft();
+        yes(used >= burn / 2 && used < burn / 2 + 20_000, "half");
+        vm.fee(7);
+        before = gasleft();
+        portal.depositTransaction(BOB, 0, 1_000_000, false, "");
+        used = before - gasleft();
+        yes(used >= 2 * burn && used < 2 * burn + 20_000, "as at 1 gwei");
+    }
+
+    function test_theCallsOwnGasCounts() public {
+        vm.fee(1 gwei);
+        uint256 before = gasleft();
+        portal.depositTransaction(BOB, 0, 100_000, false, "");
+        // 100,000 at the lowest price are 1,000 gas: the call costs more than that by itself.
+        yes(before - gasleft() < 60_000, "nothing burnt");
+    }
+
+    function test_refusesWhatCannotBeBurnt() public {
+        raisePrice(12);
+        vm.fee(1 gwei);
+        (bool ok, bytes memory reason) = address(portal).call{gas: 1_000_000}(
+            abi.encodeCall(Portal.depositTransaction, (BOB, 0, 5_000_000, false, ""))
+        );
+        yes(!ok && bytes4(reason) == Portal.InsufficientGas.selector, "own error");
+        eq(portal.remainingDepositGas(), 8_000_000, "and nothing is taken");
+    }
+
+    function test_poolAndOraclePayNothing() public {
+        raisePrice(12);
+        vm.fee(1 gwei);
+        uint256 price = portal.depositPrice();
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.prank(i == 0 ? address(pool) : address(oracle));
+            uint256 before = gasleft();
+            portal.depositTransaction(BOB, 0, 4_300_000, false, "");
+            yes(before - gasleft() < 60_000, "nothing burnt");
+        }
+        eq(portal.remainingDepositGas(), 8_000_000, "not metered");
+        vm.roll(height() + 1);
+        yes(portal.depositPrice() < price, "not counted");
+    }
+
+    function test_depositsWithTokensPayToo() public {
+        raisePrice(12);
+        vm.fee(1 gwei);
+        fund(ALICE, address(portal), 5e18);
+        uint256 burn = 100_000 * uint256(portal.depositPrice()) / 1 gwei;
+        vm.prank(ALICE);
+        uint256 before = gasleft();
+        portal.depositERC20Transaction(BOB, 5e18, 0, 100_000, false, "");
+        yes(before - gasleft() >= burn, "burnt");
+    }
+
+    /// @dev Whatever happens, the price is in its range, rises only above the target, and the block's limit holds.
+    function testFuzz_thePriceIsBounded(uint64[16] memory gas_, uint16[16] memory rests) public {
+        for (uint256 i = 0; i < 16; ++i) {
+            uint256 before = portal.depositPrice();
+            uint64 amount = uint64(bound(gas_[i], 21_000, 8_000_000));
+            // Not through the burn: at these prices it would take all the gas of the test.
+            vm.fee(type(uint64).max);
+            portal.depositTransaction(BOB, 0, amount, false, "");
+            eq(portal.remainingDepositGas(), 8_000_000 - amount, "metered");
+            vm.roll(height() + 1 + rests[i] % 40);
+            uint256 price = portal.depositPrice();
+            yes(price >= portal.MIN_DEPOSIT_PRICE(), "not below the lowest");
+            yes(price <= before * 17 / 8 + 1, "17/8 at most");
+            if (amount <= 800_000) yes(price <= before, "rises only above the target");
+        }
+    }
+
+    function raisePrice(uint256 blocks) private {
+        vm.fee(type(uint64).max);
+        for (uint256 i = 0; i < blocks; ++i) {
+            portal.depositTransaction(BOB, 0, 8_000_000, false, "");
+            vm.roll(height() + 1);
+        }
+    }
+
     function test_refusesAGasTokenThatKeepsAFee() public {
         FeeToken__Mock fees = new FeeToken__Mock();
         Portal other = Portal(create("Portal", abi.encode(fees, rollup, pool, oracle)));

@@ -12,6 +12,7 @@ import {vm} from "./base/Vm.sol";
 
 contract RollupTest is Chain {
     uint256 private constant ALL = 0xf;
+    address private constant POSTER = address(0x9057e2);
 
     function setUp() public {
         deploy(4);
@@ -439,6 +440,128 @@ contract RollupTest is Chain {
         rollup.repostData(1, 0, 1, 2, "data");
     }
 
+    function test_dataMayFollowInParts() public {
+        TestHeader memory h = nextHeader(10);
+        Rollup.Certificate memory certificate = certify(rollup, h, 1, ALL);
+        expectDataRefusal(
+            abi.encodeWithSelector(Rollup.BatchDataUnexpected.selector, 255, 4), h, certificate, 255, "data"
+        );
+        bytes32 hash = keccak256(encode(h));
+        vm.expectEmit(address(rollup));
+        emit Rollup.BatchSubmitted(
+            1, hash, 1, 10, 255, 0, keccak256(abi.encode(uint256(0), h.stateRoot, h.messagePasserRoot, hash))
+        );
+        rollup.submitBatch(0, 1, encode(h), certificate, 255, "");
+
+        // Each part by itself, by anybody, in calldata or blobs.
+        vm.expectEmit(address(rollup));
+        emit Rollup.BatchData(1, address(0xb0b), 1, 3, 0, keccak256("second"));
+        vm.prank(address(0xb0b));
+        rollup.repostData(1, 1, 3, 0, "second");
+        bytes32[] memory hashes = new bytes32[](1);
+        hashes[0] = bytes32(uint256(1) << 248 | 5);
+        vm.blobhashes(hashes);
+        vm.expectEmit(address(rollup));
+        emit Rollup.BatchData(1, address(0xb0b), 63, 64, 1, keccak256(abi.encodePacked(hashes)));
+        vm.prank(address(0xb0b));
+        rollup.repostData(1, 63, 64, 1, "");
+    }
+
+    function test_refusesPartsOutOfRange() public {
+        submit(nextHeader(10));
+        uint16[2][4] memory cases = [[uint16(0), 0], [uint16(1), 1], [uint16(64), 64], [uint16(0), 65]];
+        for (uint256 i = 0; i < cases.length; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(Rollup.PartOutOfRange.selector, cases[i][0], cases[i][1], 64));
+            rollup.repostData(1, cases[i][0], cases[i][1], 0, "data");
+        }
+        vm.expectRevert(abi.encodeWithSelector(Rollup.DaModeUnknown.selector, 255));
+        rollup.repostData(1, 0, 1, 255, "");
+    }
+
+    function test_refusesTooManyBlocks() public {
+        Rollup.Config memory c = config(1, L2_CHAIN_ID);
+        c.epochLength = 5_000;
+        rollup = createRollup(c);
+        advance();
+        TestHeader memory h = nextHeader(2_001);
+        h.epoch = 0;
+        expectRefusal(
+            abi.encodeWithSelector(Rollup.TooManyBlocks.selector, 2_001, 2_000), h, certify(rollup, h, 1, ALL)
+        );
+        h = nextHeader(2_000);
+        h.epoch = 0;
+        submit(h);
+        eq(rollup.latestBlockNumber(), 2_000, "number");
+        // A number far beyond neither overflows nor passes.
+        h = nextHeader(1);
+        h.number = type(uint64).max / 21_000; // the fixture's gas used is a multiple of it
+        expectRefusal(
+            abi.encodeWithSelector(Rollup.TooManyBlocks.selector, h.number - 2_000, 2_000),
+            h,
+            certify(rollup, h, 1, ALL)
+        );
+    }
+
+    // ---- posting costs ----
+
+    function test_countsThePostersCost() public {
+        vm.fee(3 gwei);
+        submitAs(POSTER, POSTER, 0, "data");
+        uint256 first = rollup.postingCost(POSTER);
+        yes(first > 150_000 * 3 gwei && first < 300_000 * 3 gwei, "gas at the base fee");
+        eq(rollup.postingCost(address(this)), 0, "nobody else");
+
+        // Blobs at the blob base fee, besides.
+        bytes32[] memory hashes = new bytes32[](3);
+        (hashes[0], hashes[1], hashes[2]) = (bytes32(uint256(5)), bytes32(uint256(6)), bytes32(uint256(7)));
+        vm.blobhashes(hashes);
+        vm.blobBaseFee(120_000_000); // forge takes it for excess blob gas, of which the price follows
+        submitAs(POSTER, POSTER, 1, "");
+        uint256 blobs = 3 * 131_072 * this.blobPrice();
+        yes(blobs > 300_000 * 3 gwei, "worth a test");
+        uint256 second = rollup.postingCost(POSTER) - first;
+        yes(second > blobs + 100_000 * 3 gwei && second < blobs + 300_000 * 3 gwei, "gas and blobs");
+        // Blobs of a transaction that does not use them are its own affair, and posting again is not paid.
+        submitAs(POSTER, POSTER, 0, "data");
+        uint256 third = rollup.postingCost(POSTER) - first - second;
+        yes(third < 300_000 * 3 gwei, "no blobs");
+        vm.prank(POSTER, POSTER);
+        rollup.repostData(1, 0, 1, 0, "data");
+        eq(rollup.postingCost(POSTER), first + second + third, "submitBatch only");
+    }
+
+    /// @dev Against the rule of EIP-7623, written plainly: what is counted is what the transaction costs, or up to 1% less.
+    function testFuzz_countsNoMoreThanWasPaid(uint16 zeros, uint16 others) public {
+        vm.fee(1 gwei);
+        submitAs(POSTER, POSTER, 0, "data"); // the first one's new slot is not counted
+        bytes memory data = new bytes(uint256(1) + zeros % 20_000 + others % 20_000);
+        for (uint256 i = 0; i < others % 20_000; ++i) {
+            data[i * 7_919 % data.length] = 0x80;
+        }
+        uint256 before = rollup.postingCost(POSTER);
+        (bytes memory call_, uint256 execution) = submitAs(POSTER, POSTER, 0, data);
+        uint256 tokens;
+        for (uint256 i = 0; i < call_.length; ++i) {
+            tokens += call_[i] == 0 ? 1 : 4;
+        }
+        uint256 paid = 21_000 + (10 * tokens > 4 * tokens + execution ? 10 * tokens : 4 * tokens + execution);
+        uint256 counted = (rollup.postingCost(POSTER) - before) / 1 gwei;
+        // The sum's slot was written in this same transaction of the test: nearly all of the 5,000 gas counted for it was not used again.
+        yes(counted <= paid + 4_900, "not more");
+        yes(counted > paid * 99 / 100, "hardly less");
+    }
+
+    function test_countsNoCostThroughOtherCode() public {
+        vm.fee(3 gwei);
+        submitAs(address(this), HOLDER, 0, "data");
+        submitAs(address(this), POSTER, 0, "data");
+        // An account that delegates (EIP-7702) may be running code of its own.
+        vm.etch(POSTER, abi.encodePacked(hex"ef0100", address(0x1234)));
+        submitAs(POSTER, POSTER, 0, "data");
+        eq(rollup.postingCost(POSTER) + rollup.postingCost(address(this)), 0, "nothing");
+        eq(rollup.latestOutputIndex(), 3, "accepted all the same");
+    }
+
     // ---- outputs ----
 
     function test_outputsBecomeFinalWithTheWindow() public {
@@ -497,6 +620,10 @@ contract RollupTest is Chain {
         c.maxOriginLag = 8192;
         vm.expectRevert(abi.encodeWithSelector(Rollup.ConfigOutOfRange.selector, "maxOriginLag", 8192));
         createRollup(c);
+        c = config(1, L2_CHAIN_ID);
+        c.stallTimeout = 0;
+        vm.expectRevert(abi.encodeWithSelector(Rollup.ConfigOutOfRange.selector, "stallTimeout", 0));
+        createRollup(c);
         c = config(2, L2_CHAIN_ID);
         vm.expectRevert(abi.encodeWithSelector(SequencerPool.UnknownCommittee.selector, 2));
         createRollup(c);
@@ -512,6 +639,27 @@ contract RollupTest is Chain {
     }
 
     // ---- helpers ----
+
+    /// @dev A call of its own: the optimizer may read it before it is set otherwise.
+    function blobPrice() external view returns (uint256) {
+        return block.blobbasefee;
+    }
+
+    /// @dev Returns the calldata and the gas the call itself used.
+    function submitAs(address sender, address origin, uint8 daMode, bytes memory data)
+        private
+        returns (bytes memory call_, uint256 execution)
+    {
+        TestHeader memory h = nextHeader(1);
+        (uint256 index,, uint64 number,,,) = rollup.head();
+        call_ = abi.encodeCall(
+            Rollup.submitBatch, (index, number + 1, encode(h), certify(rollup, h, 1, ALL), daMode, data)
+        );
+        vm.prank(sender, origin);
+        (bool ok,) = address(rollup).call(call_);
+        execution = vm.lastCallGas().gasTotalUsed;
+        yes(ok, "accepted");
+    }
 
     function expectRefusal(bytes memory reason, TestHeader memory h, Rollup.Certificate memory certificate) private {
         (uint256 index,, uint64 number,,,) = rollup.head();

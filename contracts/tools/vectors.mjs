@@ -43,6 +43,44 @@ for (let i = 0; i < 12; i++) {
 }
 write("bls.json", bls);
 
+// ---- votes and certificates as commonware simplex (2026.10, bls12381_multisig, MinSig) encodes and signs them ----
+// `signed`: varint(length) | namespace | suffix | message. `encoded` votes: message | varint(signer) | signature 48; certificates:
+// message | u64 bits of the bitmap | bitmap, member i in bit i % 8 of byte i / 8 | aggregate signature 48.
+const varint = (n) => { const out = []; for (n = BigInt(n); n > 0x7fn; n >>= 7n) out.push(Number(n & 0x7fn) | 0x80); return Buffer.from([...out, Number(n)]); };
+const u64 = (n) => { const out = Buffer.alloc(8); out.writeBigUInt64BE(BigInt(n)); return out; };
+const VOTE_TAG = "BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
+const genesis = { l1ChainId: 31337, rollup: digest("rollup").subarray(0, 20), l2ChainId: 10088, genesisHash: digest("genesis") };
+const namespace = Buffer.concat([Buffer.from("OCEANID"), u64(genesis.l1ChainId), genesis.rollup, u64(genesis.l2ChainId), genesis.genesisHash]);
+const members = Array.from({ length: 7 }, (_, i) => (BigInt(hex(digest("member", i))) % (ORDER - 1n)) + 1n);
+const consensus = { namespace: hex(namespace), secret: members.map((s) => `0x${s.toString(16).padStart(64, "0")}`),
+  publicKey: members.map((s) => g2(bls12_381.G2.Point.BASE.multiply(s))), votes: [], certificates: [] };
+const KINDS = ["_NOTARIZE", "_NULLIFY", "_FINALIZE"];
+// Views in one, two and nine bytes; two proposals of each.
+for (const [epoch, view, parentView] of [[0, 1, 0], [300, 70000, 69999], [2 ** 40, 2n ** 63n - 1n, 127]]) {
+  for (const [kind, suffix] of KINDS.entries()) {
+    for (const payload of [digest("payload", 0), digest("payload", 1)]) {
+      const round = Buffer.concat([varint(epoch), varint(view)]);
+      const nullify = suffix === "_NULLIFY";
+      const message = nullify ? round : Buffer.concat([round, varint(parentView), payload]);
+      const full = Buffer.concat([namespace, Buffer.from(suffix)]);
+      const signed = Buffer.concat([varint(full.length), full, message]);
+      const point = bls12_381.G1.hashToCurve(signed, { DST: VOTE_TAG });
+      const common = { kind, epoch, view: `0x${BigInt(view).toString(16)}`, parentView: nullify ? 0 : parentView, payload: nullify ? hex(Buffer.alloc(32)) : hex(payload), signed: hex(signed) };
+      const signer = (epoch + kind) % 7;
+      const vote = point.multiply(members[signer]);
+      consensus.votes.push({ ...common, signer, signature: g1(vote), encoded: hex(Buffer.concat([message, varint(signer), vote.toBytes(true)])) });
+      const bitmap = [0b0111110, 0b1111111, 0b1101011][kind];
+      const sum = members.filter((_, i) => (bitmap >> i) & 1).reduce((a, b) => (a + b) % ORDER);
+      const aggregate = point.multiply(sum);
+      consensus.certificates.push({ ...common, signers: bitmap, signature: g1(aggregate),
+        encoded: hex(Buffer.concat([message, u64(7), Buffer.from([bitmap]), aggregate.toBytes(true)])) });
+      if (nullify) break;
+    }
+  }
+}
+consensus.count = consensus.votes.length;
+write("consensus.json", consensus);
+
 // ---- ed25519: which strings are canonical points? ----
 const isPoint = (bytes) => { try { ed25519.Point.fromBytes(bytes, false); return true; } catch { return false; } };
 const strings = [];
@@ -108,4 +146,4 @@ write("withdrawals.json", {
       data: hex(w.data), hash: hex(w.hash), proof: (await createMerkleProof(passer, w.key)).map(hex) };
   })),
 });
-console.log(`${bls.secret.length} BLS keys, ${strings.length} ed25519 strings, ${tries.length} trie proofs`);
+console.log(`${bls.secret.length} BLS keys, ${consensus.count} votes, ${strings.length} ed25519 strings, ${tries.length} trie proofs`);

@@ -1,8 +1,9 @@
 //! `cargo xtask bench`: everything in docs/benchmarks.md, as Markdown tables. No test depends on a figure.
 //!
 //! What is measured in process lives in the `benches` workspace, which links peers' libraries too; this runs it. What is measured from outside
-//! (`node`) is here.
+//! (`node`) or read from committed figures (`l1-cost`) is here.
 
+mod l1_cost;
 mod node;
 
 use clap::ValueEnum;
@@ -38,25 +39,29 @@ enum Bench {
     Da,
     /// fjall beside MDBX.
     Store,
+    /// Gas on L1 of an epoch, beside the published flow of Metis.
+    L1Cost,
     /// All of them.
     All,
 }
 
 pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     println!("{}", machine());
-    let every = [Bench::Exec, Bench::Pipeline, Bench::Finality, Bench::Node, Bench::Da, Bench::Store];
+    let every = [Bench::Exec, Bench::Pipeline, Bench::Finality, Bench::Node, Bench::Da, Bench::Store, Bench::L1Cost];
     let chosen = if args.bench == Bench::All { &every[..] } else { std::slice::from_ref(&args.bench) };
     for bench in chosen {
         let name = bench.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         println!("\n## {name}");
-        if *bench == Bench::Node {
-            let binary = match &args.oceanid {
-                Some(given) => given.clone(),
-                None => build_node()?,
-            };
-            node::run(&binary, args.blocks).await?;
-        } else {
-            in_process(&name)?;
+        match bench {
+            Bench::Node => {
+                let binary = match &args.oceanid {
+                    Some(given) => given.clone(),
+                    None => build_node()?,
+                };
+                node::run(&binary, args.blocks).await?;
+            }
+            Bench::L1Cost => l1_cost::run()?,
+            _ => in_process(&name)?,
         }
     }
     Ok(())

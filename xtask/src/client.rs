@@ -21,6 +21,10 @@ impl Client {
         Self { url: url.to_owned(), http }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Calls `method`; a JSON-RPC error is an error.
     pub(crate) async fn call(&self, method: &str, params: Value) -> eyre::Result<Value> {
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
@@ -65,15 +69,29 @@ fn quantity(value: &Value) -> eyre::Result<u64> {
 
 /// Signs a transfer of 1 wei.
 pub(crate) fn signed_transfer(signer: &PrivateKeySigner, chain_id: u64, nonce: u64, to: Address) -> eyre::Result<Bytes> {
+    signed(signer, chain_id, nonce, to, U256::from(1), Bytes::new(), 21_000)
+}
+
+/// Signs a call.
+pub(crate) fn signed(
+    signer: &PrivateKeySigner,
+    chain_id: u64,
+    nonce: u64,
+    to: Address,
+    value: U256,
+    input: Bytes,
+    gas_limit: u64,
+) -> eyre::Result<Bytes> {
     use alloy_signer::SignerSync;
     let transaction = TxEip1559 {
         chain_id,
         nonce,
-        gas_limit: 21_000,
+        gas_limit,
         max_fee_per_gas: 10_000_000_000,
         max_priority_fee_per_gas: 1,
         to: TxKind::Call(to),
-        value: U256::from(1),
+        value,
+        input,
         ..TxEip1559::default()
     };
     let signature = signer.sign_hash_sync(&transaction.signature_hash())?;

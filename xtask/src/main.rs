@@ -7,6 +7,7 @@ mod crash;
 mod follow;
 mod network;
 mod snapshots;
+mod story;
 
 use clap::{Parser, Subcommand};
 
@@ -25,6 +26,8 @@ enum Chore {
     Crash(crash::Args),
     /// Start a follower on an empty folder when the chain is long, and compare state roots.
     Follow(follow::Args),
+    /// The life of sequencers over real processes: join, earn, leave, slash, jail, recover.
+    Story(story::Args),
     /// Measure, and print Markdown tables: everything in docs/benchmarks.md.
     Bench(bench::Args),
 }
@@ -35,6 +38,7 @@ async fn main() -> eyre::Result<()> {
         Chore::Snapshots(args) => snapshots::run(&args),
         Chore::Crash(args) => crash::run(args).await,
         Chore::Follow(args) => follow::run(args).await,
+        Chore::Story(args) => story::run(args).await,
         Chore::Bench(args) => bench::run(args).await,
     }
 }

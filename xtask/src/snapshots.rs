@@ -5,8 +5,32 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Commands whose help is committed.
-const COMMANDS: [&[&str]; 8] =
-    [&[], &["dev"], &["node"], &["bridge"], &["bridge", "deposit"], &["bridge", "withdraw"], &["spec"], &["spec", "check"]];
+const COMMANDS: [&[&str]; 24] = [
+    &[],
+    &["dev"],
+    &["node"],
+    &["bridge"],
+    &["bridge", "deposit"],
+    &["bridge", "withdraw"],
+    &["spec"],
+    &["spec", "check"],
+    &["sequencer"],
+    &["sequencer", "doctor"],
+    &["sequencer", "keys"],
+    &["sequencer", "keys", "new"],
+    &["sequencer", "keys", "import"],
+    &["sequencer", "keys", "export"],
+    &["sequencer", "keys", "rotate"],
+    &["sequencer", "lock"],
+    &["sequencer", "increase"],
+    &["sequencer", "decrease"],
+    &["sequencer", "exit"],
+    &["sequencer", "unjail"],
+    &["sequencer", "claim"],
+    &["sequencer", "rewards"],
+    &["sequencer", "rewards", "claim"],
+    &["sequencer", "status"],
+];
 
 /// Options.
 #[derive(clap::Args)]

@@ -1,6 +1,7 @@
 //! The command line: names, defaults and help of every command.
 
 use crate::sequencer::cli::SequencerArgs;
+use alloy_primitives::B256;
 use clap::{Args, Parser, Subcommand};
 use oceanid_contracts::deploy::Preset;
 use oceanid_primitives::DaMode;
@@ -58,6 +59,18 @@ pub(crate) struct DevArgs {
     /// Time after which an output on L1 is final [default: by preset, 10s or 7 days].
     #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
     pub(crate) challenge_window: Option<u64>,
+    /// Time between the issue of a ticket and its claim [default: by preset, 5 minutes or 21 days].
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    pub(crate) unbonding_period: Option<u64>,
+    /// Time between rotations of the committee [default: by preset, 20s or a day].
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    pub(crate) rotation_interval: Option<u64>,
+    /// Time in jail before a sequencer may come back [default: by preset, a minute or a day].
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    pub(crate) jail_period: Option<u64>,
+    /// Time without a batch after which the newest committee may take over [default: by preset, a minute or 12 hours].
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    pub(crate) stall_timeout: Option<u64>,
     /// Where batches go: `blob` if the L1's beacon API is known, else `calldata`.
     #[arg(long, value_name = "calldata|blob")]
     pub(crate) da: Option<DaMode>,
@@ -99,6 +112,9 @@ pub(crate) struct NodeArgs {
     /// Follow L1 without any peer: derive, execute, compare. Ignores `[sequencer]`.
     #[arg(long)]
     pub(crate) follow: bool,
+    /// L1 account (Web3 Secret Storage) with which a node that is no sequencer watches over the chain: rotates, credits, jails.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) watch: Option<PathBuf>,
     /// Chain specification (JSON).
     #[arg(long, value_name = "FILE", required_unless_present = "config")]
     pub(crate) spec: Option<PathBuf>,
@@ -114,6 +130,21 @@ pub(crate) struct NodeArgs {
     /// Address of the JSON-RPC server.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) http: Option<SocketAddr>,
+    /// Folder with a sequencer's encrypted keys: the node takes part in consensus whenever it has a seat.
+    #[arg(long, value_name = "DIR", conflicts_with = "follow")]
+    pub(crate) keys: Option<PathBuf>,
+    /// File with the password of the keys; without it OCEANID_PASSWORD or the terminal is asked.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Address of the peer-to-peer port of a sequencer.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) p2p: Option<SocketAddr>,
+    /// Another sequencer and where to reach it; repeatable.
+    #[arg(long = "peer", value_name = "IDENTITY@ADDRESS:PORT", value_parser = peer)]
+    pub(crate) peers: Vec<(B256, SocketAddr)>,
+    /// Where a sequencer's batches go.
+    #[arg(long, value_name = "calldata|blob")]
+    pub(crate) da: Option<DaMode>,
 }
 
 /// `oceanid bridge`.
@@ -169,6 +200,12 @@ pub(crate) enum SpecAction {
         /// The file.
         file: PathBuf,
     },
+}
+
+/// `0x…@203.0.113.7:26656`.
+fn peer(text: &str) -> Result<(B256, SocketAddr), String> {
+    let parts = text.split_once('@').and_then(|(identity, address)| Some((identity.parse().ok()?, address.parse().ok()?)));
+    parts.ok_or_else(|| format!("`{text}` is not an identity (32 bytes of 0x-hex), `@`, and an address with a port"))
 }
 
 /// `500ms`, `2s`, `3m`, `1h`: milliseconds, at least 1.

@@ -10,10 +10,10 @@ use crate::processes::{Processes, pid_file};
 use eyre::{OptionExt, WrapErr, bail, ensure};
 use oceanid_contracts::probe::probe;
 use oceanid_devnet::{
-    Addresses, ConfigOut, DevOptions, EmbeddedL1, EmbeddedL1Config, FollowerEndpoints, L1Endpoints, L2Endpoints, NodeEndpoint,
-    connect, deploy_dev, dev_accounts, dev_sequencers,
+    Addresses, ConfigOut, DevAccount, DevOptions, EmbeddedL1, EmbeddedL1Config, FollowerEndpoints, L1Endpoints, L2Endpoints,
+    NodeEndpoint, SequencerEndpoint, connect, deploy_dev, dev_accounts, dev_sequencers,
 };
-use oceanid_node::{KeyFile, L1Config, Node, NodeConfig, RpcListen, SequencerSection, load_spec};
+use oceanid_node::{KeeperSection, KeyFile, L1Config, Node, NodeConfig, RpcListen, SequencerSection, load_spec};
 use oceanid_primitives::{ChainSpec, DaMode};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -49,6 +49,7 @@ struct Planned {
     role: &'static str,
     config: NodeConfig,
     file: PathBuf,
+    sequencer: Option<SequencerEndpoint>,
 }
 
 /// The running nodes.
@@ -161,13 +162,19 @@ async fn specification(args: &DevArgs, folder: &Path, l1: &L1Endpoints) -> eyre:
         output::progress(&format!("resuming the network in {}", folder.display()));
         return Ok(spec);
     }
+    let preset = DevOptions::of(args.preset);
+    let seconds = |given: Option<u64>, preset: u64| given.map_or(preset, |milliseconds| milliseconds.div_ceil(1_000));
     let options = DevOptions {
         preset: args.preset,
         sequencers: args.sequencers,
         block_time_ms: args.block_time,
         heartbeat_ms: args.heartbeat,
-        epoch_length: args.epoch_length.unwrap_or(args.preset.epoch_length()),
-        challenge_window: args.challenge_window.map_or(args.preset.challenge_window(), |window| window.div_ceil(1_000)),
+        epoch_length: args.epoch_length.unwrap_or(preset.epoch_length),
+        challenge_window: seconds(args.challenge_window, preset.challenge_window),
+        unbonding_period: seconds(args.unbonding_period, preset.unbonding_period),
+        rotation_interval: seconds(args.rotation_interval, preset.rotation_interval),
+        jail_period: seconds(args.jail_period, preset.jail_period),
+        stall_timeout: seconds(args.stall_timeout, preset.stall_timeout),
     };
     let deployment = deploy_dev(&l1.http, &options, &dev_sequencers(args.sequencers)?, &output::progress).await?;
     let part = folder.join("spec.json.part");
@@ -199,6 +206,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
         l1: l1_config.clone(),
         rpc: RpcListen { listen },
         sequencer: None,
+        keeper: KeeperSection::development(),
         history: oceanid_node::DEFAULT_HISTORY,
     };
     ensure!(spec.committee.members.len() == count, "the chain has another number of sequencers");
@@ -219,8 +227,19 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
             peers: Clone::clone(&peers),
             da,
             batch_age_seconds: BATCH_AGE,
+            byzantine: None,
         });
-        nodes.push(Planned { file: folder.join(&name).join("node.toml"), name, role: "sequencer", config });
+        nodes.push(Planned {
+            file: folder.join(&name).join("node.toml"),
+            name,
+            role: "sequencer",
+            config,
+            sequencer: Some(SequencerEndpoint {
+                identity: sequencer.keys.identity(),
+                p2p: peer_to_peer[index],
+                owner: DevAccount::from(&sequencer.owner),
+            }),
+        });
     }
     let config = base("follower", rpc[1]);
     std::fs::create_dir_all(&config.data_dir)?;
@@ -229,6 +248,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
         name: "follower".to_owned(),
         role: "follower",
         config,
+        sequencer: None,
     });
     Ok(nodes)
 }
@@ -283,9 +303,11 @@ async fn greet_and_wait(
                 role: node.role.to_owned(),
                 http: url(node),
                 data_dir: node.config.data_dir.clone(),
+                sequencer: node.sequencer.clone(),
                 pid_file: args.processes.then(|| pid_file(&node.file)),
             })
             .collect(),
+        spec: first.config.spec.clone(),
         genesis_hash: genesis.hash,
         challenge_window: spec.timing.challenge_window,
         accounts: dev_accounts(),

@@ -2,8 +2,8 @@
 
 use crate::cli::NodeArgs;
 use crate::output;
-use eyre::{OptionExt, WrapErr};
-use oceanid_node::{L1Config, Node, NodeConfig, RpcListen};
+use eyre::{OptionExt, WrapErr, ensure};
+use oceanid_node::{KeeperSection, L1Config, Node, NodeConfig, RpcListen, SequencerSection};
 
 pub(crate) async fn run(args: NodeArgs) -> eyre::Result<()> {
     let config = configuration(args)?;
@@ -31,11 +31,33 @@ fn configuration(args: NodeArgs) -> eyre::Result<NodeConfig> {
             l1: L1Config::new(args.l1.clone().ok_or_eyre("--l1 is missing")?),
             rpc: RpcListen::default(),
             sequencer: None,
+            keeper: KeeperSection::default(),
             history: oceanid_node::DEFAULT_HISTORY,
         },
     };
     if args.follow {
         config.sequencer = None;
+    }
+    if let Some(keys) = args.keys {
+        let listen = args.p2p.or(config.sequencer.as_ref().map(|section| section.listen));
+        let listen = listen.ok_or_eyre("--p2p is missing: say where other sequencers reach this one")?;
+        let section = config.sequencer.get_or_insert_with(|| SequencerSection::new(listen));
+        section.keys = Some(keys);
+    }
+    match &mut config.sequencer {
+        Some(section) => {
+            section.listen = args.p2p.unwrap_or(section.listen);
+            section.password_file = args.password_file.or(section.password_file.take());
+            section.da = args.da.unwrap_or(section.da);
+            section.peers.extend(args.peers);
+        }
+        None => ensure!(
+            args.p2p.is_none() && args.peers.is_empty() && args.password_file.is_none() && args.da.is_none(),
+            "--p2p, --peer, --password-file and --da are for sequencers: name the keys with --keys or `sequencer.keys`"
+        ),
+    }
+    if let Some(account) = args.watch {
+        config.keeper.account = Some(account);
     }
     if let Some(spec) = args.spec {
         config.spec = spec;

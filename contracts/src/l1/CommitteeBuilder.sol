@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {Arrays} from "@openzeppelin/contracts/utils/Arrays.sol";
 import {Bls} from "../lib/Bls.sol";
 import {CertificateVerifier} from "../lib/CertificateVerifier.sol";
 import {CodeStore} from "../lib/CodeStore.sol";
 import {Ed25519} from "../lib/Ed25519.sol";
+import {Sort} from "../lib/Sort.sol";
 
 /// @notice What a sequencer signs and is dialled with.
 struct Keys {
@@ -128,7 +128,7 @@ contract CommitteeBuilder is KeyErrors {
         for (uint256 i = 0; i < count; ++i) {
             sorted[i] = _rank(candidates[i]);
         }
-        Arrays.sort(sorted);
+        Sort.sort(sorted);
         uint256 lowest = sorted[count - seats];
 
         Candidate[] memory all = new Candidate[](count);
@@ -160,16 +160,31 @@ contract CommitteeBuilder is KeyErrors {
         }
     }
 
-    /// @dev Sorts the committee (as long as `records`) in place, by insertion: mostly a few newcomers into a sorted list.
+    /// @dev Sorts the committee (as long as `records`) in place by binary insertion: mostly a few newcomers into a sorted list, and cheap
+    ///      for any order, since a rotation must fit a transaction whatever its members chose.
     function _sortByIdentity(Candidate[] memory candidates, bytes[] memory records) private pure {
         for (uint256 i = 1; i < records.length; ++i) {
-            (Candidate memory candidate, bytes memory record) = (candidates[i], records[i]);
-            bytes32 identity = _identity(record);
-            uint256 j = i;
-            for (; j != 0 && _identity(records[j - 1]) > identity; --j) {
-                (candidates[j], records[j]) = (candidates[j - 1], records[j - 1]);
+            bytes32 identity = _identity(records[i]);
+            if (_identity(records[i - 1]) < identity) continue;
+            uint256 low = 0;
+            uint256 high = i - 1; // the one there is larger
+            while (low < high) {
+                uint256 middle = (low + high) / 2;
+                if (_identity(records[middle]) > identity) high = middle;
+                else low = middle + 1;
             }
-            if (j != i) (candidates[j], records[j]) = (candidate, record);
+            assembly ("memory-safe") {
+                // Both arrays are of pointers: entry i goes to `low`, those from there on move up by one.
+                function insert(array, from, to) {
+                    let target := add(add(array, 32), mul(to, 32))
+                    let source := add(add(array, 32), mul(from, 32))
+                    let moved := mload(source)
+                    mcopy(add(target, 32), target, sub(source, target))
+                    mstore(target, moved)
+                }
+                insert(candidates, i, low)
+                insert(records, i, low)
+            }
         }
     }
 

@@ -8,6 +8,7 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IMiningRewards} from "../interfaces/IMiningRewards.sol";
 import {IRollup} from "../interfaces/IRollup.sol";
 import {ISequencerPool, Sequencer} from "../interfaces/ISequencerPool.sol";
+import {ISequencerPool, Sequencer} from "../interfaces/ISequencerPool.sol";
 import {MerklePatricia} from "../lib/MerklePatricia.sol";
 import {Predeploys} from "../lib/Predeploys.sol";
 import {OutputRootProof, Portal} from "./Portal.sol";
@@ -423,10 +424,12 @@ contract MiningRewards is IMiningRewards {
         return totalFees - totalFeesCredited;
     }
 
-    /// @notice Seconds that the budget lasts at the rate of the last credited epoch; 2^256 - 1 where nothing is emitted. In the taper, where
-    ///         the rate falls with the budget, it stays at TAPER_PERIOD.
+    /// @notice Seconds that the budget lasts at the rate of the last credited epoch; 2^256 - 1 where that emitted nothing. In the taper,
+    ///         where the rate falls with the budget, it stays at about TAPER_PERIOD.
     function runway() external view returns (uint256) {
-        return lastEmission == 0 ? type(uint256).max : budget() * lastDuration / lastEmission;
+        uint256 left = budget();
+        if (left == 0) return 0;
+        return lastEmission == 0 ? type(uint256).max : left * lastDuration / lastEmission;
     }
 
     /// @notice Wei that `id` can claim.

@@ -199,7 +199,7 @@ contract Rollup is IRollup {
         if (block.chainid != L1_CHAIN_ID) revert WrongChain(block.chainid, L1_CHAIN_ID);
         uint256 latest = _batches.length - 1;
         if (parentIndex != latest) revert ParentNotLatest(parentIndex, latest);
-        Batch memory parent = _batches[latest];
+        Batch storage parent = _batches[latest];
         Office memory office = _office;
         Header memory header = HeaderReader.read(lastHeaderRlp);
 
@@ -244,7 +244,7 @@ contract Rollup is IRollup {
     /// @dev Nothing is left to choose: the head stays, the committee and its seed were fixed by a rotation. The epoch of every later block
     ///      rises by one, so that what the old committee may still sign is for another epoch, and nobody in both is made to equivocate.
     function recover() external {
-        Batch memory latest = _batches[_batches.length - 1];
+        Batch storage latest = _batches[_batches.length - 1];
         if (block.timestamp < stalledAt()) revert NotStalled(stalledAt());
         Office memory office = _office;
         // A recovery since the latest batch shows in that batch's epoch.
@@ -261,7 +261,7 @@ contract Rollup is IRollup {
     }
 
     /// @dev Number, parent and epoch.
-    function _requireFollows(Batch memory parent, Office memory office, Header memory header, uint64 firstBlock)
+    function _requireFollows(Batch storage parent, Office memory office, Header memory header, uint64 firstBlock)
         private
         view
     {
@@ -283,7 +283,7 @@ contract Rollup is IRollup {
 
     /// @dev Returns whether the origin is too old and excused: the end of an epoch that missed the deadline could never be posted otherwise,
     ///      because no later batch can take its blocks in.
-    function _requireOrigin(Batch memory parent, Header memory header) private view returns (bool late) {
+    function _requireOrigin(Batch storage parent, Header memory header) private view returns (bool late) {
         uint64 origin = header.originNumber;
         if (origin < parent.originNumber) revert OriginWentBack(origin, parent.originNumber);
         if (origin >= block.number) revert OriginInFuture(origin, block.number);
@@ -300,7 +300,10 @@ contract Rollup is IRollup {
 
     /// @dev Checks the header's committee against the one its parent named (or a recovery put in) and follows a hand-over. Returns the
     ///      committee's code store.
-    function _handOver(Batch memory parent, Office memory office, Header memory header) private returns (address code) {
+    function _handOver(Batch storage parent, Office memory office, Header memory header)
+        private
+        returns (address code)
+    {
         (uint64 current, uint64 next) = (parent.committeeId, office.nextCommitteeId);
         code = office.code;
         bool changed = header.epoch != parent.epoch && next != current;
@@ -368,7 +371,8 @@ contract Rollup is IRollup {
     function _recordCost(uint256 gasAtEntry, uint8 daMode) private {
         // An account with delegated code could have called from within.
         if (msg.sender != tx.origin || msg.sender.code.length != 0) return;
-        uint256 cost = CalldataGas.transactionGas(gasAtEntry - gasleft() + RECORD_GAS) * block.basefee;
+        uint256 tokens = CalldataGas.tokensOfCall(); // before the measurement, which is to have this in it
+        uint256 cost = CalldataGas.transactionGas(tokens, gasAtEntry - gasleft() + RECORD_GAS) * block.basefee;
         if (daMode == DA_BLOB) {
             uint256 count = 1;
             while (blobhash(count) != 0) ++count;
@@ -378,7 +382,7 @@ contract Rollup is IRollup {
     }
 
     /// @dev L1 time of the last recovery or fresh batch, given the latest batch.
-    function _lastProgress(Batch memory latest) private view returns (uint256) {
+    function _lastProgress(Batch storage latest) private view returns (uint256) {
         return latest.late || _progressAt > latest.timestamp ? _progressAt : latest.timestamp;
     }
 

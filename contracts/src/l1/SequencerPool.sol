@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Arrays} from "@openzeppelin/contracts/utils/Arrays.sol";
 import {IMiningRewards} from "../interfaces/IMiningRewards.sol";
 import {IPortal} from "../interfaces/IPortal.sol";
 import {ISequencerPool, Sequencer, Status, Ticket} from "../interfaces/ISequencerPool.sol";
@@ -12,6 +11,7 @@ import {IUnbondingTicket} from "../interfaces/IUnbondingTicket.sol";
 import {CertificateVerifier} from "../lib/CertificateVerifier.sol";
 import {CodeStore} from "../lib/CodeStore.sol";
 import {Predeploys} from "../lib/Predeploys.sol";
+import {Sort} from "../lib/Sort.sol";
 import {CommitteeRegistry} from "../l2/CommitteeRegistry.sol";
 import {Built, Candidate, CommitteeBuilder, KeyErrors, Keys} from "./CommitteeBuilder.sol";
 
@@ -705,7 +705,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         returns (uint256 stay)
     {
         if (exits.length == 0) return count;
-        Arrays.sort(exits);
+        Sort.sort(exits);
         uint256 last = exits[(churn < exits.length ? churn : exits.length) - 1];
         for (uint256 i = 0; i < count; ++i) {
             uint64 id = active[i];

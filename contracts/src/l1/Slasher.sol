@@ -254,8 +254,8 @@ contract Slasher {
 
     // ---- governor ----
 
-    /// @notice Sets what an offence costs: the larger of `bps` / 10,000 of lock and tickets, and `minimum` wei, at most all of it. The governor
-    ///         is a timelock longer than the evidence period, so that no offence is punished by a rule made after it.
+    /// @notice Sets what an offence costs: the larger of `bps` / 10,000 of lock and tickets, and `minimum` wei, at most all of it. Counts for
+    ///         whatever is punished from then on: a timelock longer than EVIDENCE_PERIOD as governor keeps it from reaching back.
     function setPenalty(uint8 offence, uint16 bps, uint128 minimum) external {
         _requireGovernor();
         if (offence >= OFFENCES) revert OffenceUnknown(offence);

@@ -8,17 +8,24 @@ library CalldataGas {
     uint256 private constant STANDARD_PRICE = 4;
     uint256 private constant FLOOR_PRICE = 10;
 
-    /// @notice Gas of a transaction whose execution takes `execution` gas, without access and authorization lists and refunds.
-    function transactionGas(uint256 execution) internal pure returns (uint256) {
+    /// @notice Tokens of this call's data. Costs about 2 gas a byte itself.
+    function tokensOfCall() internal pure returns (uint256) {
         unchecked {
-            uint256 tokens = msg.data.length + 3 * _nonZeroBytes();
+            return msg.data.length + 3 * _nonZeroBytes();
+        }
+    }
+
+    /// @notice Gas of a transaction with `tokens` of calldata whose execution takes `execution` gas, without access and authorization lists and
+    ///         refunds.
+    function transactionGas(uint256 tokens, uint256 execution) internal pure returns (uint256) {
+        unchecked {
             uint256 standard = STANDARD_PRICE * tokens + execution;
             uint256 floor = FLOOR_PRICE * tokens;
             return BASE + (standard > floor ? standard : floor);
         }
     }
 
-    /// @dev Counts 32 bytes at a time, about 2 gas a byte: one lane of a word per byte of a word.
+    /// @dev Counts 32 bytes at a time: one lane of a word per byte of a word.
     function _nonZeroBytes() private pure returns (uint256 count) {
         assembly ("memory-safe") {
             let ones := div(not(0), 0xff) // 0x01 in every byte

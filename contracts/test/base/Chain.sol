@@ -5,6 +5,7 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IMiningRewards} from "../../src/interfaces/IMiningRewards.sol";
 import {IPortal} from "../../src/interfaces/IPortal.sol";
+import {IRollup} from "../../src/interfaces/IRollup.sol";
 import {ISequencerPool} from "../../src/interfaces/ISequencerPool.sol";
 import {IUnbondingTicket} from "../../src/interfaces/IUnbondingTicket.sol";
 import {GasPriceOracle} from "../../src/l1/GasPriceOracle.sol";
@@ -14,6 +15,7 @@ import {Portal} from "../../src/l1/Portal.sol";
 import {Rollup} from "../../src/l1/Rollup.sol";
 import {Keys} from "../../src/l1/CommitteeBuilder.sol";
 import {SequencerPool} from "../../src/l1/SequencerPool.sol";
+import {Slasher} from "../../src/l1/Slasher.sol";
 import {UnbondingTicket} from "../../src/l1/UnbondingTicket.sol";
 import {Ed25519} from "../../src/lib/Ed25519.sol";
 import {JailBook} from "./JailBook.sol";
@@ -60,7 +62,9 @@ abstract contract Chain is Test {
     address internal constant HOLDER = address(0x401de2);
     address internal constant ROLLUP_DEPLOYER = address(0xde9107e2);
     address internal constant UPDATER = address(0x09da7e);
-    address internal constant SLASHER = address(0x51a54e2);
+    address internal constant SLASHER_DEPLOYER = address(0x51a5de9b);
+    /// @dev The first contract of SLASHER_DEPLOYER.
+    address internal constant SLASHER = 0x1A01E943404Ad41110ab5cCAD5133A63e7726DA3;
     address internal constant GOVERNOR = address(0x90e2202);
 
     OceanidToken internal token;
@@ -71,6 +75,7 @@ abstract contract Chain is Test {
     GasPriceOracle internal oracle;
     L1Bridge internal bridge;
     Rollup internal rollup;
+    Slasher internal slasher;
 
     uint256 internal firstRotationGas;
     /// @dev BLS secret of a sequencer id.
@@ -107,15 +112,35 @@ abstract contract Chain is Test {
         }
         pool.rotate();
         firstRotationGas = vm.lastCallGas().gasTotalUsed;
-        bytes memory initCode = initCodeOf("Rollup", abi.encode(config(1, L2_CHAIN_ID)));
-        vm.prank(ROLLUP_DEPLOYER);
-        address deployed;
+        rollup = Rollup(createFrom(ROLLUP_DEPLOYER, "Rollup", abi.encode(config(1, L2_CHAIN_ID))));
+        slasher = Slasher(createFrom(SLASHER_DEPLOYER, "Slasher", abi.encode(slasherConfig())));
+        eq(address(portal), portalAddress, "portal address");
+        eq(address(rollup), rollupAddress, "rollup address");
+        eq(address(slasher), SLASHER, "slasher address");
+    }
+
+    function createFrom(address deployer, string memory name, bytes memory arguments)
+        internal
+        returns (address deployed)
+    {
+        bytes memory initCode = initCodeOf(name, arguments);
+        vm.prank(deployer);
         assembly {
             deployed := create(0, add(initCode, 32), mload(initCode))
         }
-        rollup = Rollup(deployed);
-        eq(address(portal), portalAddress, "portal address");
-        eq(address(rollup), rollupAddress, "rollup address");
+    }
+
+    /// @dev The presets.
+    function slasherConfig() internal view returns (Slasher.Config memory) {
+        return Slasher.Config({
+            pool: ISequencerPool(address(pool)),
+            rollup: IRollup(address(rollup)),
+            governor: GOVERNOR,
+            equivocation: Slasher.Penalty({bps: 500, minimum: 1_000e18}),
+            fork: Slasher.Penalty({bps: 10_000, minimum: 0}),
+            invalidOutput: Slasher.Penalty({bps: 10_000, minimum: 0}),
+            withheldData: Slasher.Penalty({bps: 2_000, minimum: 0})
+        });
     }
 
     /// @dev A pool and, as the next contract, its tickets.
@@ -138,7 +163,7 @@ abstract contract Chain is Test {
             portal: IPortal(portalAddress),
             ticket: IUnbondingTicket(vm.computeCreateAddress(self, vm.getNonce(self) + 1)),
             slasher: SLASHER,
-            rewards: IMiningRewards(address(jailBook)),
+            rewards: poolRewards(),
             governor: GOVERNOR,
             minLock: MIN_LOCK,
             maxLock: MAX_LOCK,
@@ -149,6 +174,11 @@ abstract contract Chain is Test {
             reporterShareBps: REPORTER_BPS,
             insurance: address(0)
         });
+    }
+
+    /// @dev Who says whom the pool may jail.
+    function poolRewards() internal view virtual returns (IMiningRewards) {
+        return jailBook;
     }
 
     function createRollup(Rollup.Config memory c) internal returns (Rollup) {

@@ -11,6 +11,11 @@ import {Predeploys} from "../../src/lib/Predeploys.sol";
 import {Test} from "./Test.sol";
 import {vm} from "./Vm.sol";
 
+/// @dev A member of an epoch's message.
+function memberWord(uint64 id, uint256 weight, uint256 led, uint256 missed) pure returns (bytes32) {
+    return bytes32(abi.encodePacked(id, uint128(weight), uint32(led), uint32(missed)));
+}
+
 abstract contract L2 is Test {
     EpochLedger internal constant LEDGER = EpochLedger(Predeploys.EPOCH_LEDGER);
     FeeVault internal constant VAULT = FeeVault(payable(Predeploys.FEE_VAULT));
@@ -47,10 +52,6 @@ abstract contract L2 is Test {
             (ids[i], weights[i]) = (uint64(1000 + i), uint128((20_000 + i) * 1e18));
         }
         register(id, ids, weights);
-    }
-
-    function memberWord(uint64 id, uint128 weight, uint32 led, uint32 missed) internal pure returns (bytes32) {
-        return bytes32(abi.encodePacked(id, weight, led, missed));
     }
 
     function record(uint64 epoch, uint64 committeeId, uint32 leader, uint32[] memory missed) internal {

@@ -24,6 +24,8 @@ interface Vm {
     function roll(uint256 number) external;
     function chainId(uint256 id) external;
     function prevrandao(bytes32 value) external;
+    function fee(uint256 basefee) external;
+    function blobBaseFee(uint256 price) external;
     function blobhashes(bytes32[] calldata hashes) external;
     function setBlockhash(uint256 number, bytes32 hash) external;
     function deal(address account, uint256 balance) external;

@@ -2,9 +2,13 @@
 
 use oceanid_primitives::{Block, ExtensionError, HeaderExtension, TxEnvelope};
 
-/// Most blocks in one batch: a follower executes all of them before it can know whether the last one is the certified one, and holds
-/// them meanwhile. Longer epochs take several batches.
-pub const MAX_BATCH_BLOCKS: usize = 1_024;
+/// Most blocks in one batch, here and in `Rollup`: a follower executes all of them before it can know whether the last one is the
+/// certified one, and holds them meanwhile. Longer epochs take several batches.
+pub const MAX_BATCH_BLOCKS: usize = 2_000;
+/// Most bytes of transactions in one batch (EIP-2718 encodings, deposits left out). Every batch within it can be encoded, posted and
+/// decoded: the codec's own limits and 64 postings of six blobs lie above it. Whoever makes blocks stops before more than this waits
+/// for L1, because a stranger may post all that waits as one batch.
+pub const MAX_BATCH_BYTES: usize = 32 << 20;
 
 /// A contiguous run of blocks of one epoch. The number of the first one is in the batch header on L1, not here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,7 +79,7 @@ pub enum BatchError {
     #[error("batch of {0} blocks: must be 1 to {MAX_BATCH_BLOCKS}")]
     Blocks(u64),
     /// More transaction bytes than a batch may unfold to.
-    #[error("batch unfolds to more than {limit} bytes of transactions", limit = crate::MAX_DECODED_BYTES)]
+    #[error("batch has more than {MAX_BATCH_BYTES} bytes of transactions, or unfolds to more than {limit}", limit = crate::MAX_DECODED_BYTES)]
     TooLarge,
     /// A transaction that no Layer 2 block of this chain can hold: a blob transaction, a deposit, another chain's, or one whose
     /// signature has a high `s`.

@@ -10,7 +10,7 @@ mod batch;
 mod codec;
 mod mode;
 
-pub use batch::{Batch, BatchBlock, BatchError, MAX_BATCH_BLOCKS};
+pub use batch::{Batch, BatchBlock, BatchError, MAX_BATCH_BLOCKS, MAX_BATCH_BYTES};
 pub use codec::{CODEC_VERSION, MAX_COLUMN_BYTES, MAX_DECODED_BYTES};
 pub use mode::{
     CALLDATA_BYTES, DaError, DataAvailability, MAX_BLOBS, Material, Packed, blob_capacity, mode, versioned_hash, warm_up,

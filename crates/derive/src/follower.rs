@@ -5,8 +5,8 @@ use oceanid_chain::{Ledger, LedgerConfig, LedgerError};
 use oceanid_da::MAX_BATCH_BLOCKS;
 use oceanid_primitives::{HeaderExtension, L1Origin, L1View, SealedBlock};
 use oceanid_settlement::{
-    AcceptedBatch, BatchReader, ChainError, FinalityError, L1Client, L1Error, L1Watcher, Posting, Reading, SettledChain, Task,
-    follow_finality,
+    AcceptedBatch, Assembly, BatchReader, ChainError, FinalityError, L1Client, L1Error, L1Watcher, Posting, Reading,
+    SettledChain, Task, follow_finality,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -18,8 +18,9 @@ use tracing::{info, warn};
 const READ_AHEAD: usize = 64;
 /// Longest pause after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// Bytes that the executed blocks of one batch may take before they are committed.
-const SPECULATIVE_BYTES: usize = 1 << 30;
+/// Bytes that the executed blocks of one batch may take before they are committed: half a byte a gas for the largest backlog that
+/// anyone can post as one batch ([`oceanid_settlement::MAX_BACKLOG_GAS`]). Blocks of transfers take a tenth of a byte.
+const SPECULATIVE_BYTES: usize = (oceanid_settlement::MAX_BACKLOG_GAS / 2) as usize;
 /// Catch-up speed is measured over at least this long.
 const SPEED_WINDOW: Duration = Duration::from_secs(5);
 
@@ -124,11 +125,14 @@ enum RoundError {
     Worker(tokio::task::JoinError),
 }
 
-/// An accepted batch and the postings of its data that were not tried yet.
+/// An accepted batch and the data posted for it that was not tried yet.
 struct Pending {
     batch: AcceptedBatch,
     accepted_in: L1Origin,
-    postings: VecDeque<Posting>,
+    /// Parts of data that is not whole yet.
+    parts: Assembly,
+    /// Candidates for its data, in order.
+    candidates: VecDeque<Vec<Posting>>,
 }
 
 struct Actor {
@@ -169,8 +173,11 @@ impl Actor {
     async fn round(&mut self) -> Result<bool, RoundError> {
         self.read_postings()?;
         let worked = self.replay_next().await?;
-        let finalized =
-            if worked { None } else { Some(follow_finality(&self.client, self.ledger.spec().l1.rollup, &self.ledger).await?) };
+        let finalized = if worked {
+            None
+        } else {
+            Some(follow_finality(&self.client, &self.watcher, self.ledger.spec().l1.rollup, &self.ledger).await?)
+        };
         self.watcher.prune_below(self.oldest_needed()?);
         let head = self.ledger.head().number();
         self.status.send_modify(|status| {
@@ -191,7 +198,7 @@ impl Actor {
             self.ledger.admit(&recovery)?;
         }
         while next <= deep.number {
-            let stalled = self.pending.first_key_value().is_some_and(|(_, pending)| pending.postings.is_empty());
+            let stalled = self.pending.first_key_value().is_some_and(|(_, pending)| pending.candidates.is_empty());
             if self.pending.len() >= READ_AHEAD && !stalled {
                 break;
             }
@@ -215,17 +222,17 @@ impl Actor {
                 }
                 return Ok(());
             }
-            let pending = Pending { batch, accepted_in: posting.l1, postings: VecDeque::new() };
+            let pending = Pending { batch, accepted_in: posting.l1, parts: Assembly::default(), candidates: VecDeque::new() };
             self.pending.insert(posting.index, pending);
         }
         // Data posted again for a batch that is done, or that was never accepted, is nobody's.
         if let Some(pending) = self.pending.get_mut(&posting.index) {
-            pending.postings.push_back(posting.clone());
+            pending.candidates.extend(pending.parts.take(posting));
         }
         Ok(())
     }
 
-    /// Tries the next posting of the oldest batch.
+    /// Tries the next candidate of the oldest batch.
     async fn replay_next(&mut self) -> Result<bool, RoundError> {
         let Some(mut entry) = self.pending.first_entry() else {
             self.status.send_modify(|status| status.waiting = None);
@@ -233,15 +240,20 @@ impl Actor {
         };
         let index = *entry.key();
         let pending = entry.get_mut();
-        let Some(posting) = pending.postings.front() else {
-            let waiting = format!(
-                "batch {index} (blocks {} to {}) has no good data on L1: waiting for it to be posted again",
-                pending.batch.first, pending.batch.last
-            );
+        let Some(candidate) = pending.candidates.front() else {
+            let (first, last) = (pending.batch.first, pending.batch.last);
+            let waiting = match pending.parts.progress() {
+                0 => {
+                    format!("batch {index} (blocks {first} to {last}) has no good data on L1: waiting for it to be posted again")
+                }
+                parts => format!(
+                    "batch {index} (blocks {first} to {last}): {parts} parts of its data are on L1, waiting for the others"
+                ),
+            };
             self.status.send_modify(|status| status.waiting = Some(waiting));
             return Ok(false);
         };
-        let verdict = match self.reader.read(posting).await? {
+        let verdict = match self.reader.read_parts(candidate).await? {
             Reading::Empty(reason) => Err(reason),
             Reading::Data(data) => {
                 let (ledger, watcher, batch, accepted_in) =
@@ -261,8 +273,9 @@ impl Actor {
                 self.commit(index, accepted_in, blocks).await?;
             }
             Err(reason) => {
-                warn!(batch = index, transaction = %posting.transaction, reason, "an empty posting: its data is not what was certified");
-                pending.postings.pop_front();
+                let transaction = candidate.last().map(|posting| posting.transaction);
+                warn!(batch = index, ?transaction, reason, "an empty posting: its data is not what was certified");
+                pending.candidates.pop_front();
                 self.status.send_modify(|status| {
                     status.empty += 1;
                     status.last_empty = Some(format!("batch {index}: {reason}"));

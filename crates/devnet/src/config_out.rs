@@ -4,6 +4,7 @@ use crate::accounts::DevAccount;
 use alloy_primitives::{Address, B256};
 use oceanid_primitives::{L1Contracts, predeploys};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Endpoints of the L1.
@@ -142,9 +143,24 @@ pub struct NodeEndpoint {
     pub http: String,
     /// Its state, configuration and keys.
     pub data_dir: PathBuf,
+    /// What others need to know of a sequencer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequencer: Option<SequencerEndpoint>,
     /// File with its process id, when each node is a process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid_file: Option<PathBuf>,
+}
+
+/// A sequencer as its peers, and whoever acts for its owner, know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SequencerEndpoint {
+    /// ed25519 identity key.
+    pub identity: B256,
+    /// Peer-to-peer address.
+    pub p2p: SocketAddr,
+    /// Owner of its lock.
+    pub owner: DevAccount,
 }
 
 /// The whole file.
@@ -160,6 +176,8 @@ pub struct ConfigOut {
     pub follower: Option<FollowerEndpoints>,
     /// Every node.
     pub nodes: Vec<NodeEndpoint>,
+    /// Chain specification (JSON).
+    pub spec: PathBuf,
     /// Hash of the Layer 2 genesis block.
     pub genesis_hash: B256,
     /// Seconds an output waits before withdrawals against it can be finalised.
@@ -258,8 +276,10 @@ mod tests {
                 role: "follower".into(),
                 http: "http://127.0.0.1:4".into(),
                 data_dir: "/follower".into(),
+                sequencer: None,
                 pid_file: None,
             }],
+            spec: "/spec.json".into(),
             genesis_hash: B256::repeat_byte(7),
             challenge_window: 5,
             accounts: dev_accounts(),
@@ -276,6 +296,7 @@ mod tests {
             "/l2/http",
             "/l2/ws",
             "/follower/http",
+            "/spec",
             "/accounts/9/address",
             "/accounts/9/privateKey",
             "/contracts/l1/portal",

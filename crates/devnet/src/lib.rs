@@ -10,6 +10,6 @@ pub mod l1;
 pub mod network;
 
 pub use accounts::{DevAccount, dev_accounts, dev_signers};
-pub use config_out::{Addresses, ConfigOut, FollowerEndpoints, L1Endpoints, L2Endpoints, NodeEndpoint};
+pub use config_out::{Addresses, ConfigOut, FollowerEndpoints, L1Endpoints, L2Endpoints, NodeEndpoint, SequencerEndpoint};
 pub use l1::{EmbeddedL1, EmbeddedL1Config, L1Error};
 pub use network::{DevError, DevOptions, DevSequencer, connect, deploy_dev, dev_sequencers};

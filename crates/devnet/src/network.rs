@@ -49,6 +49,14 @@ pub struct DevOptions {
     pub epoch_length: u64,
     /// Seconds after which an output is final.
     pub challenge_window: u64,
+    /// Seconds between the issue of a ticket and its claim.
+    pub unbonding_period: u64,
+    /// Seconds between rotations.
+    pub rotation_interval: u64,
+    /// Seconds in jail before the owner may come back, at most the unbonding period.
+    pub jail_period: u64,
+    /// Seconds without a fresh batch after which the newest committee may take over.
+    pub stall_timeout: u64,
 }
 
 impl Default for DevOptions {
@@ -67,6 +75,10 @@ impl DevOptions {
             heartbeat_ms: 10_000,
             epoch_length: preset.epoch_length(),
             challenge_window: preset.challenge_window(),
+            unbonding_period: preset.economics().pool.unbonding_period,
+            rotation_interval: preset.economics().pool.rotation_interval,
+            jail_period: preset.economics().pool.jail_period,
+            stall_timeout: preset.stall_timeout(),
         }
     }
 }
@@ -159,6 +171,10 @@ pub fn dev_sequencers(count: u32) -> Result<Vec<DevSequencer>, DevError> {
 pub fn chain_params(options: &DevOptions) -> ChainParams {
     let tokens: BTreeMap<Address, U256> =
         accounts::dev_signers().iter().map(|signer| (signer.address(), ether(DEV_TOKENS))).collect();
+    let mut economics = options.preset.economics();
+    economics.pool.unbonding_period = options.unbonding_period;
+    economics.pool.rotation_interval = options.rotation_interval;
+    economics.pool.jail_period = options.jail_period.min(options.unbonding_period);
     ChainParams {
         name: "oceanid-dev".to_owned(),
         chain_id: DEV_CHAIN_ID,
@@ -179,10 +195,10 @@ pub fn chain_params(options: &DevOptions) -> ChainParams {
             max_origin_advance: 64,
             max_clock_drift: 5,
             challenge_window: options.challenge_window,
-            stall_timeout: options.preset.stall_timeout(),
+            stall_timeout: options.stall_timeout,
         },
         token: TokenSource::Dev { supply: ether(SUPPLY) },
-        economics: options.preset.economics(),
+        economics,
         governance: Governance::default(),
         // 1 ETH is worth 200 METIS.
         gas_token_ratio: ether(200),

@@ -140,7 +140,7 @@ async fn certificate(client: &L1Client, transaction: TxHash) -> Result<Option<Si
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::{B256, U256};
+    use alloy_primitives::{Address, B256, U256};
     use oceanid_primitives::L1Origin;
     use oceanid_settlement::AcceptedBatch;
 
@@ -149,6 +149,9 @@ mod tests {
         oceanid_settlement::Posting {
             index,
             batch: accepted.then_some(batch),
+            poster: Address::ZERO,
+            part: 0,
+            parts: 1,
             da_mode: 77,
             commitment: B256::ZERO,
             transaction: B256::with_last_byte(index as u8),

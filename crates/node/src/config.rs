@@ -2,8 +2,11 @@
 //!
 //! Unknown keys are refused by name. Relative paths are taken from the folder of the file.
 
-use crate::keys::{KeyFile, KeyFileError, KeyFolder, Password, SequencerKeys};
+use crate::keys::{KeyFile, KeyFileError, KeyFolder, Password, SequencerKeys, open_account};
+use alloy_signer_local::PrivateKeySigner;
 use oceanid_primitives::DaMode;
+use oceanid_sequencer::Byzantine;
+use oceanid_settlement::Duties;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,6 +28,9 @@ pub struct NodeConfig {
     /// Present: this node is a sequencer. Absent: it follows L1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<SequencerSection>,
+    /// What the node does on L1 for everybody, if it has an account there.
+    #[serde(default)]
+    pub keeper: KeeperSection,
     /// Blocks of history kept for `eth_call` and `eth_getProof` at older blocks.
     #[serde(default = "default_history")]
     pub history: u64,
@@ -73,7 +79,8 @@ pub struct SequencerSection {
     pub key_file: Option<PathBuf>,
     /// Address of the peer-to-peer port.
     pub listen: SocketAddr,
-    /// Address of each committee member, by identity key (0x-hex), this node's own included.
+    /// Where to reach other sequencers, by identity key (0x-hex). A member that is not here can only call in.
+    #[serde(default)]
     pub peers: BTreeMap<alloy_primitives::B256, SocketAddr>,
     /// Where batches go.
     #[serde(default = "default_da")]
@@ -81,9 +88,26 @@ pub struct SequencerSection {
     /// Oldest unposted block that forces a batch, seconds.
     #[serde(default = "default_batch_age")]
     pub batch_age_seconds: u64,
+    /// Misbehaves on purpose, to be slashed; refused on all but development chains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub byzantine: Option<Byzantine>,
 }
 
 impl SequencerSection {
+    /// A section without keys and peers, with the usual values.
+    pub const fn new(listen: SocketAddr) -> Self {
+        Self {
+            keys: None,
+            password_file: None,
+            key_file: None,
+            listen,
+            peers: BTreeMap::new(),
+            da: default_da(),
+            batch_age_seconds: default_batch_age(),
+            byzantine: None,
+        }
+    }
+
     /// Every file the section names.
     fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         [&mut self.keys, &mut self.password_file, &mut self.key_file].into_iter().flatten()
@@ -100,6 +124,90 @@ impl SequencerSection {
             (None, Some(file)) => Err(KeyFileError::Plain { path: file.clone() }),
             (None, None) => Err(KeyFileError::None),
         }
+    }
+}
+
+/// What a node does on L1 for everybody: the keeper (docs/settlement.md). A sequencer does it with its own account unless told otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct KeeperSection {
+    /// All of it.
+    pub enabled: bool,
+    /// L1 account (Web3 Secret Storage) of a node that is no sequencer; without it such a node does nothing on L1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<PathBuf>,
+    /// File (or FIFO) with the password of `account`; without it the environment or the terminal is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Fix the next committee when it would differ.
+    pub rotate: bool,
+    /// Jail members that miss too much.
+    pub jail: bool,
+    /// Complete exits that rotations left waiting.
+    pub exits: bool,
+    /// Credit epochs.
+    pub credit: bool,
+    /// Bring fees to L1, split them, and get the own posting costs back.
+    pub fees: bool,
+    /// Submit evidence of double voting.
+    pub evidence: bool,
+    /// Head start of one member over the next, seconds.
+    pub stagger_seconds: u64,
+    /// Time between two looks at every sequencer's record, seconds.
+    pub survey_seconds: u64,
+    /// Final epochs that are worth a transaction.
+    pub credit_epochs: u64,
+    /// A final epoch waits for others at most this long, seconds.
+    pub credit_wait_seconds: u64,
+}
+
+impl Default for KeeperSection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            account: None,
+            password_file: None,
+            rotate: true,
+            jail: true,
+            exits: true,
+            credit: true,
+            fees: true,
+            evidence: true,
+            stagger_seconds: 24,
+            survey_seconds: 60,
+            credit_epochs: 4,
+            credit_wait_seconds: 6 * 3_600,
+        }
+    }
+}
+
+impl KeeperSection {
+    /// For a development chain, whose epochs and rotations last seconds.
+    pub fn development() -> Self {
+        Self { stagger_seconds: 2, survey_seconds: 5, credit_epochs: 1, ..Self::default() }
+    }
+
+    /// The account of a node that is no sequencer.
+    pub fn open_account(&self) -> Result<Option<PrivateKeySigner>, KeyFileError> {
+        let Some(path) = self.account.as_ref().filter(|_| self.enabled) else { return Ok(None) };
+        let password = Password::obtain(self.password_file.as_deref(), &format!("Password of {}", path.display()))?;
+        open_account(path, &password).map(Some)
+    }
+
+    /// What it is allowed to do.
+    pub const fn duties(&self) -> Duties {
+        Duties {
+            rotate: self.rotate,
+            jail: self.jail,
+            exits: self.exits,
+            credit: self.credit,
+            fees: self.fees,
+            evidence: self.evidence,
+        }
+    }
+
+    fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        [&mut self.account, &mut self.password_file].into_iter().flatten()
     }
 }
 
@@ -178,6 +286,7 @@ impl NodeConfig {
         for file in [&mut config.spec, &mut config.data_dir]
             .into_iter()
             .chain(config.sequencer.iter_mut().flat_map(SequencerSection::files))
+            .chain(config.keeper.files())
         {
             if file.is_relative() {
                 *file = folder.join(&*file);
@@ -202,6 +311,10 @@ impl NodeConfig {
         if let Some(sequencer) = &self.sequencer {
             range("sequencer.batch-age-seconds", sequencer.batch_age_seconds, 1, 86_400, "1 to 86400 seconds")?;
         }
+        let keeper = &self.keeper;
+        range("keeper.stagger-seconds", keeper.stagger_seconds, 1, 3_600, "1 to 3600 seconds")?;
+        range("keeper.survey-seconds", keeper.survey_seconds, 1, 86_400, "1 to 86400 seconds")?;
+        range("keeper.credit-epochs", keeper.credit_epochs, 1, 1_000, "1 to 1000 epochs")?;
         for (field, url) in [("l1.http", Some(&self.l1.http)), ("l1.beacon", self.l1.beacon.as_ref())] {
             if let Some(url) = url
                 && !url.starts_with("http://")
@@ -233,6 +346,15 @@ mod tests {
         assert!(config.sequencer.is_none());
         assert_eq!((config.history, config.l1.poll_ms), (1_024, 1_000));
         assert!(config.spec.is_absolute(), "relative paths are taken from the file's folder");
+    }
+
+    #[test]
+    fn the_keeper_is_on_and_each_duty_has_a_switch() {
+        let config = load(&format!("{MINIMAL}[keeper]\nfees = false\naccount = \"watch.json\"\n")).expect("valid");
+        assert!(config.keeper.enabled && config.keeper.account.as_ref().is_some_and(|path| path.is_absolute()));
+        assert_eq!(config.keeper.duties(), Duties { fees: false, ..Duties::ALL });
+        let error = load(&format!("{MINIMAL}[keeper]\nstagger-seconds = 0\n")).expect_err("range").to_string();
+        assert_eq!(error, "config: `keeper.stagger-seconds` is 0, must be 1 to 3600 seconds");
     }
 
     #[test]

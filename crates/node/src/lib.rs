@@ -8,6 +8,7 @@ mod batches;
 mod config;
 mod duty;
 mod economy;
+mod keeper;
 mod keys;
 pub mod keystore;
 mod metrics;
@@ -16,7 +17,7 @@ mod sample;
 mod site;
 mod status;
 
-pub use config::{ConfigError, DEFAULT_HISTORY, L1Config, NodeConfig, RpcListen, SequencerSection};
+pub use config::{ConfigError, DEFAULT_HISTORY, KeeperSection, L1Config, NodeConfig, RpcListen, SequencerSection};
 pub use keys::{
     KeyFile, KeyFileError, KeyFolder, KeyRole, MIN_PASSWORD, PASSWORD_VARIABLE, Password, PublicKeys, SequencerKeys,
     account_address, open_account, open_bls, read_private, seal, write_new,

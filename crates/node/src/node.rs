@@ -4,6 +4,7 @@ use crate::batches::{self, Batches};
 use crate::config::{ConfigError, NodeConfig, SequencerSection};
 use crate::duty::Duty;
 use crate::economy;
+use crate::keeper;
 use crate::keys::{KeyFileError, SequencerKeys};
 use crate::metrics::Activity;
 use crate::sample;
@@ -17,10 +18,10 @@ use oceanid_derive::{Follower, FollowerConfig};
 use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
 use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcConfig, RpcServer};
-use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, Sequencer, SequencerConfig};
+use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
 use oceanid_settlement::{
-    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Certificate, L1Client, L1Watcher, PosterConfig, Task,
-    WatcherConfig, anchor,
+    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, Keeper, L1Account, L1Certificate, L1Client, L1Watcher,
+    PosterConfig, Task, WatcherConfig, anchor,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,9 @@ pub enum NodeError {
     /// Keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// A configuration for demonstrations.
+    #[error("`sequencer.byzantine` makes the node vote twice and lose its stake: it is for development chains only; remove it")]
+    Byzantine,
     /// L1 is not usable.
     #[error("{0}")]
     L1(String),
@@ -104,7 +108,11 @@ impl Node {
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
         config.check()?;
         let spec = Arc::new(load_spec(&config.spec)?);
-        let keys = config.sequencer.as_ref().map(|section| section.open_keys(spec.chain_id == DEV_CHAIN_ID)).transpose()?;
+        let development = spec.chain_id == DEV_CHAIN_ID;
+        if !development && config.sequencer.as_ref().is_some_and(|section| section.byzantine.is_some()) {
+            return Err(NodeError::Byzantine);
+        }
+        let keys = config.sequencer.as_ref().map(|section| section.open_keys(development)).transpose()?;
 
         // L1 must be the right chain and able to verify certificates before anything is opened.
         let client = L1Client::new(&config.l1.http).map_err(|error| NodeError::L1(error.to_string()))?;
@@ -128,11 +136,20 @@ impl Node {
 
         let (stop, stopped) = watch::channel(None);
         let listen = config.rpc.listen;
-        let parts = Parts { config, spec, keys, ledger, pool, client, watcher, reader, stop };
+        let payer = match &keys {
+            Some(keys) => Some(keys.poster.clone()),
+            None => config.keeper.open_account()?,
+        };
+        let account = payer.map(|key| L1Account::new(client.clone(), key, spec.l1_chain_id, REPLACE_AFTER));
+        let parts = Parts { config, spec, keys, account, ledger, pool, client, watcher, reader, stop };
         let (role, actors) = parts.start_role(parts.is_seated())?;
         let duty = Duty::new(role, actors);
         let (ledger, pool) = (parts.ledger.clone(), Arc::clone(&parts.pool));
-        let site = parts.observe(duty.role(), &mut tasks);
+        let keeper = keeper::start(&parts, duty.role()).map(|(keeper, task)| {
+            tasks.push(task);
+            keeper
+        });
+        let site = parts.observe(duty.role(), keeper, &mut tasks);
         if parts.keys.is_some() {
             tasks.push(Task::spawn(Arc::clone(&duty).follow_seat(Arc::new(parts))));
         }
@@ -188,6 +205,8 @@ pub(crate) struct Parts {
     pub(crate) spec: Arc<ChainSpec>,
     /// Absent: the node only ever follows.
     pub(crate) keys: Option<SequencerKeys>,
+    /// Pays for what the node does on L1.
+    pub(crate) account: Option<L1Account>,
     pub(crate) ledger: Ledger,
     pub(crate) pool: Arc<Pool>,
     pub(crate) client: L1Client,
@@ -202,12 +221,12 @@ impl Parts {
         self.stop.send_replace(Some(reason));
     }
 
-    fn poll(&self) -> Duration {
+    pub(crate) fn poll(&self) -> Duration {
         Duration::from_millis(self.config.l1.poll_ms)
     }
 
     /// Starts everything that watches and does nothing: status, pages, metrics.
-    fn observe(&self, role: watch::Receiver<Role>, tasks: &mut Vec<Task>) -> Site {
+    fn observe(&self, role: watch::Receiver<Role>, keeper: Option<Keeper>, tasks: &mut Vec<Task>) -> Site {
         let (observed, batches) = (Observed::default(), Arc::<Batches>::default());
         let (ledger, client, watcher) = (&self.ledger, &self.client, &self.watcher);
         let identity = self.keys.as_ref().map(|keys| keys.node.identity());
@@ -218,14 +237,16 @@ impl Parts {
             Task::spawn(economy::run(ledger.clone(), client.clone(), watcher.clone(), payer, Arc::clone(&observed.figures))),
             Task::spawn(batches::run(Arc::clone(&self.spec), client.clone(), watcher.clone(), Arc::clone(&batches))),
         ]);
-        let status = Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, observed);
+        let status = Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, keeper, observed);
         Site::new(ledger.clone(), Arc::clone(&self.pool), Arc::new(status), batches)
     }
 
     /// Starts a role: consensus and batches (`votes`, for a node with keys), or derivation from L1.
     pub(crate) fn start_role(&self, votes: bool) -> Result<(Role, Vec<Task>), NodeError> {
-        match (&self.config.sequencer, &self.keys) {
-            (Some(section), Some(keys)) if votes => self.start_sequencer(section, keys.clone()),
+        match (&self.config.sequencer, &self.keys, &self.account) {
+            (Some(section), Some(keys), Some(account)) if votes => {
+                self.start_sequencer(section, keys.node.clone(), account.clone())
+            }
             _ => {
                 let config = FollowerConfig { poll: self.poll() };
                 let (follower, following) =
@@ -236,16 +257,20 @@ impl Parts {
         }
     }
 
-    fn start_sequencer(&self, section: &SequencerSection, keys: SequencerKeys) -> Result<(Role, Vec<Task>), NodeError> {
+    fn start_sequencer(
+        &self,
+        section: &SequencerSection,
+        keys: NodeKeys,
+        account: L1Account,
+    ) -> Result<(Role, Vec<Task>), NodeError> {
         let Self { spec, ledger, pool, watcher, .. } = self;
-        let identity = keys.node.identity();
+        let identity = keys.identity();
         let poster = PosterConfig {
-            key: keys.poster,
+            account,
             identity,
             da: DaPolicy::Fixed(section.da),
             max_age: Duration::from_secs(section.batch_age_seconds),
             stagger: POSTER_STAGGER,
-            replace_after: REPLACE_AFTER,
         };
         let (batcher, batching) = Batcher::start(
             self.client.clone(),
@@ -268,11 +293,12 @@ impl Parts {
         let gossiped = Arc::clone(pool);
         let sequencer = Arc::new(Sequencer::start(
             SequencerConfig {
-                keys: keys.node,
+                keys,
                 listen: section.listen,
                 peers: section.peers.clone(),
                 directory: self.config.data_dir.join("sequencer"),
                 consensus,
+                byzantine: section.byzantine,
                 threads: CONSENSUS_THREADS,
             },
             execution,

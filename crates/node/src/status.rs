@@ -10,7 +10,7 @@ use oceanid_pool::Pool;
 use oceanid_primitives::L1View;
 use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, Waiting};
 use oceanid_sequencer::Sequencer;
-use oceanid_settlement::{Batcher, L1Watcher};
+use oceanid_settlement::{Batcher, Keeper, L1Watcher};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,6 +62,7 @@ pub(crate) struct Status {
     pool: Arc<Pool>,
     watcher: L1Watcher,
     role: watch::Receiver<Role>,
+    keeper: Option<Keeper>,
     observed: Observed,
     started: Instant,
     started_at: u64,
@@ -75,10 +76,11 @@ impl Status {
         pool: Arc<Pool>,
         watcher: L1Watcher,
         role: watch::Receiver<Role>,
+        keeper: Option<Keeper>,
         observed: Observed,
     ) -> Self {
         let (started, started_at) = (Instant::now(), ledger.head().number());
-        Self { ledger, pool, watcher, role, observed, started, started_at, since: Mutex::default() }
+        Self { ledger, pool, watcher, role, keeper, observed, started, started_at, since: Mutex::default() }
     }
 
     pub(crate) fn role(&self) -> watch::Ref<'_, Role> {
@@ -202,6 +204,15 @@ impl NodeStatus for Status {
                         "restart the node; if it fails again, its log says which file or block is at fault",
                     ));
                 }
+                if let Some(waiting) = &votes.waiting {
+                    reasons.push((
+                        waiting.to_string(),
+                        "the members named must come back; L1 can recover the chain under a newer committee",
+                    ));
+                }
+                if let Some(sitting_out) = &votes.sitting_out {
+                    reasons.push((sitting_out.clone(), "nothing to do: the node votes again from a later epoch on"));
+                }
                 if posts.backlog_full {
                     let backlog = format!(
                         "{} blocks wait to be posted on L1: no transaction is taken until some are",
@@ -214,7 +225,7 @@ impl NodeStatus for Status {
                 }
                 let consensus = json!({
                     "identity": identity, "epoch": votes.epoch, "voting": votes.voting, "committeeSize": votes.committee_size,
-                    "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().records().len(),
+                    "sittingOut": votes.sitting_out, "waiting": votes.waiting, "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().records().len(),
                 });
                 (Some(consensus), json!(posts))
             }
@@ -227,7 +238,8 @@ impl NodeStatus for Status {
             }
             Role::Changing => (None, json!(null)),
         };
-        let settlement = json!({ "l1": l1, "batches": settlement });
+        let keeper = self.keeper.as_ref().map(Keeper::status);
+        let settlement = json!({ "l1": l1, "batches": settlement, "keeper": keeper });
         StatusReport { role: role.name().to_owned(), waiting: self.waiting(reasons), consensus, settlement: Some(settlement) }
     }
 }

@@ -92,10 +92,20 @@ pub mod epoch_ledger {
     }
 }
 
-/// Slots of [`FEE_VAULT`] that genesis writes.
+/// Slots of [`FEE_VAULT`]; genesis writes the first.
 pub mod fee_vault {
+    use super::*;
+
     /// L1 address of `FeeSplitter`: receiver of the fees.
     pub const SPLITTER: u64 = 0;
+    /// Array of withdrawals `(uint256 nonce, uint256 value)`; its length is here.
+    pub const FLUSHES: u64 = 1;
+
+    /// Slot of the nonce of withdrawal `index`; its value is in the next.
+    pub fn flush_slot(index: u64) -> U256 {
+        let first = U256::from_be_bytes(keccak256(slot(FLUSHES).to_be_bytes::<32>()).0);
+        first.wrapping_add(U256::from(index) * U256::from(2))
+    }
 }
 
 /// Storage key of a small slot number.

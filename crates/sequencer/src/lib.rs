@@ -9,6 +9,7 @@
 
 mod application;
 pub mod block;
+mod byzantine;
 pub mod certificate;
 mod committees;
 pub mod config;
@@ -27,6 +28,7 @@ pub mod types;
 mod voting_record;
 
 pub use block::{BlockCodec, BlockError, ConsensusBlock, MAX_BLOCK_BYTES};
+pub use byzantine::Byzantine;
 pub use certificate::{Certificate, CertificateError, L1Certificate, verify_certificate};
 pub use committees::{CommitteeKeyError, Committees};
 pub use config::{ConsensusConfig, Timing};

@@ -53,7 +53,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::{error, warn};
 
 use crate::{
-    BlockCodec, BlockError, Committees, ConsensusBlock, ConsensusConfig, Execution, NodeKeys, Status,
+    BlockCodec, BlockError, Byzantine, Committees, ConsensusBlock, ConsensusConfig, Execution, NodeKeys, Status,
     application::{Chain, seconds},
     certificate::{Certificate, decode_finalization},
     committees::CommitteeKeyError,
@@ -138,8 +138,10 @@ pub struct NodeConfig {
     pub consensus: ConsensusConfig,
     /// This node's keys.
     pub keys: NodeKeys,
-    /// Where to reach sequencers, by identity; members without an address cannot take part with this node.
+    /// Where to reach sequencers, by identity. Members without an address have to call in.
     pub addresses: BTreeMap<B256, SocketAddr>,
+    /// Misbehaves, for a demonstration.
+    pub byzantine: Option<Byzantine>,
     /// Prefix of storage partitions (several nodes may share a simulated store).
     pub partition: String,
 }
@@ -377,10 +379,16 @@ where
     let automaton = Deferred::new(context.child("automaton"), chain, marshal.clone(), epochs.clone());
     let (deliveries, updates) = mpsc::unbounded_channel();
     let attendance = Attendance::default();
-    let (collector, evidence_reporter) =
-        Collector::new(context.child("evidence_rng"), committees.clone(), execution.clone(), evidence.clone(), attendance.clone());
+    let (collector, evidence_reporter) = Collector::new(
+        context.child("evidence_rng"),
+        committees.clone(),
+        execution.clone(),
+        evidence.clone(),
+        attendance.clone(),
+    );
     context.child("evidence").spawn(|_| collector.run());
 
+    let raw_votes = channels.votes.0.clone();
     let (votes_mux, votes, later_epochs) =
         Muxer::builder(context.child("votes"), channels.votes.0, channels.votes.1).with_backup().build();
     let (certificates_mux, certificates) =
@@ -422,6 +430,7 @@ where
         manager,
         blocker,
         probe,
+        raw_votes,
         page_cache,
         votes,
         certificates,

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -20,20 +21,22 @@ use commonware_consensus::{
 use commonware_cryptography::Digested;
 use commonware_macros::select;
 use commonware_p2p::{
-    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Recipients, Sender, utils::mux::MuxHandle,
+    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Ingress, Recipients, Sender,
+    utils::mux::MuxHandle,
 };
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Handle, IoBuf, Metrics, Spawner, Storage, buffer::paged::CacheRef};
-use commonware_utils::{NZDuration, channel::mpsc as cw_mpsc, ordered::Map, vec::NonEmptyVec};
+use commonware_utils::{NZDuration, channel::mpsc as cw_mpsc, hostname, ordered::Map, vec::NonEmptyVec};
 use parking_lot::Mutex;
 use rand_core::CryptoRng;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    Committees, ConsensusBlock, Execution, Status,
+    Byzantine, Committees, ConsensusBlock, Execution, Status,
     application::{Chain, seconds},
     block::digest,
+    byzantine::Equivocator,
     committees::{Seated, StakeElector},
     epochs::SharedEpochs,
     evidence::EvidenceReporter,
@@ -51,6 +54,8 @@ const TICK: Duration = Duration::from_millis(500);
 const ASSEMBLY_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it looks.
 const ASSEMBLY_POLL: Duration = Duration::from_millis(25);
+/// The first section of a vote journal; sections are named by views, of which the first is 1.
+const FIRST_SECTION: u64 = 0;
 /// Epochs before the running one whose journals a starting node looks for.
 const RETIRED_AT_START: u64 = 8;
 
@@ -78,6 +83,8 @@ where
     pub(crate) blocker: B,
     /// Tells who is connected.
     pub(crate) probe: Tx,
+    /// The votes' channel under the mux.
+    pub(crate) raw_votes: Tx,
     pub(crate) page_cache: CacheRef,
     pub(crate) votes: MuxHandle<Tx>,
     pub(crate) certificates: MuxHandle<Tx>,
@@ -100,6 +107,13 @@ pub(crate) struct Course {
     delivered: Option<SystemTime>,
     /// A halt was logged.
     told: bool,
+}
+
+/// The address of a member that the configuration does not name. The network resolves no names, so it is never dialled, and which
+/// address a peer calls from is not looked at: who it is, its key proves.
+fn unknown_address() -> Address {
+    let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    Address::Asymmetric { ingress: Ingress::Dns { host: hostname!("unknown.invalid"), port: 0 }, egress: anywhere }
 }
 
 impl<E, M, B, Tx> Orchestrator<E, M, B, Tx>
@@ -266,7 +280,8 @@ where
         epochs.blocks(epoch).map_or(epoch + 1, |(_, last)| epochs.of(last + 1))
     }
 
-    /// Dials the members of this epoch and of the next as soon as that is known; other sequencers may connect.
+    /// Dials the members of this epoch and of the next as soon as that is known, those without an address excepted; they, and the
+    /// other sequencers of the configuration, may connect.
     pub(crate) fn track(&mut self, epoch: u64) {
         let next = self.committees.get(self.epoch_after(epoch));
         let id = 2 * epoch + u64::from(next.is_some());
@@ -281,10 +296,11 @@ where
                     error!(room, "more committee members than `max_peers`: raise it and restart");
                     break;
                 }
-                match self.addresses.get(identity) {
-                    Some(address) => drop(primary.insert(identity.clone(), address.clone())),
-                    None => warn!(%identity, epoch, "no address is configured for a committee member"),
-                }
+                let address = self.addresses.get(identity).cloned().unwrap_or_else(|| {
+                    debug!(%identity, epoch, "no address is configured for a committee member: it has to call in");
+                    unknown_address()
+                });
+                primary.insert(identity.clone(), address);
             }
         }
         let secondary: BTreeMap<_, _> = self
@@ -319,6 +335,12 @@ where
         };
         let votes = self.may_vote(epoch, begun, &seated).await?;
         let timing = self.config.consensus.timing;
+        let equivocator = self.config.byzantine.filter(|_| votes).map(|Byzantine::Equivocate| Equivocator {
+            votes: self.raw_votes.clone(),
+            scheme: seated.scheme.clone(),
+            view: 0,
+        });
+        let evidence = Reporters::<EvidenceReporter, Equivocator<Tx>>::from((self.evidence.clone(), equivocator));
         let engine = simplex::Engine::new(
             self.context.child("engine").with_attribute("epoch", epoch),
             simplex::Config {
@@ -327,7 +349,7 @@ where
                 blocker: self.blocker.clone(),
                 automaton: self.automaton.clone(),
                 relay: self.automaton.clone(),
-                reporter: Reporters::from((self.automaton.clone(), self.evidence.clone())),
+                reporter: Reporters::from((self.automaton.clone(), evidence)),
                 track_historical_votes: true,
                 strategy: Sequential,
                 partition: self.journal(epoch),
@@ -377,9 +399,15 @@ where
         if seated.seat.is_none() {
             return Ok(false);
         }
-        let journal = self.context.scan(&self.journal(epoch)).await.is_ok_and(|blobs| !blobs.is_empty());
+        let partition = self.journal(epoch);
+        let journal = self.context.scan(&partition).await.is_ok_and(|blobs| !blobs.is_empty());
         if !self.record.allows(epoch, begun, journal) {
             return Ok(false);
+        }
+        if !journal {
+            // Its first section, empty, before the note: a node that stops before its first vote has lost nothing.
+            let opened = self.context.open(&partition, &FIRST_SECTION.to_be_bytes()).await;
+            opened.map_err(|error| NodeError::Record(error.to_string()))?;
         }
         self.record.note(epoch).await.map_err(|error| NodeError::Record(error.to_string()))?;
         Ok(true)

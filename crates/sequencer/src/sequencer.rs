@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
 use crate::{
-    ConsensusConfig, EvidenceLog, Execution, NodeKeys, OnTransactions, Status, TransactionGossip,
+    Byzantine, ConsensusConfig, EvidenceLog, Execution, NodeKeys, OnTransactions, Status, TransactionGossip,
     evidence::EvidenceError,
     node::{self, CHANNELS, Channels, Node, NodeConfig, NodeError, TRACKED_PEER_SETS, max_message_bytes, quota},
 };
@@ -57,12 +57,14 @@ pub struct SequencerConfig {
     pub keys: NodeKeys,
     /// Address to listen on; peers reach it under the address their configuration gives.
     pub listen: SocketAddr,
-    /// Where to reach sequencers, by identity; may include this node.
+    /// Where to reach sequencers, by identity; may include this node. Members that are not here have to call in.
     pub peers: BTreeMap<B256, SocketAddr>,
     /// Consensus storage and `evidence.jsonl`. Losing it while the keys live on endangers the stake: see `docs/consensus.md`.
     pub directory: PathBuf,
     /// Consensus parameters.
     pub consensus: ConsensusConfig,
+    /// Misbehaves on purpose, for a demonstration. The caller sees to it that this is a development chain.
+    pub byzantine: Option<Byzantine>,
     /// Threads of the runtime; 2 are enough for a committee of any size on one core's worth of traffic.
     pub threads: usize,
 }
@@ -270,6 +272,8 @@ async fn compose(
     // Sequencers may sit in one data centre or on one host; who they are is proven by their keys, not by their addresses.
     network_config.allow_private_ips = true;
     network_config.bypass_ip_check = true;
+    // A name stands for an unknown address (see `orchestrator`).
+    network_config.allow_dns = false;
     network_config.tracked_peer_sets = TRACKED_PEER_SETS;
     network_config.peer_connection_cooldown = CONNECTION_COOLDOWN;
     network_config.dial_frequency = DIAL_EVERY;
@@ -281,8 +285,13 @@ async fn compose(
         CHANNELS.map(|(channel, rate)| network.register(channel, quota(rate)));
     let channels = Channels { votes, certificates, resolver, backfill, broadcast, transactions };
     network.start();
-    let node_config =
-        NodeConfig { consensus: config.consensus, keys: config.keys, addresses: config.peers, partition: "sequencer".into() };
+    let node_config = NodeConfig {
+        consensus: config.consensus,
+        keys: config.keys,
+        addresses: config.peers,
+        byzantine: config.byzantine,
+        partition: "sequencer".into(),
+    };
     let start =
         node::start(context.child("node"), node_config, execution, evidence, on_transactions, oracle.clone(), oracle, channels);
     Box::pin(start).await

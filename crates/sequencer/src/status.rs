@@ -63,7 +63,10 @@ impl core::fmt::Display for Waiting {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Self { since, quorum, heard, silent } = self;
         if heard >= quorum {
-            return write!(f, "no block is final since {since}: {heard} members vote ({quorum} needed), no proposal gets through");
+            return write!(
+                f,
+                "no block is final since {since}: {heard} members vote ({quorum} needed), no proposal gets through"
+            );
         }
         write!(f, "no block is final since {since}: {heard} members vote, {quorum} are needed; silent:")?;
         for (at, Silent { id, identity, connected, .. }) in silent.iter().enumerate() {

@@ -52,12 +52,7 @@ impl Beginning {
 
 impl<E: Clock + Storage + Metrics> VotingRecord<E> {
     /// Opens the marker in `partition`, or begins a record. `owner` names key and chain.
-    pub(crate) async fn open(
-        context: E,
-        partition: String,
-        owner: B256,
-        beginning: Beginning,
-    ) -> Result<Self, metadata::Error> {
+    pub(crate) async fn open(context: E, partition: String, owner: B256, beginning: Beginning) -> Result<Self, metadata::Error> {
         let config = metadata::Config { partition, codec_config: ((0..=MARKER_BYTES).into(), ()) };
         let store = Metadata::init(context, config).await?;
         let known = store.get(&MARKER).and_then(|marker: &Vec<u8>| decode(marker, owner));

@@ -8,6 +8,7 @@ use alloy_provider::{Provider, RootProvider};
 use alloy_rpc_client::RpcClient;
 use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, Filter, Log, Transaction, TransactionReceipt, TransactionRequest};
 use alloy_sol_types::SolCall;
+use alloy_transport::TransportResult;
 use alloy_transport_http::Http;
 use oceanid_primitives::ChainSpec;
 use std::time::Duration;
@@ -124,10 +125,20 @@ impl L1Client {
 
     /// A view function of a contract, at the latest block.
     pub async fn view<C: SolCall>(&self, contract: Address, call: C) -> Result<C::Return, L1Error> {
+        self.view_at(contract, call, BlockId::latest()).await
+    }
+
+    /// A view function of a contract in the state after a block.
+    pub(crate) async fn view_at<C: SolCall>(&self, contract: Address, call: C, block: BlockId) -> Result<C::Return, L1Error> {
         let request = TransactionRequest::default().to(contract).input(call.abi_encode().into());
-        let answer = self.ask("eth_call", self.provider.call(request).block(BlockId::latest())).await?;
+        let answer = self.ask("eth_call", self.provider.call(request).block(block)).await?;
         C::abi_decode_returns(&answer)
             .map_err(|error| self.inconsistent(format!("{} at {contract} answered {answer}: {error}", C::SIGNATURE)))
+    }
+
+    /// Code of an account, at the latest block.
+    pub(crate) async fn code(&self, account: Address) -> Result<Bytes, L1Error> {
+        self.ask("eth_getCode", self.provider.get_code_at(account)).await
     }
 
     pub(crate) async fn estimate(&self, request: TransactionRequest) -> Result<u64, L1Error> {
@@ -139,15 +150,14 @@ impl L1Client {
         Ok(*sent.tx_hash())
     }
 
-    async fn ask<T, E: std::fmt::Display>(
-        &self,
-        method: &'static str,
-        request: impl IntoFuture<Output = Result<T, E>>,
-    ) -> Result<T, L1Error> {
+    async fn ask<T>(&self, method: &'static str, request: impl IntoFuture<Output = TransportResult<T>>) -> Result<T, L1Error> {
         let failure = |message| L1Error::Rpc { endpoint: self.endpoint.clone(), method, message };
         match tokio::time::timeout(REQUEST_TIMEOUT, request.into_future()).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(failure(error.to_string())),
+            Ok(Err(error)) => match error.as_error_resp().and_then(|payload| payload.as_revert_data()) {
+                Some(data) => Err(L1Error::Reverted { method, data }),
+                None => Err(failure(error.to_string())),
+            },
             Err(_) => Err(failure(format!("no answer in {} s", REQUEST_TIMEOUT.as_secs()))),
         }
     }

@@ -1,6 +1,7 @@
 //! What can go wrong between this node and L1. Each text says what to do where the reader can do something.
 
-use alloy_primitives::{Address, B256};
+use crate::revert::describe;
+use alloy_primitives::{Address, B256, Bytes};
 use oceanid_primitives::L1Origin;
 
 /// A failure of, or a lie by, the L1 endpoint.
@@ -18,6 +19,14 @@ pub enum L1Error {
         method: &'static str,
         /// The transport's or the server's words.
         message: String,
+    },
+    /// A contract refused a call.
+    #[error("L1 reverted `{method}`: {}", describe(.data))]
+    Reverted {
+        /// JSON-RPC method.
+        method: &'static str,
+        /// What the contract gave as its reason.
+        data: Bytes,
     },
     /// Another chain.
     #[error("L1 {endpoint} has chain id {found}, the chain spec says {expected}; point the node at the right L1")]

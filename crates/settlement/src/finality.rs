@@ -1,9 +1,10 @@
 //! The finalized mark: the newest final output on L1, once it was compared with this node's own.
 
-use crate::{ChainError, L1Client, L1Error, SettledChain};
+use crate::{ChainError, L1Client, L1Error, L1Watcher, SettledChain};
 use alloy_primitives::{Address, B256};
+use alloy_rpc_types_eth::BlockId;
 use oceanid_contracts::l1::Rollup;
-use oceanid_primitives::output_root;
+use oceanid_primitives::{L1View, output_root};
 
 /// Why the mark cannot be moved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,11 +37,20 @@ pub async fn posted_head(client: &L1Client, rollup: Address) -> Result<u64, L1Er
     u64::try_from(number).map_err(|_| client.inconsistent(format!("Rollup.latestBlockNumber is {number}")))
 }
 
-/// Moves the mark to `Rollup.finalizedHead()` and returns it. A final output beyond this node's head leaves the mark where it is.
-pub async fn follow_finality(client: &L1Client, rollup: Address, chain: &dyn SettledChain) -> Result<u64, FinalityError> {
-    let answer = client.view(rollup, Rollup::finalizedHeadCall {}).await?;
-    let (number, before) = (answer.number, chain.finalized()?);
-    if number == before || number > chain.head() {
+/// Moves the mark to `Rollup.finalizedHead()`, in the state after the newest deep L1 block (a reorganisation of L1 takes nothing back
+/// from there), and returns it. A final output beyond this node's head leaves the mark where it is.
+pub async fn follow_finality(
+    client: &L1Client,
+    watcher: &L1Watcher,
+    rollup: Address,
+    chain: &dyn SettledChain,
+) -> Result<u64, FinalityError> {
+    let before = chain.finalized()?;
+    let Some(deep) = watcher.newest_origin() else { return Ok(before) };
+    let answer = client.view_at(rollup, Rollup::finalizedHeadCall {}, BlockId::hash(deep.hash)).await?;
+    let number = answer.number;
+    // An older L1 block than last time (another endpoint, a restart) takes nothing back.
+    if number <= before || number > chain.head() {
         return Ok(before);
     }
     let block = chain.block(number)?;

@@ -1,19 +1,25 @@
 //! Postings: what `Rollup` says about batches and their data, one event each.
 
-use crate::{L1Client, L1Error};
+use crate::{L1Client, L1Error, MAX_PARTS};
 use alloy_primitives::{Address, B256, LogData, TxHash, U256};
 use alloy_rpc_types_eth::Filter;
 use alloy_sol_types::SolEvent;
 use oceanid_contracts::l1::Rollup::{BatchData, BatchSubmitted};
 use oceanid_primitives::L1Origin;
 
-/// One posting of data for a batch.
+/// One posting of data for a batch, or of a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posting {
     /// Batch index in `Rollup`, from 1.
     pub index: u64,
     /// What was accepted, or `None` if this is data posted again.
     pub batch: Option<AcceptedBatch>,
+    /// Who posted; zero for the submission itself.
+    pub poster: Address,
+    /// Number of this part, from 0; below `parts`.
+    pub part: u16,
+    /// Parts in all, 1 to [`crate::MAX_PARTS`].
+    pub parts: u16,
     /// Data availability mode as L1 has it; a number without a mode makes the posting empty.
     pub da_mode: u8,
     /// Commitment to the data.
@@ -40,11 +46,11 @@ pub struct AcceptedBatch {
 }
 
 impl Posting {
-    /// Decodes a log of `Rollup`; `None` for its other events.
+    /// Decodes a log of `Rollup`; `None` for its other events, and for what `Rollup` cannot have said.
     pub(crate) fn from_log(log: &LogData, transaction: TxHash, l1: L1Origin, l1_timestamp: u64) -> Option<Self> {
-        let posting = |index: U256, batch, da_mode, commitment| {
+        let posting = |index: U256, batch, (poster, part, parts), da_mode, commitment| {
             let index = u64::try_from(index).ok()?;
-            Some(Self { index, batch, da_mode, commitment, transaction, l1, l1_timestamp })
+            Some(Self { index, batch, poster, part, parts, da_mode, commitment, transaction, l1, l1_timestamp })
         };
         match log.topics().first()? {
             topic if *topic == BatchSubmitted::SIGNATURE_HASH => {
@@ -55,11 +61,14 @@ impl Posting {
                     last: event.lastBlock,
                     output_root: event.outputRoot,
                 };
-                posting(event.index, Some(batch), event.daMode, event.daCommitment)
+                posting(event.index, Some(batch), (Address::ZERO, 0, 1), event.daMode, event.daCommitment)
             }
             topic if *topic == BatchData::SIGNATURE_HASH => {
                 let event = BatchData::decode_log_data(log).ok()?;
-                posting(event.index, None, event.daMode, event.daCommitment)
+                if event.part >= event.parts || event.parts > MAX_PARTS {
+                    return None;
+                }
+                posting(event.index, None, (event.poster, event.part, event.parts), event.daMode, event.daCommitment)
             }
             _ => None,
         }

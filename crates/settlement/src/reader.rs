@@ -5,7 +5,7 @@
 //!   (`submitBatch` or `repostData`); a posting made through another contract has no data;
 //! * mode `blob`: the bytes packed in the transaction's blobs, whoever called.
 //!
-//! Anything else is an empty posting. What L1 and beacon nodes say is checked against the transaction hash and the commitment, so
+//! Anything else is an empty posting. Parts are put together as [`crate::Assembly`] says. What L1 and beacon nodes say is checked against the transaction hash and the commitment, so
 //! a verdict of "empty" is never a server's word.
 
 use crate::{BeaconClient, L1Client, L1Error, Posting};
@@ -40,6 +40,20 @@ impl BatchReader {
     /// Reads postings of `rollup`; without a beacon endpoint only those in calldata.
     pub fn new(client: L1Client, beacon: Option<BeaconClient>, rollup: Address) -> Self {
         Self { client, beacon: beacon.map(Arc::new), rollup }
+    }
+
+    /// Reads a candidate ([`crate::Assembly`]): the data of all its parts, one after the other. Empty if a part is.
+    pub async fn read_parts(&self, parts: &[Posting]) -> Result<Reading, L1Error> {
+        let mut whole = Vec::new();
+        for posting in parts {
+            match self.read(posting).await? {
+                Reading::Data(data) if parts.len() == 1 => return Ok(Reading::Data(data)),
+                Reading::Data(data) => whole.extend_from_slice(&data),
+                Reading::Empty(reason) if parts.len() == 1 => return Ok(Reading::Empty(reason)),
+                Reading::Empty(reason) => return Ok(Reading::Empty(format!("part {}: {reason}", posting.part))),
+            }
+        }
+        Ok(Reading::Data(whole))
     }
 
     /// Reads a posting. An error means "not now": the endpoint failed or contradicted itself, and the caller asks again.

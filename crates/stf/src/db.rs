@@ -42,7 +42,7 @@ impl<'a, R: StateReader> Db<'a, R> {
         self.reader
     }
 
-    /// Makes room for what a block of that many transactions reads.
+    /// Makes room for so many more accounts.
     pub(crate) fn reserve(&mut self, accounts: usize) {
         self.accounts.reserve(accounts);
     }
@@ -63,26 +63,7 @@ impl<'a, R: StateReader> Db<'a, R> {
                     .copied(),
                 None => None,
             };
-            let after = outcome(account);
-            if after != before {
-                diff.accounts.insert(*address, after);
-            }
-            let Some(after) = after else { continue };
-            let old_code = before.map_or(KECCAK256_EMPTY, |before| before.code_hash);
-            if after.code_hash != old_code
-                && after.code_hash != KECCAK256_EMPTY
-                && let Some(code) = &account.info.code
-            {
-                diff.codes.insert(after.code_hash, code.original_bytes());
-            }
-            if starts_over(account) {
-                let slots = account.storage.iter().map(|(slot, value)| (*slot, value.present_value));
-                let storage =
-                    StorageDiff { wiped: before.is_some(), slots: slots.filter(|(_, value)| !value.is_zero()).collect() };
-                if storage.wiped || !storage.slots.is_empty() {
-                    diff.storage.insert(*address, storage);
-                }
-            }
+            diff.record(*address, account, before);
         }
         // Slots of one contract come in runs.
         for run in self.slots.chunk_by(|(one, ..), (next, ..)| one == next) {
@@ -103,6 +84,31 @@ impl<'a, R: StateReader> Db<'a, R> {
             }
         }
         diff
+    }
+}
+
+impl StateDiff {
+    /// Adds what a touched account became; its slots only if its storage began empty.
+    fn record(&mut self, address: Address, account: &Account, before: Option<AccountState>) {
+        let after = outcome(account);
+        if after != before {
+            self.accounts.insert(address, after);
+        }
+        let Some(after) = after else { return };
+        let old_code = before.map_or(KECCAK256_EMPTY, |before| before.code_hash);
+        if after.code_hash != old_code
+            && after.code_hash != KECCAK256_EMPTY
+            && let Some(code) = &account.info.code
+        {
+            self.codes.insert(after.code_hash, code.original_bytes());
+        }
+        if starts_over(account) {
+            let slots = account.storage.iter().map(|(slot, value)| (*slot, value.present_value));
+            let storage = StorageDiff { wiped: before.is_some(), slots: slots.filter(|(_, value)| !value.is_zero()).collect() };
+            if storage.wiped || !storage.slots.is_empty() {
+                self.storage.insert(address, storage);
+            }
+        }
     }
 }
 

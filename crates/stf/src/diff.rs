@@ -2,7 +2,7 @@
 
 use crate::AccountState;
 use alloc::collections::BTreeMap;
-use alloy_primitives::map::{AddressMap, B256Map, HashMap};
+use alloy_primitives::map::{AddressMap, B256Map, U256Map};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use oceanid_trie::{HashedAccount, HashedState, HashedStorage};
 
@@ -25,7 +25,7 @@ pub struct StorageDiff {
     /// True when all storage the account had before is gone, whatever `slots` says then comes on top.
     pub wiped: bool,
     /// New values; zero clears the slot.
-    pub slots: HashMap<U256, U256>,
+    pub slots: U256Map<U256>,
 }
 
 impl StateDiff {

@@ -8,7 +8,7 @@ use eyre::{OptionExt, WrapErr, bail};
 use oceanid_contracts::genesis::commitment;
 use oceanid_contracts::l1::{OceanidToken, Rollup, SequencerPool};
 use oceanid_contracts::probe::probe;
-use oceanid_node::{NodeConfig, PublicKeys};
+use oceanid_node::{NodeConfig, PublicKeys, SequencerKeys};
 use oceanid_primitives::ChainSpec;
 use serde::Serialize;
 use std::io::Write;
@@ -87,8 +87,8 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<ExitCode> {
             clock(&l1, &mut report).await;
             let checked = chain(spec, &l1, &mut report).await;
             report.need("spec", checked, "check the L1 endpoint");
-            if let Some(keys) = &keys {
-                let checked = pool(operator, spec, &l1, keys, &mut report).await;
+            if let Some((keys, opened)) = &keys {
+                let checked = pool(spec, &l1, keys, opened, &mut report).await;
                 report.need("pool", checked, "check the L1 endpoint");
                 let checked = funds(&l1, spec, keys, &mut report).await;
                 report.need("funds", checked, "check the L1 endpoint");
@@ -122,18 +122,18 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<ExitCode> {
 }
 
 /// Key files: readable, and opening with the password.
-fn keys(operator: &Operator, report: &mut Report) -> Option<PublicKeys> {
+fn keys(operator: &Operator, report: &mut Report) -> Option<(PublicKeys, SequencerKeys)> {
     let folder = report.need("keys", operator.key_folder(), "make keys with `oceanid sequencer keys new --keys DIR`")?;
     let public = folder.public().map_err(Into::into);
     let public =
         report.need("keys", public, "make keys with `oceanid sequencer keys new`, or restore the folder from its backup")?;
     let opened = operator.password().and_then(|password| Ok(folder.load(password)?));
-    report.need("keys", opened, "give the password with --password-file or OCEANID_PASSWORD")?;
+    let opened = report.need("keys", opened, "give the password with --password-file or OCEANID_PASSWORD")?;
     report.ok(
         "keys",
         format!("identity {}, {} consensus key(s), all open with the password", public.identity, public.consensus.len()),
     );
-    Some(public)
+    Some((public, opened))
 }
 
 /// L1 answers, is the right chain, and knows BLS12-381.
@@ -192,10 +192,10 @@ async fn chain(spec: &ChainSpec, l1: &DynProvider, report: &mut Report) -> eyre:
 
 /// The pool's record against the key files.
 async fn pool(
-    operator: &Operator,
     spec: &ChainSpec,
     l1: &DynProvider,
     keys: &PublicKeys,
+    opened: &SequencerKeys,
     report: &mut Report,
 ) -> eyre::Result<()> {
     let pool = SequencerPool::new(spec.l1.pool, l1);
@@ -205,8 +205,7 @@ async fn pool(
         return Ok(());
     }
     let record = pool.sequencer(id).call().await?;
-    let node = operator.key_folder()?.node_keys(operator.password()?)?;
-    let newest = pool.idOfConsensusKey(keccak256(node.bls_eip2537())).call().await?;
+    let newest = pool.idOfConsensusKey(keccak256(opened.node.bls_eip2537())).call().await?;
     if newest != id {
         const REMEDY: &str = "finish with `oceanid sequencer keys rotate`, or restore the registered key";
         report.fail("pool", format!("sequencer {id} is registered with another consensus key"), REMEDY);

@@ -136,8 +136,10 @@ async fn show(operator: &Operator, chain: &Chain, id: u64, limit: u64) -> eyre::
         output::line(&format!("sequencer {id} sat in no committee of the newest {limit} closed epochs"));
     }
     output::line(&format!("claimable {}, realised APR {apr:.2}% over {} epochs", whole(claimable), rows.len()));
-    let runway = u64::try_from(runway).map_or("for ever: nothing is emitted".to_owned(), span);
-    output::line(&format!("the budget lasts {runway} at the present rate"));
+    output::line(&match u64::try_from(runway) {
+        Ok(runway) => format!("the budget lasts {} at the rate of the last credited epoch", span(runway)),
+        Err(_) => "the last credited epoch emitted nothing".to_owned(),
+    });
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn lock(operator: &Operator, args: &LockArgs) -> eyre::Result<(
         recipient: args.recipient.unwrap_or(owner),
     };
     let mut calls = approval(&chain, owner, amount).await?;
-    calls.push(Call::new(format!("SequencerPool.lock({}, identity {identity})", whole(amount)), chain.spec.l1.pool, &call));
+    calls.push(Call::new(format!("SequencerPool.lock({})", whole(amount)), chain.spec.l1.pool, &call));
     let done = perform(operator, &chain, calls).await?;
 
     let id = chain.pool().idOfIdentity(identity).call().await?;

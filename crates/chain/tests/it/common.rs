@@ -230,7 +230,7 @@ impl Node {
         transactions: Vec<TxEnvelope>,
     ) -> Arc<SealedBlock> {
         let number = parent.number() + 1;
-        let context = ConsensusContext { epoch: number / EPOCH, view, parent_view: view - 1, leader: 1 };
+        let context = ConsensusContext { epoch: self.ledger.epochs().of(number), view, parent_view: view - 1, leader: 1 };
         let timestamp = parent.header().timestamp + 1;
         let mut source = Source::of(transactions);
         let block = self.ledger.build(parent.hash(), context, timestamp, l1, &mut source, BuildLimits::default()).unwrap();

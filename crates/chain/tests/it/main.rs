@@ -5,3 +5,4 @@ mod common;
 mod eth;
 mod ledger;
 mod long;
+mod recovery;

@@ -1,10 +1,11 @@
 //! Columns: named byte streams, written and read in parallel, with the integer and decimal codes they hold.
 
-use crate::BatchError;
+use crate::{BatchError, MAX_BATCH_BYTES};
 use alloy_primitives::U256;
 
-/// Bytes of the columns of one batch after decompression.
-pub const MAX_COLUMN_BYTES: u64 = 16 << 20;
+/// Bytes of the columns of one batch after decompression: what [`MAX_BATCH_BYTES`] of transactions can come to (a word of call data
+/// takes at most 33 bytes), and a margin.
+pub const MAX_COLUMN_BYTES: u64 = MAX_BATCH_BYTES as u64 / 4 * 5;
 
 /// One stream of like values. The order here is the order in the encoding: streams that resemble each other are neighbours.
 #[derive(Clone, Copy, Debug)]

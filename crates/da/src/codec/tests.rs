@@ -2,7 +2,9 @@
 
 use super::corpus::{self, Corpus};
 use super::*;
+use crate::MAX_BATCH_BYTES;
 use alloy_consensus::{Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
+use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
@@ -280,9 +282,13 @@ fn a_bomb_of_words_is_refused() {
     words.extend(std::iter::repeat_n([0xffu8; 32], 1_024).flatten());
     let tx = TxLegacy { chain_id: Some(CHAIN_ID), to: TxKind::Call(Address::ZERO), input: words.into(), ..TxLegacy::default() };
     let tx = TxEnvelope::Legacy(Signed::new_unhashed(tx, Signature::new(U256::from(1), U256::from(1), false)));
-    let count = MAX_DECODED_BYTES / (4 + 1_024 * 32) + 1;
-    let block = BatchBlock { transactions: vec![tx; count], ..BatchBlock::default() };
+    let count = MAX_BATCH_BYTES / tx.encode_2718_len() + 1;
+    let block = BatchBlock { transactions: vec![tx.clone(); count], ..BatchBlock::default() };
     assert_eq!(Batch { blocks: vec![block] }.encode(CHAIN_ID), Err(BatchError::TooLarge));
+    let block = BatchBlock { transactions: vec![tx; count - 1], ..BatchBlock::default() };
+    let largest = Batch { blocks: vec![block] };
+    assert_eq!(Batch::decode(CHAIN_ID, &largest.encode(CHAIN_ID).unwrap()), Ok(largest), "all of the limit can be used");
+    let count = MAX_DECODED_BYTES / (4 + 1_024 * 32) + 1;
 
     let mut out = Writer::default();
     out.varint(Column::Blocks, 1);

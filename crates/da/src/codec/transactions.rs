@@ -5,16 +5,18 @@ use super::addresses::{self, Book, Census, Place};
 use super::columns::{Column, Reader, Writer, name};
 use super::recent::Recent;
 use super::words;
-use crate::BatchError;
+use crate::{BatchError, MAX_BATCH_BYTES};
 use alloy_consensus::{Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
+use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use oceanid_primitives::TxEnvelope;
 use std::collections::HashMap;
 
-/// Bytes of call data and lists that one batch may unfold to.
-pub const MAX_DECODED_BYTES: usize = 64 << 20;
+/// Memory for call data and lists that one batch may unfold to, bytes: twice [`MAX_BATCH_BYTES`], because a list entry takes up to
+/// twice its encoded size.
+pub const MAX_DECODED_BYTES: usize = 2 * MAX_BATCH_BYTES;
 
 /// Bytes of a selector.
 const SELECTOR: usize = 4;
@@ -255,10 +257,12 @@ pub(super) fn write<'a>(
 ) -> Result<(), BatchError> {
     let mut census = Census::default();
     let mut budget = Budget(MAX_DECODED_BYTES);
+    let mut encoded = Budget(MAX_BATCH_BYTES);
     let mut numbers = HashMap::<Template, u32>::new();
     let mut groups: Vec<Vec<(u64, View<'a>)>> = Vec::new();
     for (timestamp, tx) in transactions {
         let view = View::new(tx, chain_id)?;
+        encoded.take(tx.encode_2718_len())?;
         budget.take(view.template.input_bytes())?;
         for item in view.access_list {
             budget.take(size_of::<AccessListItem>() + item.storage_keys.len() * WORD)?;
@@ -382,7 +386,13 @@ pub(super) fn read(columns: &mut Reader<'_>, chain_id: u64, timestamps: &[u64]) 
             transactions[position] = Some(draft.finish(template.kind, chain_id)?);
         }
     }
-    Ok(transactions.into_iter().map(|tx| tx.expect("every position is in one group")).collect())
+    let mut encoded = Budget(MAX_BATCH_BYTES);
+    let transactions = transactions.into_iter().map(|tx| {
+        let tx = tx.expect("every position is in one group");
+        encoded.take(tx.encode_2718_len())?;
+        Ok(tx)
+    });
+    transactions.collect()
 }
 
 fn read_group<'a>(

@@ -6,9 +6,9 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use alloy_provider::{Provider, RootProvider};
 use alloy_rlp::Encodable;
-use alloy_rpc_types_eth::TransactionRequest;
+use alloy_rpc_types_eth::{BlockId, Filter, TransactionRequest};
 use alloy_signer::SignerSync;
-use alloy_sol_types::SolCall;
+use alloy_sol_types::{SolCall, SolEvent};
 use oceanid_contracts::l1::{Portal, Rollup};
 use oceanid_devnet::accounts::dev_signers;
 use oceanid_devnet::l1::{EmbeddedL1, EmbeddedL1Config};
@@ -85,10 +85,30 @@ impl L1 {
         connect(&self.http).unwrap()
     }
 
+    /// A view function at the latest block.
+    pub(crate) async fn view<C: SolCall>(&self, to: Address, call: C) -> C::Return {
+        self.view_in(to, call, BlockId::latest()).await
+    }
+
+    /// A view function in the state after block `number`.
+    pub(crate) async fn view_at<C: SolCall>(&self, to: Address, call: C, number: u64) -> C::Return {
+        self.view_in(to, call, BlockId::number(number)).await
+    }
+
+    async fn view_in<C: SolCall>(&self, to: Address, call: C, block: BlockId) -> C::Return {
+        let request = TransactionRequest::default().to(to).input(call.abi_encode().into());
+        C::abi_decode_returns(&self.provider().call(request).block(block).await.unwrap()).unwrap()
+    }
+
     /// Sends a call from the last development account and waits for its receipt.
     async fn send(&self, to: Address, input: Bytes) {
+        self.send_as(dev_signers().len() - 1, to, input).await;
+    }
+
+    /// Sends a call from a development account, waits for its receipt and gives the number of its block.
+    pub(crate) async fn send_as(&self, account: usize, to: Address, input: impl Into<Bytes>) -> u64 {
         let provider = self.provider();
-        let signer = dev_signers().pop().unwrap();
+        let signer = &dev_signers()[account];
         let transaction = TxEip1559 {
             chain_id: provider.get_chain_id().await.unwrap(),
             nonce: provider.get_transaction_count(signer.address()).await.unwrap(),
@@ -96,7 +116,7 @@ impl L1 {
             max_fee_per_gas: MAX_FEE,
             max_priority_fee_per_gas: 1,
             to: TxKind::Call(to),
-            input,
+            input: input.into(),
             ..TxEip1559::default()
         };
         let signature = signer.sign_hash_sync(&transaction.signature_hash()).unwrap();
@@ -105,7 +125,7 @@ impl L1 {
         for _ in 0..200 {
             if let Some(receipt) = provider.get_transaction_receipt(hash).await.unwrap() {
                 assert!(receipt.status(), "the call to {to} reverted");
-                return;
+                return receipt.block_number.unwrap();
             }
             sleep(Duration::from_millis(100)).await;
         }
@@ -119,11 +139,23 @@ impl L1 {
         self.send(*portal, call.abi_encode().into()).await;
     }
 
+    /// Part and number of parts of all data posted by `repostData`.
+    pub(crate) async fn parts_posted(&self, producer: &Producer) -> Vec<(u16, u16)> {
+        let filter = Filter::new().address(producer.ledger.spec().l1.rollup).event_signature(Rollup::BatchData::SIGNATURE_HASH);
+        let logs = self.provider().get_logs(&filter.from_block(0)).await.unwrap();
+        let events = logs.iter().map(|log| Rollup::BatchData::decode_log_data(log.data()).unwrap());
+        events.map(|event| (event.part, event.parts)).collect()
+    }
+
     /// Posts the producer's unposted blocks as a certified batch whose data is `garbage`.
     pub(crate) async fn post_garbage(&self, producer: &Producer, garbage: &'static [u8]) {
+        self.submit(producer, DaMode::Calldata as u8, Bytes::from_static(garbage)).await;
+    }
+
+    /// Posts the producer's unposted blocks as a certified batch with that data.
+    pub(crate) async fn submit(&self, producer: &Producer, da_mode: u8, data: Bytes) {
         let rollup = producer.ledger.spec().l1.rollup;
-        let request = TransactionRequest::default().to(rollup).input(Rollup::headCall {}.abi_encode().into());
-        let latest = Rollup::headCall::abi_decode_returns(&self.provider().call(request).await.unwrap()).unwrap();
+        let latest = self.view(rollup, Rollup::headCall {}).await;
         let head = producer.ledger.head();
         let mut header = Vec::new();
         head.header().encode(&mut header);
@@ -139,8 +171,8 @@ impl L1 {
                 signers: certificate.signers,
                 signature: certificate.signature,
             },
-            daMode: DaMode::Calldata as u8,
-            data: Bytes::from_static(garbage),
+            daMode: da_mode,
+            data,
         };
         self.send(rollup, call.abi_encode().into()).await;
     }

@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod escrow;
+mod keeper;
 mod l1;
+mod posting;
 mod producer;
 
 use alloy_primitives::{Address, B256};
@@ -13,14 +16,15 @@ use oceanid_da::DaError;
 use oceanid_derive::{Follower, FollowerConfig, FollowerStatus, ReplayError, ledger_config, replay};
 use oceanid_primitives::{DaMode, L1View};
 use oceanid_settlement::{
-    AcceptedBatch, BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Client, L1Watcher, PosterConfig, SettledChain,
-    SettlementStatus, Task, WatcherConfig, anchor,
+    AcceptedBatch, BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Account, L1Client, L1Watcher, PosterConfig,
+    SettledChain, SettlementStatus, Task, WatcherConfig, anchor,
 };
 use producer::{Producer, l1_certificate};
 use std::sync::Arc;
 use std::time::Duration;
 
 const POLL: Duration = Duration::from_millis(100);
+const REPLACE_AFTER: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A node's connection to L1.
@@ -42,26 +46,23 @@ impl Link {
         Self { client, watcher, reader, _task: task }
     }
 
-    fn batcher(&self, producer: &Producer, poster: usize, mode: DaMode) -> (Batcher, Task) {
+    /// Member `poster` posts at once, the others a little later.
+    fn poster(&self, producer: &Producer, poster: usize, da: DaPolicy) -> PosterConfig {
         let sequencer = &producer.sequencers[poster];
-        let poster = PosterConfig {
-            key: sequencer.poster.clone(),
+        let chain_id = producer.ledger.spec().l1_chain_id;
+        PosterConfig {
+            account: L1Account::new(self.client.clone(), sequencer.poster.clone(), chain_id, REPLACE_AFTER),
             identity: sequencer.keys.identity(),
-            da: DaPolicy::Fixed(mode),
+            da,
             max_age: Duration::ZERO,
             stagger: Duration::from_millis(300),
-            replace_after: Duration::from_secs(60),
-        };
-        let chain = Arc::new(producer.ledger.clone());
-        let config = BatcherConfig::new(Some(poster), l1_certificate, POLL);
-        Batcher::start(
-            self.client.clone(),
-            producer.ledger.spec().clone(),
-            chain,
-            self.watcher.clone(),
-            self.reader.clone(),
-            config,
-        )
+        }
+    }
+
+    fn batcher(&self, producer: &Producer, poster: usize, mode: DaMode) -> (Batcher, Task) {
+        let config = BatcherConfig::new(Some(self.poster(producer, poster, DaPolicy::Fixed(mode))), l1_certificate, POLL);
+        let (client, spec, chain) = (self.client.clone(), producer.ledger.spec().clone(), Arc::new(producer.ledger.clone()));
+        Batcher::start(client, spec, chain, self.watcher.clone(), self.reader.clone(), config)
     }
 }
 

@@ -105,7 +105,9 @@ impl<R: CryptoRng> Collector<R> {
             Activity::Nullify(vote) => vec![Message::Nullify(vote)],
             Activity::Finalize(vote) => vec![Message::Finalize(vote)],
             // Certificates come here checked by the engine.
-            Activity::Notarization(certificate) | Activity::Certification(certificate) => vec![Message::Notarization(certificate)],
+            Activity::Notarization(certificate) | Activity::Certification(certificate) => {
+                vec![Message::Notarization(certificate)]
+            }
             Activity::Nullification(certificate) => {
                 self.log.archive(at, certificate.encode().to_vec());
                 vec![Message::Nullification(certificate)]
@@ -329,13 +331,13 @@ mod tests {
         fn nullification(&self, members: [usize; 3]) -> Nullification<Scheme> {
             let votes = members.map(|member| Nullify::sign::<Digest>(&self.schemes[member], round()).unwrap());
             let votes = NonEmpty::try_new(votes.into_iter()).unwrap();
-            Nullification::from_owned_nullifies(&self.observer, votes, &Sequential).unwrap()
+            Nullification::from_owned_nullifies(self.observer.as_ref(), votes, &Sequential).unwrap()
         }
 
         fn finalization(&self, members: [usize; 3]) -> crate::types::Finalization {
             let votes = members.map(|member| Finalize::sign(&self.schemes[member], proposal(1)).unwrap());
             let votes = NonEmpty::try_new(votes.into_iter()).unwrap();
-            Finalization::from_owned_finalizes(&self.observer, votes, &Sequential).unwrap()
+            Finalization::from_owned_finalizes(self.observer.as_ref(), votes, &Sequential).unwrap()
         }
 
         fn found(&self) -> Vec<(EvidenceKind, Vec<u32>)> {

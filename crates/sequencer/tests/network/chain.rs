@@ -72,7 +72,11 @@ impl LightChain {
             ..Header::default()
         };
         let genesis = Arc::new(SealedBlock::new(Block { header, body: vec![] }));
-        let state = State { executed: BTreeMap::from([(genesis.hash(), genesis.clone())]), finalized: vec![(genesis, None)], epochs: Epochs::new(epoch_length) };
+        let state = State {
+            executed: BTreeMap::from([(genesis.hash(), genesis.clone())]),
+            finalized: vec![(genesis, None)],
+            epochs: Epochs::new(epoch_length),
+        };
         Self {
             schedule,
             recoveries: Arc::default(),
@@ -81,6 +85,11 @@ impl LightChain {
             mute: Arc::default(),
             blind: Arc::default(),
         }
+    }
+
+    /// The committee of an epoch without recoveries.
+    pub(crate) fn scheduled(&self, epoch: u64) -> Option<Committee> {
+        self.schedule.range(..=epoch).next_back().map(|(_, committee)| committee.clone())
     }
 
     /// Epoch of a block, its committee and the next one's id.

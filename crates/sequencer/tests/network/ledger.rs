@@ -11,8 +11,8 @@ use alloy_signer_local::PrivateKeySigner;
 use oceanid_chain::{BuildLimits, CommittedBlock, Ledger, LedgerConfig};
 use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
 use oceanid_primitives::{
-    ChainSpec, Committee, Epochs, FeeParams, L1Block, L1Contracts, L1DataFee, L1Origin, L1View, SealedBlock, Timing, TxDeposit,
-    predeploys, user_source_hash,
+    ChainSpec, Committee, Epochs, FeeParams, L1Block, L1Contracts, L1DataFee, L1Origin, L1View, Recovery, SealedBlock, Timing,
+    TxDeposit, predeploys, user_source_hash,
 };
 use oceanid_sequencer::{Execution, FinalizeError, LedgerExecution, ProposalContext, ProposeError, RecoveryRefused, Verdict};
 use oceanid_stf::StateReader as _;
@@ -91,11 +91,15 @@ fn depositor(number: u64) -> Address {
     Address::with_last_byte(0x80 + number as u8)
 }
 
-/// An L1 with one deposit a block, seen up to a height.
+/// An L1 with one deposit a block, seen up to a height, and its recoveries.
 #[derive(Default)]
-struct FakeL1(Mutex<u64>);
+struct FakeL1(Mutex<u64>, Mutex<Vec<Recovery>>);
 
 impl L1View for FakeL1 {
+    fn recoveries(&self) -> Vec<Recovery> {
+        self.1.lock().clone()
+    }
+
     fn newest_origin(&self) -> Option<L1Origin> {
         let number = *self.0.lock();
         Some(L1Origin { number, hash: l1_hash(number) })
@@ -263,6 +267,42 @@ fn real_ledgers_agree_on_transfers_and_deposits_across_epochs_and_a_crash() {
 
         sim.start([3]).await;
         sim.reach(0..4, 3 * EPOCH + 2).await;
+        sim
+    });
+}
+
+#[test]
+fn real_ledgers_recover_under_a_committee_the_registry_has_not_heard_of() {
+    let setup = Setup { nodes: 6, epoch_length: EPOCH, ..Setup::committee_of(4) };
+    let disks = |_: &Setup| (0..6).map(|_| Disk::new(RealChain::open())).collect();
+    twice_on(22, setup, disks, |mut sim| async move {
+        sim.start(0..6).await;
+        sim.reach(0..6, EPOCH + 3).await;
+        sim.crash(2);
+        sim.crash(3);
+        // Deposits are made while nobody takes them.
+        for disk in &sim.disks {
+            *disk.chain.l1.0.lock() = 12;
+        }
+        sim.pass(Duration::from_secs(20)).await;
+        let newest = sim.disks.iter().map(|disk| disk.chain.head()).max_by_key(|head| head.number()).expect("nodes");
+        let recovery = Recovery {
+            index: 1,
+            after_block: newest.number(),
+            head_hash: newest.hash(),
+            committee: committee(7, &[0, 1, 4, 5]),
+            l1: L1Origin { number: 12, hash: l1_hash(12) },
+            timestamp: sim.now(),
+        };
+        for disk in &sim.disks {
+            disk.chain.l1.1.lock().push(recovery.clone());
+        }
+        sim.reach([0, 1, 4, 5], recovery.after_block + EPOCH).await;
+        for number in 1..=12 {
+            assert_eq!(sim.disks[4].chain.balance(depositor(number)), U256::from(5 * ETHER), "deposit of L1 block {number}");
+        }
+        sim.start([2, 3]).await;
+        sim.reach(0..6, recovery.after_block + 3 * EPOCH).await;
         sim
     });
 }

@@ -4,6 +4,7 @@ mod byzantine;
 mod chain;
 #[cfg(feature = "ledger")]
 mod ledger;
+mod random;
 mod recovery;
 mod scenarios;
 mod sim;

@@ -23,6 +23,12 @@ fn recovery(sim: &Sim<LightChain>, index: u64, seats: &[usize]) -> Recovery {
     }
 }
 
+/// Recovers the chain for everybody.
+pub(crate) fn recover(sim: &Sim<LightChain>, index: u64, seats: &[usize]) {
+    let recovery = recovery(sim, index, seats);
+    tell(sim, &(0..sim.setup.nodes).collect::<Vec<_>>(), &recovery);
+}
+
 fn tell(sim: &Sim<LightChain>, nodes: &[usize], recovery: &Recovery) {
     for node in nodes {
         sim.disks[*node].chain.recoveries.lock().push(recovery.clone());

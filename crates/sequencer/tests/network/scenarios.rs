@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use alloy_primitives::Bytes;
-use commonware_runtime::deterministic;
+use commonware_runtime::{Storage as _, deterministic};
 use oceanid_primitives::HeaderExtension;
 use oceanid_sequencer::EvidenceKind;
 
@@ -118,6 +118,21 @@ fn an_equivocating_validator_is_proven_guilty_by_everyone() {
 }
 
 #[test]
+fn a_node_told_to_equivocate_is_found_out() {
+    let setup = Setup { byzantine: vec![1], ..Setup::committee_of(4) };
+    twice(14, setup, |mut sim| async move {
+        sim.start(0..4).await;
+        sim.reach([0, 2, 3], 15).await;
+        for honest in [0, 2, 3] {
+            let proofs = sim.node(honest).evidence().pending();
+            assert!(!proofs.is_empty(), "node {honest} has no proof");
+            assert!(proofs.iter().all(|(_, record)| record.identities == [crate::sim::keys(1).identity()]));
+        }
+        sim
+    });
+}
+
+#[test]
 fn committees_change_across_epochs_and_a_member_joins_late() {
     let setup =
         Setup { nodes: 6, epoch_length: 8, later: vec![(2, vec![1, 2, 3, 4]), (4, vec![2, 3, 4, 5])], ..Setup::committee_of(4) };
@@ -140,6 +155,40 @@ fn a_late_joiner_without_history_catches_up() {
         sim.reach(0..3, 45).await;
         sim.start([3]).await;
         sim.reach(0..4, 60).await;
+        sim
+    });
+}
+
+#[test]
+fn a_node_that_lost_its_votes_observes_until_the_next_epoch() {
+    let setup = Setup { epoch_length: 60, ..Setup::committee_of(4) };
+    twice(15, setup, |mut sim| async move {
+        // The chain is not new any more: nobody's record goes back to its beginning.
+        sim.pass(Duration::from_secs(700)).await;
+        sim.start(0..4).await;
+        sim.reach(0..4, 70).await;
+        assert!((0..4).all(|node| sim.node(node).status().voting), "whoever begins with a chain votes in its first epochs");
+        // The journal of the running epoch is gone.
+        sim.crash(2);
+        sim.context.remove("node-2-0-simplex-1", None).await.expect("the journal was there");
+        sim.start([2]).await;
+        // Everything of consensus is gone.
+        sim.crash(3);
+        sim.wipe(3);
+        sim.start([3]).await;
+        sim.pass(Duration::from_secs(4)).await;
+        for node in [2, 3] {
+            let status = sim.node(node).status();
+            assert!(!status.voting && status.sitting_out.is_some() && status.epoch == 1, "node {node}: {status:?}");
+        }
+        // Two of four do not vote: the epoch cannot end, which is what L1 recovers a chain from.
+        let stuck = (0..4).map(|node| sim.height(node)).max().expect("nodes");
+        sim.pass(Duration::from_secs(20)).await;
+        assert!((0..4).all(|node| sim.height(node) <= stuck + 1));
+        assert!(stuck < 120);
+        crate::recovery::recover(&sim, 1, &[0, 1, 2, 3]);
+        sim.reach(0..4, 130).await;
+        assert!((0..4).all(|node| sim.node(node).status().voting), "the next epoch began under everybody's eyes");
         sim
     });
 }

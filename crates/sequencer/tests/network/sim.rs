@@ -19,7 +19,7 @@ use commonware_runtime::{Clock as _, Handle, Runner as _, Spawner as _, Supervis
 use commonware_utils::{NZUsize, Probability, ordered::Map};
 use oceanid_primitives::{Committee, HeaderExtension, Member, SealedBlock};
 use oceanid_sequencer::{
-    ConsensusConfig, EvidenceLog, Execution, NodeKeys, Timing,
+    Byzantine, ConsensusConfig, EvidenceLog, Execution, NodeKeys, Timing,
     node::{self, CHANNELS, Channels, Node, NodeConfig, max_message_bytes, quota},
     types::Identity,
     verify_certificate,
@@ -47,6 +47,8 @@ pub(crate) struct Setup {
     pub link: Link,
     /// Committees after the first: first epoch, seats (indices of nodes).
     pub later: Vec<(u64, Vec<usize>)>,
+    /// Nodes that vote twice.
+    pub byzantine: Vec<usize>,
 }
 
 /// Latency and jitter in milliseconds, share of messages that arrive.
@@ -68,6 +70,7 @@ impl Setup {
             heartbeat: Duration::from_millis(1_000),
             link: link(20, 5, 1.0),
             later: vec![],
+            byzantine: vec![],
         }
     }
 }
@@ -181,6 +184,8 @@ pub(crate) struct Sim<C = LightChain> {
     pub disks: Vec<Disk<C>>,
     pub nodes: Vec<Option<(Node, Handle<()>)>>,
     schedule: Schedule,
+    /// How often each node's consensus storage was replaced.
+    storage: Vec<u32>,
 }
 
 impl<C: TestChain> Sim<C> {
@@ -197,7 +202,8 @@ impl<C: TestChain> Sim<C> {
         network.start();
         let schedule = schedule(&setup);
         let nodes = (0..setup.nodes).map(|_| None).collect();
-        let sim = Self { context, oracle, setup, disks, nodes, schedule };
+        let storage = vec![0; setup.nodes];
+        let sim = Self { context, oracle, setup, disks, nodes, schedule, storage };
         sim.connect(&(0..sim.setup.nodes).collect::<Vec<_>>(), &(0..sim.setup.nodes).collect::<Vec<_>>()).await;
         sim
     }
@@ -245,7 +251,8 @@ impl<C: TestChain> Sim<C> {
                 consensus: consensus_config(&self.setup),
                 keys: keys(index),
                 addresses,
-                partition: format!("node-{index}"),
+                byzantine: self.setup.byzantine.contains(&index).then_some(Byzantine::Equivocate),
+                partition: format!("node-{index}-{}", self.storage[index]),
             };
             let disk = self.disks[index].clone();
             let manager = EveryoneTracked(self.oracle.socket_manager());
@@ -279,6 +286,11 @@ impl<C: TestChain> Sim<C> {
         self.disks[index].chain.crash();
     }
 
+    /// Loses a stopped node's consensus storage; its chain stays.
+    pub(crate) fn wipe(&mut self, index: usize) {
+        self.storage[index] += 1;
+    }
+
     pub(crate) fn height(&self, index: usize) -> u64 {
         self.disks[index].chain.height()
     }
@@ -296,8 +308,11 @@ impl<C: TestChain> Sim<C> {
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let deadline = self.context.current() + PATIENCE;
         while !condition(self) {
-            let heights: Vec<_> = (0..self.setup.nodes).map(|index| self.height(index)).collect();
-            assert!(self.context.current() < deadline, "waited {PATIENCE:?} for {what}; heights {heights:?}");
+            if self.context.current() >= deadline {
+                let heights: Vec<_> = (0..self.setup.nodes).map(|index| self.height(index)).collect();
+                let statuses: Vec<_> = self.nodes.iter().map(|node| node.as_ref().map(|(node, _)| node.status())).collect();
+                panic!("waited {PATIENCE:?} for {what}; heights {heights:?}; {statuses:#?}");
+            }
             for (index, node) in self.nodes.iter().enumerate() {
                 let failure = node.as_ref().and_then(|(node, _)| node.status().failure);
                 assert_eq!(failure, None, "node {index} stopped");

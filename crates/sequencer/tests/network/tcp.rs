@@ -42,6 +42,7 @@ fn four_nodes_agree_over_tcp_restart_and_gossip() {
         peers: peers.clone(),
         directory: directory.path().join(index.to_string()),
         consensus: consensus_config(&setup),
+        byzantine: None,
         threads: 2,
     };
     let start = |index: usize| {

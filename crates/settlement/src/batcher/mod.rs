@@ -2,24 +2,22 @@
 //!
 //! One actor does three things, all from what L1 and the committed chain say, so that a restart needs no memory of its own:
 //!
-//! * **Posting** ([`poster`]). When the blocks after `Rollup.head()` fill a batch, end an epoch or grow old, it encodes them up to a
+//! * **Posting** ([`crate::L1Account`]). When the blocks after `Rollup.head()` fill a batch, end an epoch or grow old, it encodes them up to a
 //!   block with a certificate of its own, and submits. One transaction is in flight at a time; it is replaced with a higher fee
 //!   when it lingers. All members may post: the leader of the batch's last block goes first, the next member after one
 //!   `stagger`, and so on, so that normally one transaction is sent. Who comes second finds the head moved and drops its plan.
 //! * **Tracking** ([`tracker`]). It reads every posting back, once deep, and compares it with the committed blocks: `safe` is the
 //!   last block whose data anybody can get from L1. A batch whose data is wrong (anyone may post garbage beside a valid
 //!   certificate) is posted again with `repostData`. `finalized` follows `Rollup.finalizedHead()`.
-//! * **Backlog** ([`plan`]). Blocks and bytes not on L1 yet are counted; past either limit [`Batcher::backlog_full`] turns true, and
+//! * **Backlog** ([`plan`]). Blocks, bytes and gas not on L1 yet are counted; past any limit [`Batcher::backlog_full`] turns true, and
 //!   the committee makes no non-empty blocks until it turns false. Data is never silently unposted.
 
 mod actor;
 mod plan;
-mod poster;
 mod tracker;
 
-use crate::{BatchReader, L1Client, L1Watcher, SettledChain, Task};
+use crate::{BatchReader, L1Account, L1Client, L1Watcher, SettledChain, Task};
 use alloy_primitives::{B256, Bytes, TxHash, U256};
-use alloy_signer_local::PrivateKeySigner;
 use oceanid_da::MAX_BATCH_BLOCKS;
 use oceanid_primitives::{ChainSpec, DaMode};
 use std::sync::Arc;
@@ -29,8 +27,13 @@ use tokio::sync::watch;
 
 /// Blocks that may wait for L1 before non-empty blocks stop.
 pub const MAX_BACKLOG_BLOCKS: u64 = 20_000;
-/// Bytes of transactions that may wait for L1 before non-empty blocks stop.
-pub const MAX_BACKLOG_BYTES: u64 = 64 << 20;
+/// Bytes of transactions that may wait for L1 before non-empty blocks stop. A stranger may post all of it as one batch, so it stays
+/// below [`oceanid_da::MAX_BATCH_BYTES`], by what is made between two looks at it.
+pub const MAX_BACKLOG_BYTES: u64 = 24 << 20;
+/// Gas of blocks that may wait for L1 before non-empty blocks stop: it bounds what the execution of one batch costs a follower.
+pub const MAX_BACKLOG_GAS: u64 = 8_000_000_000;
+/// Most gas in a batch that this node makes.
+pub const MAX_BATCH_GAS: u64 = 2_000_000_000;
 
 /// A finalisation certificate in the form `Rollup.submitBatch` takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +63,8 @@ pub enum DaPolicy {
 /// Who posts, when, and where.
 #[derive(Clone, Debug)]
 pub struct PosterConfig {
-    /// Pays for L1 transactions. One account a node: its nonces are this actor's.
-    pub key: PrivateKeySigner,
+    /// Pays for L1 transactions.
+    pub account: L1Account,
     /// This node's identity key in committees, for its place in the order.
     pub identity: B256,
     /// Where data goes.
@@ -70,8 +73,6 @@ pub struct PosterConfig {
     pub max_age: Duration,
     /// Head start of one member over the next.
     pub stagger: Duration,
-    /// A transaction not mined after this long is replaced with a higher fee.
-    pub replace_after: Duration,
 }
 
 /// Configuration of a [`Batcher`].
@@ -85,10 +86,14 @@ pub struct BatcherConfig {
     pub poll: Duration,
     /// Most blocks in a batch; at most [`MAX_BATCH_BLOCKS`].
     pub max_blocks: usize,
+    /// Most gas in a batch, unless its first possible end has more.
+    pub max_gas: u64,
     /// Backlog limit, blocks.
     pub max_backlog_blocks: u64,
     /// Backlog limit, bytes of transactions.
     pub max_backlog_bytes: u64,
+    /// Backlog limit, gas.
+    pub max_backlog_gas: u64,
 }
 
 impl BatcherConfig {
@@ -99,8 +104,10 @@ impl BatcherConfig {
             decode_certificate,
             poll,
             max_blocks: MAX_BATCH_BLOCKS,
+            max_gas: MAX_BATCH_GAS,
             max_backlog_blocks: MAX_BACKLOG_BLOCKS,
             max_backlog_bytes: MAX_BACKLOG_BYTES,
+            max_backlog_gas: MAX_BACKLOG_GAS,
         }
     }
 }
@@ -121,12 +128,16 @@ pub struct SettlementStatus {
     pub backlog_blocks: u64,
     /// Bytes of their transactions.
     pub backlog_bytes: u64,
+    /// Gas they used.
+    pub backlog_gas: u64,
     /// Past a limit: non-empty blocks must stop.
     pub backlog_full: bool,
     /// Transaction that is on its way.
     pub in_flight: Option<InFlight>,
     /// Batches this node has posted since start.
     pub posted_here: u64,
+    /// Transactions of this node that were mined and refused since start: another member was first.
+    pub refused_here: u64,
     /// Postings whose data was not what was certified, since start.
     pub garbage: u64,
     /// The last failure, if nothing has succeeded since.

@@ -1,7 +1,7 @@
 //! The tracker: reads every posting back once it is deep, and knows up to where the data on L1 is good.
 
 use super::plan;
-use crate::{AcceptedBatch, BatchReader, ChainError, L1Error, L1Watcher, Posting, Reading, SettledChain};
+use crate::{AcceptedBatch, Assembly, BatchReader, ChainError, L1Error, L1Watcher, Posting, Reading, SettledChain};
 use oceanid_da::Batch;
 use oceanid_primitives::{ChainSpec, L1Origin, L1View};
 use std::collections::BTreeMap;
@@ -13,13 +13,33 @@ use tracing::{info, warn};
 const POSTPONE: Duration = Duration::from_secs(60);
 
 /// A batch on L1 without good data so far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Unread {
     pub(super) batch: AcceptedBatch,
     /// L1 block that accepted it.
     l1: L1Origin,
-    /// When this node found that the data is not good.
+    /// Since when its data is missing, and nothing was heard of it.
     pub(super) since: Instant,
+    /// Its data is on its way in parts, as far as can be seen: others wait longer.
+    pub(super) in_parts: bool,
+    parts: Assembly,
+    /// Most parts seen of one set.
+    progress: usize,
+}
+
+impl Unread {
+    fn new(batch: AcceptedBatch, l1: L1Origin) -> Self {
+        Self { batch, l1, since: Instant::now(), in_parts: false, parts: Assembly::default(), progress: 0 }
+    }
+
+    /// Somebody is posting: the others wait anew, but for each number of parts once, or a stranger could hold them up for ever.
+    fn wait_for_parts(&mut self, parts: Assembly) {
+        let progress = parts.progress();
+        (self.parts, self.in_parts) = (parts, true);
+        if progress > self.progress {
+            (self.progress, self.since) = (progress, Instant::now());
+        }
+    }
 }
 
 /// Why tracking stops for now.
@@ -76,8 +96,8 @@ impl Tracker {
     }
 
     /// The oldest batch that needs its data posted again.
-    pub(super) fn oldest_unread(&self) -> Option<(u64, Unread)> {
-        self.unread.first_key_value().map(|(index, unread)| (*index, *unread))
+    pub(super) fn oldest_unread(&self) -> Option<(u64, &Unread)> {
+        self.unread.first_key_value().map(|(index, unread)| (*index, unread))
     }
 
     /// Data was posted for this batch: wait as long again before posting once more.
@@ -138,7 +158,13 @@ impl Tracker {
         if ours != batch.header_hash {
             return Err(TrackError::Fork { index: posting.index, last: batch.last, certified: batch.header_hash, ours });
         }
-        let good = match self.reader.read(posting).await? {
+        // If reading fails the same posting is looked at again: the sets must be as they were.
+        let mut parts = self.unread.get(&posting.index).map_or_else(Assembly::default, |unread| unread.parts.clone());
+        let Some(candidate) = parts.take(posting) else {
+            self.unread.entry(posting.index).or_insert_with(|| Unread::new(batch, posting.l1)).wait_for_parts(parts);
+            return Ok(true);
+        };
+        let good = match self.reader.read_parts(&candidate).await? {
             Reading::Data(data) => self.compare(&batch, &data)?,
             Reading::Empty(reason) => Err(reason),
         };
@@ -150,7 +176,8 @@ impl Tracker {
             Err(reason) => {
                 warn!(batch = posting.index, transaction = %posting.transaction, reason, "batch data on L1 is not what was certified: an empty posting");
                 self.garbage += 1;
-                self.unread.entry(posting.index).or_insert(Unread { batch, l1: posting.l1, since: Instant::now() });
+                let unread = self.unread.entry(posting.index).or_insert_with(|| Unread::new(batch, posting.l1));
+                (unread.parts, unread.in_parts) = (parts, false);
             }
         }
         self.move_safe()?;

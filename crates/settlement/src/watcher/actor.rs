@@ -228,11 +228,14 @@ impl Actor {
             if let Some(log) = self.client.logs(&filter).await?.last() {
                 let bad = |error: String| self.client.inconsistent(format!("committee {id}: {error}"));
                 let event = SequencerPool::CommitteeFixed::decode_log_data(log.data()).map_err(|error| bad(error.to_string()))?;
-                let committee = Committee::unpack(id, event.seed, &event.packedMembers).map_err(|error| bad(error.to_string()))?;
+                let committee =
+                    Committee::unpack(id, event.seed, &event.packedMembers).map_err(|error| bad(error.to_string()))?;
                 return if event.id == id { Ok(committee) } else { Err(bad(format!("asked for, {} came", event.id))) };
             }
             if first == oldest {
-                return Err(self.client.inconsistent(format!("it recovers the chain under committee {id} and has no such committee")));
+                return Err(self
+                    .client
+                    .inconsistent(format!("it recovers the chain under committee {id} and has no such committee")));
             }
             last = first - 1;
         }

@@ -1,7 +1,8 @@
-//! The watcher against a scripted L1 over real JSON-RPC: depth, reorganisations, lies, outages.
+//! The watcher and the account against a scripted L1 over real JSON-RPC: depth, reorganisations, lies, outages, fees.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod account;
 mod mock;
 
 use alloy_primitives::{Address, B256, LogData, TxKind, U256};

@@ -1,6 +1,7 @@
 //! A scripted L1 behind real JSON-RPC: blocks with logs, forks, and lies.
 
-use alloy_consensus::Header;
+use alloy_consensus::{Header, TxEnvelope};
+use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bloom, Bytes, LogData, U256};
 use alloy_rpc_types_eth::{Block, BlockTransactions, Log};
 use axum::extract::State;
@@ -36,6 +37,19 @@ struct Script {
     /// Makes blocks of different forks differ.
     salt: u64,
     requests: u64,
+    wallet: Wallet,
+}
+
+/// What the endpoint says to those who send transactions.
+#[derive(Default)]
+struct Wallet {
+    /// Every transaction that came.
+    sent: Vec<TxEnvelope>,
+    /// Transactions mined of whoever asks.
+    nonce: u64,
+    receipts: Vec<(B256, bool)>,
+    /// Estimates revert with this.
+    revert: Option<Bytes>,
 }
 
 /// The L1 and its server; the server ends with the runtime of the test.
@@ -47,7 +61,8 @@ pub(crate) struct MockL1 {
 
 impl MockL1 {
     pub(crate) async fn start(chain_id: u64) -> Self {
-        let script = Script { chain_id, bls: true, blocks: Vec::new(), lie: Lie::None, salt: 0, requests: 0 };
+        let script =
+            Script { chain_id, bls: true, blocks: Vec::new(), lie: Lie::None, salt: 0, requests: 0, wallet: Wallet::default() };
         let script = Arc::new(Mutex::new(script));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -110,6 +125,28 @@ impl MockL1 {
         self.script.lock().blocks[number as usize].0.hash_slow()
     }
 
+    /// Transactions that were sent here.
+    pub(crate) fn sent(&self) -> Vec<TxEnvelope> {
+        self.script.lock().wallet.sent.clone()
+    }
+
+    /// Mines a transaction with that outcome.
+    pub(crate) fn include(&self, hash: B256, success: bool) {
+        let wallet = &mut self.script.lock().wallet;
+        wallet.receipts.push((hash, success));
+        wallet.nonce += 1;
+    }
+
+    /// Mines another transaction of the same account.
+    pub(crate) fn spend_nonce(&self) {
+        self.script.lock().wallet.nonce += 1;
+    }
+
+    /// Contracts refuse every call with this data, or none.
+    pub(crate) fn refuse(&self, data: Option<Bytes>) {
+        self.script.lock().wallet.revert = data;
+    }
+
     /// Requests answered so far.
     pub(crate) fn requests(&self) -> u64 {
         self.script.lock().requests
@@ -130,9 +167,39 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, Json(request): Json<Va
         "eth_call" => json!(if script.bls { Bytes::from(vec![0; 128]) } else { Bytes::new() }),
         "eth_getBlockByNumber" => script.block(params[0].as_str().unwrap_or_default()),
         "eth_getLogs" => script.logs(&params[0]),
+        "eth_estimateGas" => match &script.wallet.revert {
+            Some(data) => {
+                let error = json!({ "code": 3, "message": "execution reverted", "data": data });
+                return Json(json!({ "jsonrpc": "2.0", "id": id, "error": error }));
+            }
+            None => json!("0x5208"),
+        },
+        "eth_getTransactionCount" => json!(format!("{:#x}", script.wallet.nonce)),
+        "eth_sendRawTransaction" => script.wallet.take(params[0].as_str().unwrap_or_default()),
+        "eth_getTransactionReceipt" => script.wallet.receipt(params[0].as_str().unwrap_or_default()),
         other => panic!("the mock was asked for {other}"),
     };
     Json(json!({ "jsonrpc": "2.0", "id": id, "result": result }))
+}
+
+impl Wallet {
+    fn take(&mut self, raw: &str) -> Value {
+        let raw: Bytes = raw.parse().unwrap();
+        let transaction = TxEnvelope::decode_2718(&mut raw.as_ref()).unwrap();
+        let hash = *transaction.tx_hash();
+        self.sent.push(transaction);
+        json!(hash)
+    }
+
+    fn receipt(&self, hash: &str) -> Value {
+        let hash: B256 = hash.parse().unwrap();
+        let Some((_, success)) = self.receipts.iter().find(|(mined, _)| *mined == hash) else { return Value::Null };
+        json!({
+            "type": "0x2", "status": if *success { "0x1" } else { "0x0" }, "cumulativeGasUsed": "0x5208", "logsBloom": Bloom::ZERO,
+            "logs": [], "transactionHash": hash, "transactionIndex": "0x0", "blockHash": B256::ZERO, "blockNumber": "0x1",
+            "gasUsed": "0x5208", "effectiveGasPrice": "0x1", "from": Address::ZERO, "to": Address::ZERO, "contractAddress": null,
+        })
+    }
 }
 
 impl Script {

@@ -1,20 +1,20 @@
-//! L1 transactions: fees, signing, replacement, receipts. One account, one transaction in flight.
+//! An account on L1: fees, signing, replacement, receipts. One transaction in flight at a time, whoever of a node's actors sends it.
 
-use super::{DaPolicy, InFlight};
 use crate::{L1Client, L1Error};
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844, TxEip4844Variant};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::AccessList;
-use alloy_eips::eip4844::{BlobTransactionSidecar, DATA_GAS_PER_BLOB};
+use alloy_eips::eip4844::BlobTransactionSidecar;
 use alloy_eips::eip7594::BlobTransactionSidecarVariant;
 use alloy_eips::eip7840::BlobParams;
 use alloy_primitives::{Address, Bytes, TxHash, TxKind, U256};
 use alloy_rpc_types_eth::{BlockNumberOrTag, TransactionRequest};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
-use oceanid_da::{MAX_BLOBS, Packed, blob_capacity};
-use oceanid_primitives::DaMode;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 /// Tip, wei per gas.
@@ -28,38 +28,43 @@ const BUMP_PERCENT: u128 = 125;
 const BLOB_BUMP_PERCENT: u128 = 200;
 /// Gas limit over the estimate, percent: L1's state moves between estimate and inclusion.
 const GAS_MARGIN_PERCENT: u64 = 125;
-/// Gas of a byte of calldata at the floor price of EIP-7623: nearly every byte of a batch is not zero.
-const CALLDATA_GAS_PER_BYTE: u128 = 40;
+/// Outcomes kept for actors that have not asked yet. Each actor has one transaction at a time, so few are ever waiting.
+const OUTCOMES: usize = 16;
 
-/// What a transaction is for.
+/// A transaction of an [`L1Account`], to ask about later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Purpose {
-    pub(super) first: u64,
-    pub(super) last: u64,
-    /// `Some(batch index)` if data is posted again.
-    pub(super) repost: Option<u64>,
-}
+pub struct Ticket(u64);
 
-/// What became of the transaction in flight.
+/// What became of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// Nothing is in flight, or it still is.
+pub enum Fate {
+    /// It is on its way.
     Open,
     /// Mined and done.
-    Done(Purpose),
-    /// Mined and refused by the contract, most often because another member was first.
-    Refused(Purpose),
-    /// Another transaction took its nonce.
-    Displaced(Purpose),
+    Done,
+    /// Mined and refused by the contract, most often because another node was first.
+    Refused,
+    /// Another transaction of the account took its nonce.
+    Displaced,
+}
+
+/// A call to be made.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Contract.
+    pub to: Address,
+    /// Call data.
+    pub input: Bytes,
+    /// Blobs that go along.
+    pub sidecar: Option<Box<BlobTransactionSidecar>>,
 }
 
 /// A transaction that can be signed again with other fees.
 struct Draft {
-    purpose: Purpose,
+    ticket: Ticket,
     nonce: u64,
     gas_limit: u64,
-    call: Bytes,
-    sidecar: Option<Box<BlobTransactionSidecar>>,
+    call: Call,
     fees: Fees,
     /// Every version sent; any of them may be mined.
     versions: Vec<TxHash>,
@@ -68,10 +73,10 @@ struct Draft {
 
 /// Fees of one version, wei per gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Fees {
-    max: u128,
-    tip: u128,
-    blob: u128,
+pub(crate) struct Fees {
+    pub(crate) max: u128,
+    pub(crate) tip: u128,
+    pub(crate) blob: u128,
 }
 
 impl Fees {
@@ -86,123 +91,151 @@ impl Fees {
     }
 }
 
-/// Sends transactions of one account.
-pub(super) struct Poster {
+/// Sends transactions of one account, one at a time. Clones share it.
+#[derive(Clone)]
+pub struct L1Account {
+    address: Address,
+    sender: Arc<Mutex<Sender>>,
+}
+
+impl core::fmt::Debug for L1Account {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("L1Account").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl L1Account {
+    /// The account of `key` on the L1 with that chain id. A transaction that is not mined after `replace_after` is sent again with
+    /// higher fees. Nobody else may use the key.
+    pub fn new(client: L1Client, key: PrivateKeySigner, chain_id: u64, replace_after: Duration) -> Self {
+        let address = key.address();
+        let sender =
+            Sender { client, key, chain_id, replace_after, draft: None, outcomes: VecDeque::new(), next: 0, cell_proofs: false };
+        Self { address, sender: Arc::new(Mutex::new(sender)) }
+    }
+
+    /// Who pays.
+    pub const fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Estimates, signs and sends; `None` while another transaction is in flight. A call that would revert is
+    /// [`L1Error::Reverted`], and nothing is sent or paid.
+    pub async fn send(&self, call: Call) -> Result<Option<Ticket>, L1Error> {
+        let sender = &mut *self.sender.lock().await;
+        sender.advance().await?;
+        if sender.draft.is_some() { Ok(None) } else { sender.post(call).await.map(Some) }
+    }
+
+    /// Looks for the receipt of a transaction; replaces what lingers. An outcome is told once.
+    pub async fn follow(&self, ticket: Ticket) -> Result<Fate, L1Error> {
+        let sender = &mut *self.sender.lock().await;
+        sender.advance().await?;
+        if sender.draft.as_ref().is_some_and(|draft| draft.ticket == ticket) {
+            return Ok(Fate::Open);
+        }
+        let place = sender.outcomes.iter().position(|(done, _)| *done == ticket);
+        // An outcome that was forgotten is one nobody asked for while many others were sent.
+        Ok(place.and_then(|place| sender.outcomes.remove(place)).map_or(Fate::Displaced, |(_, fate)| fate))
+    }
+
+    /// The newest version of a transaction that is in flight, and how many it replaced.
+    pub async fn version(&self, ticket: Ticket) -> Option<(TxHash, u32)> {
+        let sender = self.sender.lock().await;
+        let draft = sender.draft.as_ref().filter(|draft| draft.ticket == ticket)?;
+        Some((*draft.versions.last()?, draft.versions.len() as u32 - 1))
+    }
+
+    /// Fees that get a transaction mined soon.
+    pub(crate) async fn market(&self) -> Result<Fees, L1Error> {
+        self.sender.lock().await.market().await
+    }
+}
+
+/// What the clones of an account share.
+struct Sender {
     client: L1Client,
     key: PrivateKeySigner,
     chain_id: u64,
-    rollup: Address,
     replace_after: Duration,
     draft: Option<Draft>,
+    outcomes: VecDeque<(Ticket, Fate)>,
+    next: u64,
     /// L1 wants EIP-7594 sidecars (Osaka): learnt from its refusal of the other kind.
     cell_proofs: bool,
 }
 
-impl Poster {
-    pub(super) const fn new(
-        client: L1Client,
-        key: PrivateKeySigner,
-        chain_id: u64,
-        rollup: Address,
-        replace_after: Duration,
-    ) -> Self {
-        Self { client, key, chain_id, rollup, replace_after, draft: None, cell_proofs: false }
-    }
-
-    pub(super) const fn is_busy(&self) -> bool {
-        self.draft.is_some()
-    }
-
-    pub(super) fn in_flight(&self) -> Option<InFlight> {
-        let draft = self.draft.as_ref()?;
-        Some(InFlight {
-            transaction: *draft.versions.last()?,
-            first: draft.purpose.first,
-            last: draft.purpose.last,
-            replacements: draft.versions.len() as u32 - 1,
-        })
-    }
-
-    /// The mode for `bytes` of data at present prices. Calldata where it does not fit is no choice.
-    pub(super) async fn choose_mode(&self, policy: DaPolicy, bytes: usize) -> Result<DaMode, L1Error> {
-        let DaPolicy::Fixed(mode) = policy else {
-            if bytes > oceanid_da::CALLDATA_BYTES {
-                return Ok(DaMode::Blob);
-            }
-            let market = self.market().await?;
-            let calldata = CALLDATA_GAS_PER_BYTE * bytes as u128 * market.max;
-            let blobs = (1..=MAX_BLOBS).find(|blobs| blob_capacity(*blobs) >= bytes).unwrap_or(MAX_BLOBS) as u128;
-            let blob = blobs * u128::from(DATA_GAS_PER_BLOB) * market.blob;
-            return Ok(if calldata <= blob { DaMode::Calldata } else { DaMode::Blob });
-        };
-        Ok(mode)
-    }
-
-    /// Estimates, signs and sends. An estimate that reverts is an error whose text has the contract's reason.
-    pub(super) async fn post(&mut self, purpose: Purpose, call: Bytes, packed: Packed) -> Result<TxHash, L1Error> {
+impl Sender {
+    async fn post(&mut self, call: Call) -> Result<Ticket, L1Error> {
         let fees = self.market().await?;
         let mut request = TransactionRequest {
             from: Some(self.key.address()),
-            to: Some(TxKind::Call(self.rollup)),
-            input: call.clone().into(),
+            to: Some(TxKind::Call(call.to)),
+            input: call.input.clone().into(),
             max_fee_per_gas: Some(fees.max),
             max_priority_fee_per_gas: Some(fees.tip),
             ..TransactionRequest::default()
         };
-        if let Some(sidecar) = &packed.sidecar {
+        if let Some(sidecar) = &call.sidecar {
             request.blob_versioned_hashes = Some(sidecar.versioned_hashes().collect());
             request.max_fee_per_blob_gas = Some(fees.blob);
         }
         let gas_limit = self.client.estimate(request).await? * GAS_MARGIN_PERCENT / 100;
         let nonce = self.client.nonce(self.key.address()).await?;
-        let sidecar = packed.sidecar;
-        let mut draft = Draft { purpose, nonce, gas_limit, call, sidecar, fees, versions: Vec::new(), sent: Instant::now() };
+        let ticket = Ticket(self.next);
+        let mut draft = Draft { ticket, nonce, gas_limit, call, fees, versions: Vec::new(), sent: Instant::now() };
         let sent = self.send(&mut draft).await;
         // A transaction of an earlier life of this node may hold the nonce: outbid it.
         let sent = match sent {
             Err(error) if is_underpriced(&error) => {
-                draft.fees = draft.fees.bumped(draft.sidecar.is_some());
+                draft.fees = draft.fees.bumped(draft.call.sidecar.is_some());
                 self.send(&mut draft).await
             }
             other => other,
         };
-        let hash = sent?;
+        sent?;
+        self.next += 1;
         self.draft = Some(draft);
-        Ok(hash)
+        Ok(ticket)
     }
 
-    /// Looks for a receipt; replaces what lingers.
-    pub(super) async fn follow(&mut self) -> Result<Fate, L1Error> {
-        let Some(draft) = &self.draft else { return Ok(Fate::Open) };
-        let purpose = draft.purpose;
-        for hash in &draft.versions {
-            if let Some(receipt) = self.client.receipt(*hash).await? {
-                self.draft = None;
-                return Ok(if receipt.status() { Fate::Done(purpose) } else { Fate::Refused(purpose) });
-            }
-        }
-        if self.client.nonce(self.key.address()).await? > draft.nonce {
+    /// Looks for a receipt of the transaction in flight; replaces it when it lingers.
+    async fn advance(&mut self) -> Result<(), L1Error> {
+        let Some(draft) = &self.draft else { return Ok(()) };
+        let mut fate = self.receipt(draft).await?;
+        if fate.is_none() && self.client.nonce(self.key.address()).await? > draft.nonce {
             // A receipt may have appeared between the two questions: look once more before calling it displaced.
-            for hash in &draft.versions {
-                if let Some(receipt) = self.client.receipt(*hash).await? {
-                    self.draft = None;
-                    return Ok(if receipt.status() { Fate::Done(purpose) } else { Fate::Refused(purpose) });
+            fate = Some(self.receipt(draft).await?.unwrap_or(Fate::Displaced));
+        }
+        match fate {
+            Some(fate) => {
+                let ticket = draft.ticket;
+                self.draft = None;
+                self.outcomes.push_back((ticket, fate));
+                if self.outcomes.len() > OUTCOMES {
+                    self.outcomes.pop_front();
                 }
             }
-            self.draft = None;
-            return Ok(Fate::Displaced(purpose));
+            None if draft.sent.elapsed() >= self.replace_after => self.replace().await?,
+            None => {}
         }
-        if draft.sent.elapsed() >= self.replace_after {
-            self.replace().await?;
+        Ok(())
+    }
+
+    async fn receipt(&self, draft: &Draft) -> Result<Option<Fate>, L1Error> {
+        for hash in &draft.versions {
+            if let Some(receipt) = self.client.receipt(*hash).await? {
+                return Ok(Some(if receipt.status() { Fate::Done } else { Fate::Refused }));
+            }
         }
-        Ok(Fate::Open)
+        Ok(None)
     }
 
     async fn replace(&mut self) -> Result<(), L1Error> {
         let market = self.market().await?;
         let Some(mut draft) = self.draft.take() else { return Ok(()) };
         let before = draft.fees;
-        draft.fees = before.bumped(draft.sidecar.is_some()).at_least(market);
+        draft.fees = before.bumped(draft.call.sidecar.is_some()).at_least(market);
         draft.sent = Instant::now();
         let sent = if draft.fees == before { Ok(TxHash::ZERO) } else { self.send(&mut draft).await };
         if sent.is_err() {
@@ -231,7 +264,7 @@ impl Poster {
                     draft.versions.push(hash);
                     return Ok(hash);
                 }
-                Err(error) if draft.sidecar.is_some() && !self.cell_proofs && wants_cell_proofs(&error) => {
+                Err(error) if draft.call.sidecar.is_some() && !self.cell_proofs && wants_cell_proofs(&error) => {
                     warn!(%error, "L1 refuses EIP-4844 sidecars: sending EIP-7594 ones from now on");
                     self.cell_proofs = true;
                 }
@@ -244,7 +277,7 @@ impl Poster {
         let signer = |error: &dyn std::fmt::Display| L1Error::Signer(error.to_string());
         let (gas_limit, nonce, chain_id) = (draft.gas_limit, draft.nonce, self.chain_id);
         let (max_fee_per_gas, max_priority_fee_per_gas) = (draft.fees.max, draft.fees.tip);
-        let envelope = match &draft.sidecar {
+        let envelope = match &draft.call.sidecar {
             None => {
                 let tx = TxEip1559 {
                     chain_id,
@@ -252,10 +285,10 @@ impl Poster {
                     gas_limit,
                     max_fee_per_gas,
                     max_priority_fee_per_gas,
-                    to: TxKind::Call(self.rollup),
+                    to: TxKind::Call(draft.call.to),
                     value: U256::ZERO,
                     access_list: AccessList::default(),
-                    input: draft.call.clone(),
+                    input: draft.call.input.clone(),
                 };
                 let signature = self.key.sign_hash_sync(&tx.signature_hash()).map_err(|error| signer(&error))?;
                 EthereumTxEnvelope::Eip1559(tx.into_signed(signature))
@@ -267,12 +300,12 @@ impl Poster {
                     gas_limit,
                     max_fee_per_gas,
                     max_priority_fee_per_gas,
-                    to: self.rollup,
+                    to: draft.call.to,
                     value: U256::ZERO,
                     access_list: AccessList::default(),
                     blob_versioned_hashes: sidecar.versioned_hashes().collect(),
                     max_fee_per_blob_gas: draft.fees.blob,
-                    input: draft.call.clone(),
+                    input: draft.call.input.clone(),
                 };
                 let mut sidecar = BlobTransactionSidecarVariant::Eip4844((**sidecar).clone());
                 if self.cell_proofs {
@@ -297,11 +330,6 @@ impl Poster {
             tip: PRIORITY_FEE,
             blob: blob.saturating_mul(FEE_HEADROOM).clamp(1, MAX_FEE),
         })
-    }
-
-    /// The account that pays.
-    pub(super) const fn account(&self) -> Address {
-        self.key.address()
     }
 }
 

@@ -1,0 +1,177 @@
+//! Evidence: proofs of double voting in the form the `Slasher` takes, and which of them it has not punished.
+
+use super::KeptChain;
+use crate::{ChainError, L1Client, L1Error};
+use alloy_primitives::{B256, Bytes, U256};
+use alloy_sol_types::SolCall;
+use oceanid_contracts::l1::{Rollup, Slasher};
+use oceanid_primitives::ChainSpec;
+
+/// Offences by their numbers in `Slasher`.
+const EQUIVOCATION: u8 = 0;
+const FORK: u8 = 1;
+
+/// A proof of double voting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// Two votes of one member in one view that contradict.
+    Equivocation {
+        /// Epoch.
+        epoch: u64,
+        /// Its committee.
+        committee_id: u64,
+        /// Position in that committee.
+        member: u32,
+        /// One vote.
+        first: Slasher::Vote,
+        /// The other.
+        second: Slasher::Vote,
+    },
+    /// Two certificates of one view that contradict.
+    Fork {
+        /// Epoch.
+        epoch: u64,
+        /// Its committee.
+        committee_id: u64,
+        /// One certificate.
+        first: Slasher::Certificate,
+        /// The other.
+        second: Slasher::Certificate,
+    },
+}
+
+/// Where evidence comes from; consensus owns the stored form.
+pub trait EvidenceSource: Send + Sync + 'static {
+    /// What was not acknowledged, oldest first. A number names one piece of evidence for ever.
+    fn pending(&self) -> Vec<(usize, Evidence)>;
+
+    /// That piece was dealt with: L1 has punished it, or never will.
+    fn acknowledge(&self, number: usize);
+}
+
+/// A node that sees no votes.
+#[derive(Clone, Copy, Debug)]
+pub struct NoEvidence;
+
+impl EvidenceSource for NoEvidence {
+    fn pending(&self) -> Vec<(usize, Evidence)> {
+        Vec::new()
+    }
+
+    fn acknowledge(&self, _number: usize) {}
+}
+
+/// What can be done with a piece of evidence now.
+pub(super) enum Outlook {
+    /// Everybody in it was punished for that epoch, or it proves nothing any more.
+    Over,
+    /// Its epoch is not on L1 yet.
+    Early,
+    /// To be submitted: the call.
+    Due(Bytes),
+}
+
+impl Evidence {
+    /// Epoch of the votes.
+    pub const fn epoch(&self) -> u64 {
+        match self {
+            Self::Equivocation { epoch, .. } | Self::Fork { epoch, .. } => *epoch,
+        }
+    }
+
+    const fn committee_id(&self) -> u64 {
+        match self {
+            Self::Equivocation { committee_id, .. } | Self::Fork { committee_id, .. } => *committee_id,
+        }
+    }
+
+    const fn offence(&self) -> u8 {
+        match self {
+            Self::Equivocation { .. } => EQUIVOCATION,
+            Self::Fork { .. } => FORK,
+        }
+    }
+
+    /// Positions of the guilty in their committee.
+    pub(super) fn guilty(&self) -> Vec<usize> {
+        match self {
+            Self::Equivocation { member, .. } => vec![*member as usize],
+            Self::Fork { first, second, .. } => {
+                let both = first.signers & second.signers;
+                (0..U256::BITS).filter(|index| both.bit(*index)).collect()
+            }
+        }
+    }
+
+    /// Asks L1 what there is to do.
+    pub(super) async fn outlook(
+        &self,
+        client: &L1Client,
+        spec: &ChainSpec,
+        chain: &dyn KeptChain,
+    ) -> Result<Outlook, EvidenceError> {
+        let committee = chain.committee(self.committee_id())?;
+        let case = B256::from(U256::from(self.epoch()));
+        let mut unpunished = false;
+        for member in self.guilty() {
+            let Some(member) = committee.members.get(member) else { return Ok(Outlook::Over) };
+            let call = Slasher::punishedCall { offence: self.offence(), id: member.id, caseId: case };
+            unpunished |= !client.view(spec.l1.slasher, call).await?;
+        }
+        if !unpunished {
+            return Ok(Outlook::Over);
+        }
+        Ok(match batch_of(client, spec, self.epoch()).await? {
+            Found::Batch(index) => Outlook::Due(self.call(index)),
+            Found::NotYet => Outlook::Early,
+            Found::Never => Outlook::Over,
+        })
+    }
+
+    fn call(&self, batch: U256) -> Bytes {
+        let term = Slasher::Term { batchIndex: batch, epoch: self.epoch(), committeeId: self.committee_id() };
+        match self.clone() {
+            Self::Equivocation { member, first, second, .. } => {
+                Slasher::submitEquivocationCall { term, member, first, second }.abi_encode().into()
+            }
+            Self::Fork { first, second, .. } => Slasher::submitForkCall { term, first, second }.abi_encode().into(),
+        }
+    }
+}
+
+/// Why the outlook is not known.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EvidenceError {
+    #[error(transparent)]
+    L1(#[from] L1Error),
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
+enum Found {
+    Batch(U256),
+    NotYet,
+    /// The epoch has no batch: a recovery passed over it.
+    Never,
+}
+
+/// The youngest batch of an epoch: with it evidence stays fresh for longest. Epochs never fall from batch to batch.
+async fn batch_of(client: &L1Client, spec: &ChainSpec, epoch: u64) -> Result<Found, L1Error> {
+    let head = client.view(spec.l1.rollup, Rollup::headCall {}).await?;
+    if head.epoch < epoch {
+        return Ok(Found::NotYet);
+    }
+    let of =
+        async |index: U256| Ok::<_, L1Error>(client.view(spec.l1.rollup, Rollup::batchCall { index }).await?.epoch.to::<u64>());
+    // Batches up to `low` are of the epoch or earlier, those above `high` of a later one.
+    let (mut low, mut high) = (U256::ZERO, head.index);
+    while low < high {
+        let middle: U256 = low + (high - low).div_ceil(U256::from(2));
+        if of(middle).await? <= epoch {
+            low = middle;
+        } else {
+            high = middle - U256::from(1);
+        }
+    }
+    Ok(if of(low).await? == epoch { Found::Batch(low) } else { Found::Never })
+}

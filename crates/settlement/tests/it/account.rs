@@ -1,0 +1,90 @@
+//! The account's transactions against a scripted L1: replacement, outcomes, refusals.
+
+use crate::mock::MockL1;
+use crate::{CHAIN_ID, PATIENCE, ROLLUP};
+use alloy_consensus::Transaction;
+use alloy_primitives::{Bytes, U256};
+use alloy_sol_types::SolError;
+use oceanid_contracts::l1::Rollup;
+use oceanid_settlement::{Call, Fate, L1Account, L1Client, L1Error, Ticket};
+use std::time::{Duration, Instant};
+
+const REPLACE_AFTER: Duration = Duration::from_millis(20);
+const NEVER: Duration = Duration::from_secs(3_600);
+
+fn account(l1: &MockL1, replace_after: Duration) -> L1Account {
+    let key = alloy_signer_local::PrivateKeySigner::from_slice(&[7; 32]).unwrap();
+    L1Account::new(L1Client::new(&l1.url).unwrap(), key, CHAIN_ID, replace_after)
+}
+
+fn call() -> Call {
+    Call { to: ROLLUP, input: Bytes::from_static(b"input"), sidecar: None }
+}
+
+async fn fate(account: &L1Account, ticket: Ticket) -> Fate {
+    let start = Instant::now();
+    loop {
+        let fate = account.follow(ticket).await.unwrap();
+        if fate != Fate::Open || start.elapsed() > PATIENCE {
+            return fate;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stuck_transaction_is_replaced_until_some_version_is_mined() {
+    let l1 = MockL1::start(CHAIN_ID).await;
+    let account = account(&l1, REPLACE_AFTER);
+    let ticket = account.send(call()).await.unwrap().unwrap();
+    let start = Instant::now();
+    while l1.sent().len() < 3 && start.elapsed() < PATIENCE {
+        assert_eq!(account.follow(ticket).await.unwrap(), Fate::Open);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let sent = l1.sent();
+    assert!(sent.len() >= 3, "{} versions", sent.len());
+    for (older, newer) in sent.iter().zip(&sent[1..]) {
+        assert_eq!((older.nonce(), older.input(), older.to()), (newer.nonce(), newer.input(), newer.to()));
+        // What L1 nodes ask of a replacement: ten percent more of both.
+        assert!(newer.max_fee_per_gas() * 10 >= older.max_fee_per_gas() * 11, "{older:?} {newer:?}");
+        assert!(newer.max_priority_fee_per_gas() >= older.max_priority_fee_per_gas().map(|tip| tip * 11 / 10));
+    }
+    let (newest, replacements) = account.version(ticket).await.unwrap();
+    assert_eq!((newest, replacements as usize), (*sent.last().unwrap().tx_hash(), sent.len() - 1));
+    // An older version may be the one that is mined.
+    l1.include(*sent[1].tx_hash(), true);
+    assert_eq!(fate(&account, ticket).await, Fate::Done);
+    // The nonce is spent: the next transaction takes the next one.
+    account.send(call()).await.unwrap().unwrap();
+    assert_eq!(l1.sent().last().unwrap().nonce(), 1);
+}
+
+#[tokio::test]
+async fn one_transaction_is_in_flight_at_a_time_and_each_actor_learns_its_own_fate() {
+    let l1 = MockL1::start(CHAIN_ID).await;
+    let account = account(&l1, NEVER);
+    let other = account.clone();
+    let first = account.send(call()).await.unwrap().unwrap();
+    assert_eq!(other.send(call()).await.unwrap(), None, "the account is busy");
+    l1.include(*l1.sent()[0].tx_hash(), false);
+    let second = other.send(call()).await.unwrap().unwrap();
+    assert_eq!(account.follow(first).await.unwrap(), Fate::Refused);
+    assert_eq!(other.follow(second).await.unwrap(), Fate::Open);
+    l1.spend_nonce();
+    assert_eq!(other.follow(second).await.unwrap(), Fate::Displaced);
+}
+
+#[tokio::test]
+async fn what_would_revert_is_not_sent() {
+    let l1 = MockL1::start(CHAIN_ID).await;
+    let account = account(&l1, NEVER);
+    let refusal = Rollup::ParentNotLatest { parentIndex: U256::from(1), latestIndex: U256::from(2) }.abi_encode();
+    l1.refuse(Some(refusal.clone().into()));
+    let error = account.send(call()).await.unwrap_err();
+    assert_eq!(error, L1Error::Reverted { method: "eth_estimateGas", data: refusal.into() });
+    assert!(error.to_string().contains("ParentNotLatest { parentIndex: 1, latestIndex: 2 }"), "{error}");
+    assert!(l1.sent().is_empty());
+    l1.refuse(None);
+    assert!(account.send(call()).await.unwrap().is_some());
+}
