@@ -12,7 +12,7 @@ const POSTINGS: usize = 50;
 pub(super) fn body(visit: &Visit<'_>, index: u64) -> Result<Option<(String, Markup)>, SourceError> {
     let Some(batch) = visit.source.batch(index) else { return Ok(None) };
     let header = visit.source.header(batch.last)?;
-    let epoch = header.as_ref().map(|header| super::extension(header)).transpose()?.map(|extension| extension.epoch);
+    let epoch = header.as_ref().map(super::extension).transpose()?.map(|extension| extension.epoch);
     let certificate = match (batch.signers, epoch) {
         (Some(found), Some(epoch)) => Some(signers(visit, epoch, found)?),
         _ => None,
