@@ -182,7 +182,7 @@ async fn slashed(cast: &mut Cast, narrator: &mut Narrator) -> eyre::Result<()> {
     let left = amount(&tickets[0]["amount"])?;
     ensure!(left == wei(DEV_LOCK - PENALTY), "the ticket is over {}, not {}", whole(left), DEV_LOCK - PENALTY);
     narrator.tell(&format!("it leaves at the next rotation; its ticket is over {}: {PENALTY} less than its lock", whole(left)));
-    cast.wait_for_handover().await
+    cast.wait_for_committee_without(culprit.id).await
 }
 
 /// Downtime, jail, return.

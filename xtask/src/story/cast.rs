@@ -251,11 +251,14 @@ impl Cast {
         self.l2.call("seq_status", json!([])).await?["safe"].as_u64().ok_or_eyre("seq_status has no safe block")
     }
 
-    /// Waits until the running committee is the newest one's: two epochs pass.
-    pub(super) async fn wait_for_handover(&self) -> eyre::Result<()> {
-        let epoch = async || Ok::<_, eyre::Report>(self.l2.call("seq_status", json!([])).await?["epoch"].as_u64().unwrap_or(0));
-        let from = epoch().await?;
-        wait_for("two epochs to pass", 2 * PATIENCE, async || Ok(epoch().await? >= from + 2)).await
+    /// Waits until the committee in office on Layer 2 has no seat for `id`.
+    pub(super) async fn wait_for_committee_without(&self, id: u64) -> eyre::Result<()> {
+        wait_for("a committee without it to take office on Layer 2", 2 * PATIENCE, async || {
+            let answer = self.l2.call("seq_committee", json!([])).await?;
+            let members = answer["committee"]["members"].as_array().ok_or_eyre("seq_committee has no members")?;
+            Ok(members.iter().all(|member| member["id"].as_u64() != Some(id)))
+        })
+        .await
     }
 
     /// Waits until no block is made any more; the last one's number.
