@@ -2,8 +2,9 @@
 
 use crate::cli::{BridgeArgs, BridgeDirection, Transfer};
 use crate::output;
+use crate::sequencer::tokens;
 use alloy_network::EthereumWallet;
-use alloy_primitives::utils::{format_ether, parse_ether};
+use alloy_primitives::utils::format_ether;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_provider::{DynProvider, Provider, ProviderBuilder};
 use alloy_signer_local::PrivateKeySigner;
@@ -55,15 +56,8 @@ pub(crate) async fn run(args: BridgeArgs) -> eyre::Result<()> {
     }
 }
 
-fn amount(transfer: &Transfer) -> eyre::Result<U256> {
-    let amount =
-        parse_ether(&transfer.amount).wrap_err_with(|| format!("amount `{}`: not a number of tokens", transfer.amount))?;
-    ensure!(!amount.is_zero(), "amount is 0: nothing to move");
-    Ok(amount)
-}
-
 async fn deposit(ends: &Ends, transfer: &Transfer, as_json: bool) -> eyre::Result<()> {
-    let amount = amount(transfer)?;
+    let amount = tokens(&transfer.amount)?;
     let to = transfer.to.unwrap_or(ends.account);
     let contracts = &ends.config.contracts.l1;
     let token = OceanidToken::new(contracts.token, &ends.l1);
@@ -107,7 +101,7 @@ async fn deposit(ends: &Ends, transfer: &Transfer, as_json: bool) -> eyre::Resul
 }
 
 async fn withdraw(ends: &Ends, transfer: &Transfer, as_json: bool) -> eyre::Result<()> {
-    let amount = amount(transfer)?;
+    let amount = tokens(&transfer.amount)?;
     let to = transfer.to.unwrap_or(ends.account);
     let held = ends.l2.get_balance(ends.account).await.wrap_err("L2 does not answer")?;
     ensure!(held > amount, "{} holds {} METIS on L2, {} and gas asked", ends.account, format_ether(held), transfer.amount);

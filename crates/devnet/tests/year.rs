@@ -54,7 +54,7 @@ const IDLE: usize = 3;
 /// `Rollup.DA_NONE`: nobody follows this chain.
 const NO_DATA: u8 = 255;
 const GAS_LIMIT: u64 = 10_000_000;
-const MAX_FEE: u128 = 100_000_000_000;
+const MAX_FEE: u128 = 10_000_000_000;
 
 /// An L1 whose clock is moved by hand.
 struct L1 {

@@ -156,7 +156,7 @@ const METRICS: &[Metric] = &[
     counter("oceanid_blocks_led_total", "Blocks among those committed since start that this node led.", |now| {
         one(now.activity.led)
     }),
-    counter("oceanid_view_timeouts_total", "Views in which this node gave up waiting, since start.", |now| {
+    counter("oceanid_view_timeouts_total", "Views in which this node gave up waiting; begins anew with each epoch.", |now| {
         some(now.sample.view_timeouts)
     }),
     gauge("oceanid_peers", "Sequencers this node is connected to.", |now| some(now.sample.peers)),

@@ -19,6 +19,8 @@ use commonware_utils::sequence::U64;
 
 /// A chain is new for this long after its genesis, seconds.
 const NEW_CHAIN_SECONDS: u64 = 600;
+/// Since when a record is complete that began with its chain.
+const WHOLE: u64 = 0;
 /// Key of the marker in its store.
 const MARKER: U64 = U64::new(0);
 /// Longest marker, bytes: owner, since (u64), newest epoch (u64, absent before the first vote), big endian.
@@ -46,7 +48,7 @@ pub(crate) struct Beginning {
 
 impl Beginning {
     fn since(&self) -> u64 {
-        if self.now <= self.genesis.saturating_add(NEW_CHAIN_SECONDS) { 0 } else { self.now + self.margin.as_secs() }
+        if self.now <= self.genesis.saturating_add(NEW_CHAIN_SECONDS) { WHOLE } else { self.now + self.margin.as_secs() }
     }
 }
 
@@ -66,7 +68,10 @@ impl<E: Clock + Storage + Metrics> VotingRecord<E> {
 
     /// May this node vote in `epoch`, which began at `begun` (seconds)? `journal`: there is a journal of the epoch.
     pub(crate) fn allows(&self, epoch: u64, begun: u64, journal: bool) -> bool {
-        if self.newest.is_some_and(|newest| epoch <= newest) { journal } else { begun > self.since }
+        match self.newest {
+            Some(newest) if epoch <= newest => journal,
+            _ => self.since == WHOLE || begun > self.since,
+        }
     }
 
     /// Notes, durable on return, that votes in `epoch` follow.
@@ -130,7 +135,7 @@ mod tests {
         deterministic::Runner::default().start(|context| async move {
             let beginning = Beginning { now: 5_600, margin: Duration::from_secs(10), genesis: 5_000 };
             let record = VotingRecord::open(context.child("new"), "voting".into(), OWNER, beginning).await.unwrap();
-            assert!(record.allows(0, 5_000, false) && record.allows(1, 5_001, false));
+            assert!(record.allows(0, 0, false) && record.allows(1, 0, false), "whatever the first timestamps are");
         });
     }
 }

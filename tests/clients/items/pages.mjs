@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { stringToHex } from 'viem'
+import { getAddress, stringToHex } from 'viem'
 import { withBrowser } from '../lib/browser.mjs'
 import { ROLE, mined, until } from '../lib/network.mjs'
 
@@ -32,7 +32,7 @@ async function pages({ l2, l2Wallet, accounts }) {
     ['block', `/block/${sent.blockNumber}`, 200, ['members signed in view', block.hash, block.stateRoot, sent.transactionHash.slice(0, 10)]],
     ['block by hash', `/block/${block.hash}`, 200, [`Block ${Number(sent.blockNumber).toLocaleString('en')}`]],
     ['genesis', '/block/0', 200, ['genesis is given']],
-    ['transaction', `/tx/${sent.transactionHash}`, 200, ['success', sent.from, `As text: ${HOSTILE}`]],
+    ['transaction', `/tx/${sent.transactionHash}`, 200, ['success', getAddress(sent.from), `As text: ${HOSTILE}`]],
     ['deposit', `/tx/${deposit}`, 200, ['deposit', 'Source on L1']],
     ['batch', '/batch/1', 200, ['Batch 1', 'members signed in view', 'Postings of its data']],
     ['sequencer', '/sequencer/1', 200, ['Sequencer 1', 'active', 'Locked', 'BLS key', 'Work']],

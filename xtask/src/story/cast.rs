@@ -311,7 +311,7 @@ impl Cast {
         let rollup = address(&self.network.config["contracts"]["l1"]["rollup"])?;
         let recoveries = async || {
             let call = json!([{ "to": rollup, "data": hex::encode_prefixed(&keccak256("recoveries()")[..4]) }, "latest"]);
-            Ok::<_, eyre::Report>(self.l1.call("eth_call", call).await?)
+            self.l1.call("eth_call", call).await
         };
         let before = recoveries().await?;
         wait_for("recover() to be due", patience, async || {

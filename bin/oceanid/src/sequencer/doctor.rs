@@ -82,8 +82,8 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<ExitCode> {
     let spec = report.need("spec", operator.spec(), "name the chain's specification with --spec or `spec`");
     let url = report.need("l1", operator.l1_url().map(str::to_owned), "name an endpoint with --l1 or `l1.http`");
     let keys = keys(operator, &mut report);
-    if let (Some(spec), Some(url)) = (&spec, &url) {
-        if let Some(l1) = l1(spec, url, &mut report).await {
+    if let (Some(spec), Some(url)) = (&spec, &url)
+        && let Some(l1) = l1(spec, url, &mut report).await {
             clock(&l1, &mut report).await;
             let checked = chain(spec, &l1, &mut report).await;
             report.need("spec", checked, "check the L1 endpoint");
@@ -96,7 +96,6 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<ExitCode> {
             let checked = synced(operator, spec, &l1, &mut report).await;
             report.need("node", checked, "start it with `oceanid node --config …`, and wait until it has caught up");
         }
-    }
     match &operator.config {
         Some(config) => {
             disk(&config.data_dir, &mut report);
@@ -272,7 +271,7 @@ fn disk(folder: &Path, report: &mut Report) {
     }
     let space = nix::sys::statvfs::statvfs(folder).wrap_err_with(|| format!("{}", folder.display()));
     let Some(space) = report.need("disk", space, REMEDY) else { return };
-    let free = space.blocks_available() * space.fragment_size() >> 30;
+    let free = (space.blocks_available() * space.fragment_size()) >> 30;
     let found = format!("{free} GiB free in {}", folder.display());
     match free {
         0..DISK_FAIL => report.fail("disk", found, REMEDY),

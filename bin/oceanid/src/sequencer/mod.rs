@@ -12,7 +12,7 @@ mod transaction;
 
 use crate::output;
 use alloy_primitives::ruint::UintTryFrom;
-use alloy_primitives::utils::{format_ether, parse_ether};
+use alloy_primitives::utils::{format_ether, parse_units};
 use alloy_primitives::{Address, U256};
 use alloy_provider::{DynProvider, Provider, ProviderBuilder};
 use cli::{SequencerAction, SequencerArgs};
@@ -161,10 +161,10 @@ fn connect(url: &str) -> eyre::Result<DynProvider> {
 }
 
 /// Parses whole tokens into wei.
-fn tokens(text: &str) -> eyre::Result<U256> {
-    let amount = parse_ether(text).wrap_err_with(|| format!("amount `{text}`: not a number of tokens"))?;
-    ensure!(!amount.is_zero(), "amount is 0, must be above");
-    Ok(amount)
+pub(crate) fn tokens(text: &str) -> eyre::Result<U256> {
+    let amount = parse_units(text, "ether").wrap_err_with(|| format!("amount `{text}`: not a number of tokens"))?;
+    ensure!(!amount.is_negative() && !amount.is_zero(), "amount is {text}, must be above 0");
+    Ok(amount.get_absolute())
 }
 
 /// Wei in whole tokens, without zeros at the end.

@@ -32,7 +32,7 @@ fn the_chain_goes_on_under_the_committee_of_the_recovery_and_takes_the_deposits_
     assert!(leader.ledger.admit(&recovery).unwrap() && !leader.ledger.admit(&recovery).unwrap());
     assert_eq!(leader.ledger.speculative(), 0, "what was built for the old committee is dropped");
     let leader = leader.reopened();
-    assert_eq!(leader.ledger.epochs().recoveries(), [recovery.clone()], "kept in the store");
+    assert_eq!(leader.ledger.epochs().recoveries(), std::slice::from_ref(&recovery), "kept in the store");
 
     // The old epoch is over.
     let context = ConsensusContext { epoch: 0, view: 3, ..Default::default() };

@@ -4,7 +4,7 @@ use crate::l1::L1;
 use crate::producer::Producer;
 use crate::{Link, PATIENCE, POLL, settled};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy_sol_types::{SolCall, SolValue};
+use alloy_sol_types::{SolCall, SolEvent, SolValue};
 use oceanid_contracts::l1::{OceanidToken, Portal, Rollup};
 use oceanid_contracts::l2::L2ToL1MessagePasser;
 use oceanid_primitives::predeploys::MESSAGE_PASSER;
@@ -36,10 +36,10 @@ impl Dice {
     }
 }
 
-/// A withdrawal that waits to be paid.
+/// A withdrawal that waits to be paid. Its nonce is the message passer's, which the epoch ledger and the fee vault use too.
 struct Pending {
     block: u64,
-    withdrawal: Portal::WithdrawalTransaction,
+    value: U256,
 }
 
 struct Run {
@@ -51,7 +51,6 @@ struct Run {
     pending: Vec<Pending>,
     /// L1 block and wei of each withdrawal that was paid.
     paid: Vec<(u64, U256)>,
-    nonce: u64,
 }
 
 impl Run {
@@ -63,7 +62,7 @@ impl Run {
         let approve = OceanidToken::approveCall { spender: spec.l1.portal, value: U256::MAX };
         l1.send_as(1, spec.l1.token, approve.abi_encode()).await;
         let known = spec.alloc.keys().copied().collect();
-        Self { l1, producer, link, known, pending: Vec::new(), paid: Vec::new(), nonce: 0 }
+        Self { l1, producer, link, known, pending: Vec::new(), paid: Vec::new() }
     }
 
     fn portal(&self) -> Address {
@@ -87,21 +86,28 @@ impl Run {
         }
     }
 
-    /// A withdrawal to oneself, as the message passer will have it.
+    /// A withdrawal to oneself, in the next block.
     fn withdrawal(&mut self, value: U256) -> (Address, U256, Bytes) {
-        let sender = self.producer.account();
-        let nonce = (U256::from(1) << 240) | U256::from(self.nonce);
-        self.nonce += 1;
-        let withdrawal =
-            Portal::WithdrawalTransaction { nonce, sender, target: sender, value, gasLimit: U256::ZERO, data: Bytes::new() };
-        self.pending.push(Pending { block: self.producer.head() + 1, withdrawal });
-        let call = L2ToL1MessagePasser::initiateWithdrawalCall { target: sender, gasLimit: U256::ZERO, data: Bytes::new() };
+        self.pending.push(Pending { block: self.producer.head() + 1, value });
+        let target = self.producer.account();
+        let call = L2ToL1MessagePasser::initiateWithdrawalCall { target, gasLimit: U256::ZERO, data: Bytes::new() };
         (MESSAGE_PASSER, value, call.abi_encode().into())
+    }
+
+    /// The withdrawal of a block, as its receipts tell it.
+    fn passed(&self, block: u64) -> Portal::WithdrawalTransaction {
+        let receipts = self.producer.ledger.store().receipts(block).unwrap().unwrap();
+        let mut logs = receipts.iter().flat_map(|receipt| &receipt.logs);
+        let message = logs.find_map(|log| L2ToL1MessagePasser::MessagePassed::decode_log(log).ok()).expect("one withdrawal");
+        let L2ToL1MessagePasser::MessagePassed { nonce, sender, target, value, gasLimit, data, .. } = message.data;
+        Portal::WithdrawalTransaction { nonce, sender, target, value, gasLimit, data }
     }
 
     /// Pays the oldest withdrawal on L1, waiting for an output that has it to be final.
     async fn pay(&mut self) {
-        let Pending { block, withdrawal } = self.pending.remove(0);
+        let Pending { block, value } = self.pending.remove(0);
+        let withdrawal = self.passed(block);
+        assert_eq!(withdrawal.value, value);
         let rollup = self.producer.ledger.spec().l1.rollup;
         let start = Instant::now();
         let (index, number) = loop {
@@ -115,7 +121,7 @@ impl Run {
         let proven = SettledChain::block(&self.producer.ledger, number).unwrap();
         let header = proven.header();
         let storage_root = header.withdrawals_root.unwrap();
-        let Portal::WithdrawalTransaction { nonce, sender, target, value, gasLimit, data } = withdrawal.clone();
+        let Portal::WithdrawalTransaction { nonce, sender, target, gasLimit, data, .. } = withdrawal.clone();
         let hash = keccak256((nonce, sender, target, value, gasLimit, data).abi_encode_params());
         let slot = U256::from_be_bytes(keccak256((hash, U256::ZERO).abi_encode()).0);
         let (_, proof) = self.producer.ledger.store().retained_proof(MESSAGE_PASSER, storage_root, &[slot]).unwrap().remove(0);

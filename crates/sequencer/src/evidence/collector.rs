@@ -37,7 +37,7 @@ const QUEUE: usize = 8_192;
 /// Something to look at.
 pub(super) enum Input {
     /// Consensus reports.
-    Activity(Activity),
+    Activity(Box<Activity>),
     /// Somebody brings a finalisation certificate, encoded.
     Certificate(Bytes),
 }
@@ -57,7 +57,7 @@ impl Reporter for EvidenceReporter {
     type Activity = Activity;
 
     fn report(&mut self, activity: Activity) -> Feedback {
-        match self.0.try_send(Input::Activity(activity)) {
+        match self.0.try_send(Input::Activity(Box::new(activity))) {
             Ok(()) => Feedback::Ok,
             Err(mpsc::error::TrySendError::Full(_)) => Feedback::Backoff,
             Err(mpsc::error::TrySendError::Closed(_)) => Feedback::Closed,
@@ -92,7 +92,7 @@ impl<R: CryptoRng> Collector<R> {
     pub(crate) async fn run(mut self) {
         while let Some(input) = self.inputs.recv().await {
             match input {
-                Input::Activity(activity) => self.observe(activity),
+                Input::Activity(activity) => self.observe(*activity),
                 Input::Certificate(certificate) => self.examine(&certificate),
             }
         }

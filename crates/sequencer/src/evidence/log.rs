@@ -83,7 +83,7 @@ pub struct EvidenceRecord {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum Line {
-    Record(EvidenceRecord),
+    Record(Box<EvidenceRecord>),
     Acknowledged(usize),
 }
 
@@ -159,7 +159,7 @@ impl EvidenceLog {
             match serde_json::from_str(line).map_err(format)? {
                 Line::Record(record) => {
                     state.keys.insert(key(&record));
-                    state.records.push(record);
+                    state.records.push(*record);
                 }
                 Line::Acknowledged(place) => drop(state.acknowledged.insert(place)),
             }
@@ -215,7 +215,7 @@ impl EvidenceLog {
             }
             let (kind, signers) = (record.kind, &record.signers);
             warn!(epoch = record.epoch, view = record.view, ?kind, ?signers, "evidence of double voting");
-            state.append(&Line::Record(record.clone()));
+            state.append(&Line::Record(Box::new(record.clone())));
             state.records.push(record);
             state.records.len()
         };

@@ -47,7 +47,7 @@ fn committee_at(schedule: &Schedule, epoch: u64) -> &Committee {
 /// The committee of an epoch: the schedule's, unless a recovery brought a newer one.
 pub(crate) fn committee_of(schedule: &Schedule, epochs: &Epochs, epoch: u64) -> Committee {
     let scheduled = committee_at(schedule, epoch);
-    let brought = epochs.recoveries().iter().filter(|recovery| epochs.of(recovery.after_block + 1) <= epoch).next_back();
+    let brought = epochs.recoveries().iter().rfind(|recovery| epochs.of(recovery.after_block + 1) <= epoch);
     match brought {
         Some(recovery) if recovery.committee.id > scheduled.id => recovery.committee.clone(),
         _ => scheduled.clone(),
