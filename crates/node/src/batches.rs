@@ -104,24 +104,18 @@ async fn look(
     next: &mut Option<u64>,
 ) -> Result<(), L1Error> {
     let (Some(oldest), Some(deep)) = (watcher.oldest(), watcher.newest_origin()) else { return Ok(()) };
-    let from = match *next {
-        Some(next) => next,
-        None => {
-            let from = oldest.saturating_sub(HISTORY).max(spec.l1.start.number);
-            if from < oldest {
-                postings_between(client, spec.l1.rollup, from, oldest - 1)
-                    .await?
-                    .iter()
-                    .for_each(|posting| batches.take(posting));
-            }
-            oldest
-        }
-    };
+    let mut from = next.unwrap_or_else(|| oldest.saturating_sub(HISTORY).max(spec.l1.start.number));
+    if from < oldest {
+        // Before this node's start, or pruned before this look: L1 still has it.
+        let postings = postings_between(client, spec.l1.rollup, from, oldest - 1).await?;
+        postings.iter().for_each(|posting| batches.take(posting));
+        from = oldest;
+    }
+    *next = Some(from);
     for number in from..=deep.number {
-        // A block that was pruned meanwhile is lost to the pages, no more.
-        if let Some(entry) = watcher.entry(number) {
-            entry.postings.iter().for_each(|posting| batches.take(posting));
-        }
+        // Pruned meanwhile: the next look asks L1.
+        let Some(entry) = watcher.entry(number) else { break };
+        entry.postings.iter().for_each(|posting| batches.take(posting));
         *next = Some(number + 1);
     }
     for (index, transaction) in batches.without_certificate() {

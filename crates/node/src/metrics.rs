@@ -8,7 +8,7 @@ use oceanid_chain::{CommittedBlock, Histogram, HistogramReading, Ledger};
 use oceanid_derive::FollowerStatus;
 use oceanid_pool::PoolStatus;
 use oceanid_primitives::HeaderExtension;
-use oceanid_settlement::{L1Status, SettlementStatus};
+use oceanid_settlement::{KeeperStatus, L1Status, SettlementStatus};
 use oceanid_stf::missed_views;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,7 +156,7 @@ const METRICS: &[Metric] = &[
     counter("oceanid_blocks_led_total", "Blocks among those committed since start that this node led.", |now| {
         one(now.activity.led)
     }),
-    counter("oceanid_view_timeouts_total", "Views in which this node gave up waiting, since start.", |now| {
+    counter("oceanid_view_timeouts_total", "Views in which this node gave up waiting; begins anew with each epoch.", |now| {
         some(now.sample.view_timeouts)
     }),
     gauge("oceanid_peers", "Sequencers this node is connected to.", |now| some(now.sample.peers)),
@@ -198,6 +198,25 @@ const METRICS: &[Metric] = &[
     counter("oceanid_garbage_postings_total", "Postings whose data was not what was certified, since start.", |now| {
         some(now.posts().map(|posts| posts.garbage).or(now.follower.as_ref().map(|follower| follower.empty)))
     }),
+    // What the keeper does on L1 for everybody.
+    counter("oceanid_keeper_done_total", "Tasks on L1 that this node's keeper has done since start.", |now| {
+        some(now.keeper.as_ref().map(|keeper| keeper.done))
+    }),
+    counter(
+        "oceanid_keeper_refused_total",
+        "Transactions of the keeper that L1 mined and refused since start: another node was first.",
+        |now| some(now.keeper.as_ref().map(|keeper| keeper.refused)),
+    ),
+    gauge("oceanid_keeper_due", "Tasks on L1 that are due and that nobody has done.", |now| {
+        some(now.keeper.as_ref().map(|keeper| keeper.due.len()))
+    }),
+    gauge("oceanid_keeper_creditable_epochs", "Epochs whose rewards could be credited now.", |now| {
+        some(now.keeper.as_ref().map(|keeper| keeper.creditable_epochs))
+    }),
+    gauge("oceanid_keeper_pending_evidence", "Proofs of double voting that L1 has not punished yet.", |now| {
+        some(now.keeper.as_ref().map(|keeper| keeper.pending_evidence))
+    }),
+    gauge("oceanid_rewards_runway_seconds", "Seconds that the mining budget lasts at the present rate.", |now| some(now.runway)),
     // The node.
     gauge("oceanid_waiting", "Reasons for not progressing that the node has now; `seq_status` tells them.", |now| {
         one(now.waiting)
@@ -244,6 +263,9 @@ pub(crate) struct Scrape {
     pub(crate) l1_age: Option<u64>,
     /// Wei.
     pub(crate) balance: Option<f64>,
+    pub(crate) keeper: Option<KeeperStatus>,
+    /// Seconds; none while nothing is being spent, and before it was read.
+    pub(crate) runway: Option<u64>,
     pub(crate) waiting: usize,
     pub(crate) sample: Sample,
 }
@@ -392,6 +414,8 @@ mod tests {
             l1: L1Status::default(),
             l1_age: Some(12),
             balance: Some(1.5e18),
+            keeper: Some(KeeperStatus { due: vec!["rotate".to_owned()], ..KeeperStatus::default() }),
+            runway: Some(86_400),
             waiting: 1,
             sample: Sample {
                 view_timeouts: Some(3),
@@ -446,6 +470,8 @@ mod tests {
             "\noceanid_tip_lag_blocks 5\n",
             "\noceanid_l1_balance_ether 1.5\n",
             "\noceanid_voting 1\n",
+            "\noceanid_keeper_due 1\n",
+            "\noceanid_rewards_runway_seconds 86400\n",
             "\noceanid_store_bytes{part=\"chain\"} 5000\n",
             "\noceanid_build_seconds_bucket{le=\"0.02\"} 0\noceanid_build_seconds_bucket{le=\"0.05\"} 1\n",
             "\noceanid_build_seconds_bucket{le=\"+Inf\"} 1\noceanid_build_seconds_sum 0.03\noceanid_build_seconds_count 1\n",
@@ -458,9 +484,10 @@ mod tests {
 
     #[test]
     fn a_follower_has_no_values_of_a_sequencer() {
-        let text = Scrape { votes: None, settlement: None, balance: None, sample: Sample::default(), ..scrape() }.render();
+        let text =
+            Scrape { votes: None, settlement: None, balance: None, keeper: None, sample: Sample::default(), ..scrape() }.render();
         assert!(text.contains("\noceanid_sequencer 0\n"));
-        assert!(!text.contains("\noceanid_voting ") && !text.contains("\noceanid_da_backlog_blocks "), "no value is not 0");
+        assert!(!text.contains("\noceanid_voting ") && !text.contains("\noceanid_keeper_due "), "no value is not 0");
     }
 
     /// Names in a file, without what histograms add.

@@ -20,7 +20,7 @@ const MAX_FILES: usize = 100_000;
 pub(crate) struct Sample {
     /// The consensus library's own metrics.
     pub(crate) consensus: Arc<str>,
-    /// Views that timed out since start.
+    /// Views that timed out in the running epoch.
     pub(crate) view_timeouts: Option<u64>,
     /// Connected sequencers.
     pub(crate) peers: Option<usize>,
@@ -58,8 +58,8 @@ pub(crate) async fn run(samples: Samples, role: watch::Receiver<Role>, data_dir:
 /// Takes in what is quickly measured and what the consensus library says.
 fn take(sample: &mut Sample, consensus: Option<String>) {
     sample.resident_bytes = resident_bytes();
-    sample.view_timeouts = consensus.as_ref().map(|text| values(text, "_voter_timeouts_total").sum::<f64>() as u64);
-    sample.peers = consensus.as_ref().map(|text| values(text, "_tracker_connected").count());
+    sample.view_timeouts = consensus.as_ref().map(|text| values(text, "_voter_state_timeouts_total").sum::<f64>() as u64);
+    sample.peers = consensus.as_ref().map(|text| values(text, "_tracker_directory_connected").count());
     sample.consensus = consensus.unwrap_or_default().into();
 }
 
@@ -123,10 +123,10 @@ mod tests {
 
     #[test]
     fn series_are_found_by_the_end_of_their_name() {
-        let text = "# HELP a_voter_timeouts x\n# TYPE a_voter_timeouts counter\n\
-                    a_voter_timeouts_total{leader=\"x y\",reason=\"Inactivity\"} 2\na_voter_timeouts_total{reason=\"z\"} 3\nb 9\n";
-        assert_eq!(values(text, "_voter_timeouts_total").sum::<f64>(), 5.0);
-        assert_eq!(values(text, "_tracker_connected").count(), 0);
+        let text = "# HELP a_voter_state_timeouts x\n# TYPE a_voter_state_timeouts counter\n\
+                    a_voter_state_timeouts_total{leader=\"x y\",reason=\"Inactivity\"} 2\na_voter_state_timeouts_total{reason=\"z\"} 3\nb 9\n";
+        assert_eq!(values(text, "_voter_state_timeouts_total").sum::<f64>(), 5.0);
+        assert_eq!(values(text, "_tracker_directory_connected").count(), 0);
     }
 
     #[test]

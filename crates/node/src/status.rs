@@ -133,6 +133,8 @@ impl Status {
             l1_age: (l1.tip_timestamp > 0).then(|| now.saturating_sub(l1.tip_timestamp)),
             l1,
             balance: self.observed.figures.balance().map(f64::from),
+            keeper: self.keeper.as_ref().map(Keeper::status),
+            runway: self.observed.figures.economy().runway,
             waiting: self.report().waiting.len(),
             sample: self.observed.samples.read().clone(),
         })

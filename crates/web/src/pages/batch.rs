@@ -55,8 +55,8 @@ pub(super) fn body(visit: &Visit<'_>, index: u64) -> Result<Option<(String, Mark
             @if batch.postings.len() > POSTINGS { p { "And " (batch.postings.len() - POSTINGS) " more." } }
         }))
         nav {
-            @if index > 1 { a href={ "/batch/" (index - 1) } { "Previous" } }
-            @if visit.source.batch(index.saturating_add(1)).is_some() { (batch_link(index + 1)) }
+            @if index > 1 { span { "Previous: " (batch_link(index - 1)) } }
+            @if visit.source.batch(index.saturating_add(1)).is_some() { span { "Next: " (batch_link(index + 1)) } }
         }
     };
     Ok(Some((format!("Batch {index}"), body)))
