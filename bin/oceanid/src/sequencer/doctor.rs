@@ -83,19 +83,20 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<ExitCode> {
     let url = report.need("l1", operator.l1_url().map(str::to_owned), "name an endpoint with --l1 or `l1.http`");
     let keys = keys(operator, &mut report);
     if let (Some(spec), Some(url)) = (&spec, &url)
-        && let Some(l1) = l1(spec, url, &mut report).await {
-            clock(&l1, &mut report).await;
-            let checked = chain(spec, &l1, &mut report).await;
-            report.need("spec", checked, "check the L1 endpoint");
-            if let Some((keys, opened)) = &keys {
-                let checked = pool(spec, &l1, keys, opened, &mut report).await;
-                report.need("pool", checked, "check the L1 endpoint");
-                let checked = funds(&l1, spec, keys, &mut report).await;
-                report.need("funds", checked, "check the L1 endpoint");
-            }
-            let checked = synced(operator, spec, &l1, &mut report).await;
-            report.need("node", checked, "start it with `oceanid node --config …`, and wait until it has caught up");
+        && let Some(l1) = l1(spec, url, &mut report).await
+    {
+        clock(&l1, &mut report).await;
+        let checked = chain(spec, &l1, &mut report).await;
+        report.need("spec", checked, "check the L1 endpoint");
+        if let Some((keys, opened)) = &keys {
+            let checked = pool(spec, &l1, keys, opened, &mut report).await;
+            report.need("pool", checked, "check the L1 endpoint");
+            let checked = funds(&l1, spec, keys, &mut report).await;
+            report.need("funds", checked, "check the L1 endpoint");
         }
+        let checked = synced(operator, spec, &l1, &mut report).await;
+        report.need("node", checked, "start it with `oceanid node --config …`, and wait until it has caught up");
+    }
     match &operator.config {
         Some(config) => {
             disk(&config.data_dir, &mut report);

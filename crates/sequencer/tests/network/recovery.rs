@@ -54,7 +54,8 @@ fn the_chain_goes_on_under_a_newer_committee_and_the_lost_members_catch_up() {
             assert_eq!((waiting.quorum, waiting.heard), (3, 2), "node {node}: {waiting}");
             let mut silent: Vec<_> = waiting.silent.iter().map(|member| member.identity).collect();
             let mut lost = vec![keys(2).identity(), keys(3).identity()];
-            silent.sort(); lost.sort();
+            silent.sort();
+            lost.sort();
             assert_eq!(silent, lost);
         }
 

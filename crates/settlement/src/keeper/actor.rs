@@ -146,11 +146,12 @@ impl Actor {
         }
         let mut creditable = 0;
         if let Some(output) = &look.output
-            && duties.credit {
-                let found = Creditable::find(look, output, &*self.chain, self.spec.l1.rewards)?;
-                creditable = found.epochs;
-                due.extend(found.due(look, output, &self.config, self.spec.l1.rewards));
-            }
+            && duties.credit
+        {
+            let found = Creditable::find(look, output, &*self.chain, self.spec.l1.rewards)?;
+            creditable = found.epochs;
+            due.extend(found.due(look, output, &self.config, self.spec.l1.rewards));
+        }
         self.status.send_modify(|status| status.creditable_epochs = creditable);
         if duties.fees {
             due.extend(self.fees(look).await?);
