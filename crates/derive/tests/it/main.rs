@@ -165,7 +165,8 @@ async fn whole_way(l1: L1) {
     l1.stop().await;
 }
 
-/// Every byte of a batch counts: change any, and it is an empty one. Nothing panics and nothing is committed.
+/// A batch with a changed byte is an empty one, or, where the compressor reads that byte both ways alike, still the certified blocks: never
+/// other ones. Nothing panics and nothing is committed.
 fn corrupted_bytes_are_empty(producer: &Producer) {
     let directory = tempfile::tempdir().unwrap();
     let ledger = oceanid_chain::Ledger::open(directory.path(), producer.ledger.spec().clone(), ledger_config()).unwrap();
@@ -178,12 +179,20 @@ fn corrupted_bytes_are_empty(producer: &Producer) {
     let posted_in = l1.newest_origin().unwrap().number;
     let good = replay(&ledger, &l1, &accepted, posted_in, &data).unwrap();
     assert_eq!(good.last().unwrap().hash(), certified.hash());
+    let mut empty = 0;
     for at in (0..data.len()).step_by(1 + data.len() / 64) {
         let mut corrupted = data.clone();
         corrupted[at] ^= 0x10;
         let verdict = replay(&ledger, &l1, &accepted, posted_in, &corrupted);
-        assert!(matches!(verdict, Err(ReplayError::Empty(_))), "byte {at}: {verdict:?}");
+        match verdict {
+            Ok(blocks) => {
+                assert!(blocks.iter().map(|block| block.hash()).eq(good.iter().map(|block| block.hash())), "byte {at}");
+            }
+            Err(ReplayError::Empty(_)) => empty += 1,
+            Err(other) => panic!("byte {at}: {other}"),
+        }
     }
+    assert!(empty > 32, "{empty} changed bytes were noticed");
     assert_eq!(ledger.head().number(), 0);
     assert_eq!(oceanid_da::mode(DaMode::Storage).pack(&data).unwrap_err(), DaError::NotAvailable);
 }
