@@ -99,7 +99,7 @@ export default {
     const base = network.config.l2.http
     await until('batches and stake on the first page', async () => {
       const first = await (await fetch(base)).text()
-      return first.includes('Budget left') && first.includes('href="/batch/1"')
+      return first.includes('Budget left') && /href="\/batch\/[1-9]/.test(first)
     })
     await until('the first epoch to end', async () => (await (await fetch(`${base}/epoch/0`)).text()).includes('complete'))
     const list = await pages(network)
