@@ -8,10 +8,10 @@ use alloy_primitives::{Address, B256, Bytes};
 use eyre::ensure;
 use oceanid_chain::{BuildError, BuildLimits, ConsensusContext, Ledger, LedgerConfig};
 use oceanid_pool::{Pool, PoolConfig, PoolRules, StoreState};
-use oceanid_primitives::{Block, ChainSpec, Committee, Header, HeaderExtension, SealedBlock, TxDeposit, TxEnvelope};
+use oceanid_primitives::{Block, ChainSpec, Committee, Epochs, Header, HeaderExtension, SealedBlock, TxDeposit, TxEnvelope};
 use oceanid_sequencer::{
-    ConsensusConfig, Execution, FinalizeError, LedgerExecution, ProposalContext, ProposeError, Sequencer, SequencerConfig,
-    Verdict,
+    ConsensusConfig, Execution, FinalizeError, LedgerExecution, ProposalContext, ProposeError, RecoveryRefused, Sequencer,
+    SequencerConfig, Verdict,
 };
 use parking_lot::Mutex;
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
@@ -171,8 +171,12 @@ impl<X: Execution> Execution for Timed<X> {
         self.inner.head()
     }
 
-    fn finalized_hash(&self, number: u64) -> Option<B256> {
-        self.inner.finalized_hash(number)
+    fn final_block(&self, number: u64) -> Option<(B256, u64)> {
+        self.inner.final_block(number)
+    }
+
+    fn epochs(&self) -> Result<Arc<Epochs>, RecoveryRefused> {
+        self.inner.epochs()
     }
 
     fn certificate(&self, number: u64) -> Option<Bytes> {
@@ -215,6 +219,7 @@ impl<X: Execution> Execution for Timed<X> {
 #[derive(Clone)]
 struct Plain {
     committee: Committee,
+    epochs: Arc<Epochs>,
     payload: Bytes,
     blocks: Arc<Mutex<PlainBlocks>>,
 }
@@ -233,7 +238,8 @@ impl Plain {
         let genesis = Arc::new(SealedBlock::new(Block { header, body: Vec::new() }));
         let known = HashMap::from([(genesis.hash(), genesis.clone())]);
         let blocks = Arc::new(Mutex::new(PlainBlocks { known, finalized: vec![(genesis, None)] }));
-        Self { committee: spec.committee.clone(), payload: payload.into(), blocks }
+        let epochs = Arc::new(Epochs::new(spec.timing.epoch_length));
+        Self { committee: spec.committee.clone(), epochs, payload: payload.into(), blocks }
     }
 }
 
@@ -246,8 +252,12 @@ impl Execution for Plain {
         self.blocks.lock().finalized.last().expect("genesis is there").0.clone()
     }
 
-    fn finalized_hash(&self, number: u64) -> Option<B256> {
-        self.blocks.lock().finalized.get(number as usize).map(|(block, _)| block.hash())
+    fn final_block(&self, number: u64) -> Option<(B256, u64)> {
+        self.blocks.lock().finalized.get(number as usize).map(|(block, _)| (block.hash(), block.header().timestamp))
+    }
+
+    fn epochs(&self) -> Result<Arc<Epochs>, RecoveryRefused> {
+        Ok(Arc::clone(&self.epochs))
     }
 
     fn certificate(&self, number: u64) -> Option<Bytes> {
@@ -350,8 +360,12 @@ impl Execution for Executed {
         self.inner.head()
     }
 
-    fn finalized_hash(&self, number: u64) -> Option<B256> {
-        self.inner.finalized_hash(number)
+    fn final_block(&self, number: u64) -> Option<(B256, u64)> {
+        self.inner.final_block(number)
+    }
+
+    fn epochs(&self) -> Result<Arc<Epochs>, RecoveryRefused> {
+        self.inner.epochs()
     }
 
     fn certificate(&self, number: u64) -> Option<Bytes> {
