@@ -22,9 +22,10 @@ const MAX_BACKOFF: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(60);
 /// After a start, withdrawals of fees are looked at from the newest back, until so many in a row were finalised.
 const FINALISED_RUN: u64 = 32;
-/// Most withdrawals of fees dealt with at a time, and pieces of evidence asked about in one round.
+/// Most withdrawals of fees dealt with at a time, pieces of evidence due in one round, and pieces asked about.
 const MAX_OPEN_FEES: usize = 64;
 const MAX_CASES: usize = 8;
+const MAX_ASKED: usize = 64;
 
 pub(super) struct Actor {
     client: L1Client,
@@ -139,29 +140,45 @@ impl Actor {
         let duties = self.config.duties;
         let mut due = Vec::new();
         if duties.evidence {
-            due.extend(self.evidence().await?);
+            due.extend(self.evidence(look).await);
         }
+        // What one duty cannot do keeps no other from being done.
         if duties.rotate || duties.jail || duties.exits {
-            due.extend(self.pool(look).await?);
+            let found = self.pool(look).await;
+            due.extend(self.or_told("pool", found));
         }
         let mut creditable = 0;
         if let Some(output) = &look.output
             && duties.credit
         {
-            let found = Creditable::find(look, output, &*self.chain, self.spec.l1.rewards)?;
-            creditable = found.epochs;
-            due.extend(found.due(look, output, &self.config, self.spec.l1.rewards));
+            match Creditable::find(look, output, &*self.chain, self.spec.l1.rewards) {
+                Ok(found) => {
+                    creditable = found.epochs;
+                    due.extend(found.due(look, output, &self.config, self.spec.l1.rewards));
+                }
+                Err(error) => due.extend(self.or_told("credit", Err(error.into()))),
+            }
         }
         self.status.send_modify(|status| status.creditable_epochs = creditable);
         if duties.fees {
-            due.extend(self.fees(look).await?);
+            let found = self.fees(look).await;
+            due.extend(self.or_told("fees", found));
             due.extend(duties::splitter(look, self.config.account.address(), self.spec.l1.fee_splitter));
         }
         due.sort_by_key(|due| due.task);
         Ok(due)
     }
 
-    async fn evidence(&mut self) -> Result<Vec<Due>, LookError> {
+    /// What a duty found to do; a failure is told, and nothing is due.
+    fn or_told(&self, duty: &str, found: Result<Vec<Due>, LookError>) -> Vec<Due> {
+        found.unwrap_or_else(|error| {
+            warn!(duty, %error, "the keeper cannot see what is due");
+            self.status.send_modify(|status| status.last_error = Some(format!("{duty}: {error}")));
+            Vec::new()
+        })
+    }
+
+    async fn evidence(&mut self, look: &Look) -> Vec<Due> {
         // It may read a file.
         let source = self.source.clone();
         let pending = tokio::task::spawn_blocking(move || source.pending()).await.unwrap_or_default();
@@ -171,17 +188,20 @@ impl Actor {
         for (number, evidence) in pending {
             // One penalty an epoch: the second proof against the same members waits for the fate of the first.
             let about = (evidence.epoch(), evidence.guilty());
-            if asked.len() >= MAX_CASES || asked.contains(&about) {
+            if due.len() >= MAX_CASES || asked.len() >= MAX_ASKED || asked.contains(&about) {
                 continue;
             }
-            match evidence.outlook(&self.client, &self.spec, &*self.chain).await? {
-                Outlook::Over => self.source.acknowledge(number),
-                Outlook::Early => {}
-                Outlook::Due(input) => due.push(Due { task: Task::Evidence(number), to: self.spec.l1.slasher, input }),
+            match evidence.outlook(&self.client, &self.spec, &*self.chain, look.now).await {
+                Ok(Outlook::Over) => self.source.acknowledge(number),
+                Ok(Outlook::Early) => {}
+                Ok(Outlook::Due(input)) => due.push(Due { task: Task::Evidence(number), to: self.spec.l1.slasher, input }),
+                Err(error) => {
+                    self.or_told("evidence", Err(error.into()));
+                }
             }
             asked.push(about);
         }
-        Ok(due)
+        due
     }
 
     async fn pool(&mut self, look: &Look) -> Result<Vec<Due>, LookError> {

@@ -63,7 +63,7 @@ impl EvidenceSource for NoEvidence {
 
 /// What can be done with a piece of evidence now.
 pub(super) enum Outlook {
-    /// Everybody in it was punished for that epoch, or it proves nothing any more.
+    /// Everybody in it was punished for that epoch, or L1 takes it no more.
     Over,
     /// Its epoch is not on L1 yet.
     Early,
@@ -103,12 +103,13 @@ impl Evidence {
         }
     }
 
-    /// Asks L1 what there is to do.
+    /// Asks L1 what there is to do; `now` is L1's time, seconds.
     pub(super) async fn outlook(
         &self,
         client: &L1Client,
         spec: &ChainSpec,
         chain: &dyn KeptChain,
+        now: u64,
     ) -> Result<Outlook, EvidenceError> {
         let committee = chain.committee(self.committee_id())?;
         let case = B256::from(U256::from(self.epoch()));
@@ -122,7 +123,12 @@ impl Evidence {
             return Ok(Outlook::Over);
         }
         Ok(match batch_of(client, spec, self.epoch()).await? {
-            Found::Batch(index) => Outlook::Due(self.call(index)),
+            Found::Batch(index) => {
+                let batch = client.view(spec.l1.rollup, Rollup::batchCall { index }).await?;
+                let period = client.view(spec.l1.slasher, Slasher::EVIDENCE_PERIODCall {}).await?;
+                let stale = batch.timestamp.to::<u64>().saturating_add(period.saturating_to::<u64>()) < now;
+                if stale { Outlook::Over } else { Outlook::Due(self.call(index)) }
+            }
             Found::NotYet => Outlook::Early,
             Found::Never => Outlook::Over,
         })
