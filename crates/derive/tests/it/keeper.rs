@@ -185,3 +185,41 @@ async fn an_equivocation_is_punished_once_by_whoever_is_first() {
     assert_eq!(refused(&keepers), 0);
     l1.stop().await;
 }
+
+/// In front of what was found, a proof of a committee that nobody knows.
+struct BehindAStranger(Found);
+
+impl EvidenceSource for BehindAStranger {
+    fn pending(&self) -> Vec<(usize, Evidence)> {
+        let mut stranger = self.0.evidence.clone();
+        if let Evidence::Equivocation { committee_id, .. } = &mut stranger {
+            *committee_id = 99;
+        }
+        [(1, stranger)].into_iter().chain(self.0.pending()).collect()
+    }
+
+    fn acknowledge(&self, number: usize) {
+        self.0.acknowledge(number);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_cannot_be_judged_keeps_nothing_else_from_being_done() {
+    let l1 = L1::embedded().await;
+    let producer = Producer::deploy(l1.http()).await;
+    let link = Link::new(&l1, &producer.ledger).await;
+    let (pool, committee) = (producer.ledger.spec().l1.pool, producer.ledger.spec().committee.clone());
+    let guilty = committee.index_of(&producer.sequencers[2].keys.identity()).unwrap();
+    let id = committee.members[guilty].id;
+    let stake = l1.view(pool, SequencerPool::stakeOfCall { id }).await;
+    let found = Arc::new(BehindAStranger(Found::new(&producer, 2, 5)));
+    let keepers = [keeper(&link, &producer, 1, found.clone())];
+    producer.blocks(&link.watcher, 3);
+    let (batcher, _batching) = link.batcher(&producer, 0, DaMode::Calldata);
+    settled(&batcher, producer.head()).await;
+    let less = async || l1.view(pool, SequencerPool::stakeOfCall { id }).await < stake;
+    until("the proof behind it is submitted", &keepers, less, true).await;
+    let told = async || keepers[0].0.status().last_error.is_some_and(|error| error.starts_with("evidence: "));
+    until("the status says what could not be judged", &keepers, told, true).await;
+    l1.stop().await;
+}

@@ -3,7 +3,7 @@
 use super::chain::withdrawal_hash;
 use super::duties::{self, Creditable, Due, Task};
 use super::evidence::{EvidenceSource, Outlook};
-use super::look::{Look, LookError, PoolRules, Survey};
+use super::look::{Look, LookError, PoolRules, Survey, final_output};
 use super::{Action, KeeperConfig, KeeperStatus, KeptChain};
 use crate::account::{Call, Fate, Ticket};
 use crate::chain::extension;
@@ -45,6 +45,8 @@ pub(super) struct Actor {
     since: HashMap<Task, Instant>,
     /// When L1 refused a task.
     declined: HashMap<Task, Instant>,
+    /// What kept a duty from being seen to in this round.
+    told: Option<String>,
 }
 
 impl Actor {
@@ -70,6 +72,7 @@ impl Actor {
             sent: None,
             since: HashMap::new(),
             declined: HashMap::new(),
+            told: None,
         }
     }
 
@@ -79,7 +82,8 @@ impl Actor {
             let pause = match self.round().await {
                 Ok(()) => {
                     failures = 0;
-                    self.status.send_modify(|status| status.last_error = None);
+                    let told = self.told.take();
+                    self.status.send_modify(|status| status.last_error = told);
                     self.config.poll
                 }
                 Err(error) => {
@@ -97,8 +101,10 @@ impl Actor {
         if !self.follow().await? {
             return Ok(());
         }
-        let look = Look::take(&self.client, &self.spec, &*self.chain, self.config.account.address()).await?;
-        let due = self.due(&look).await?;
+        let output = final_output(&self.client, &self.spec, &*self.chain).await;
+        let output = self.or_told("output", output);
+        let look = Look::take(&self.client, &self.spec, self.config.account.address(), output).await?;
+        let due = self.due(&look).await;
         self.publish(&look, &due);
         self.act(due).await
     }
@@ -136,13 +142,12 @@ impl Actor {
     }
 
     /// Everything that could be done now, most urgent first.
-    async fn due(&mut self, look: &Look) -> Result<Vec<Due>, LookError> {
+    async fn due(&mut self, look: &Look) -> Vec<Due> {
         let duties = self.config.duties;
         let mut due = Vec::new();
         if duties.evidence {
             due.extend(self.evidence(look).await);
         }
-        // What one duty cannot do keeps no other from being done.
         if duties.rotate || duties.jail || duties.exits {
             let found = self.pool(look).await;
             due.extend(self.or_told("pool", found));
@@ -151,12 +156,10 @@ impl Actor {
         if let Some(output) = &look.output
             && duties.credit
         {
-            match Creditable::find(look, output, &*self.chain, self.spec.l1.rewards) {
-                Ok(found) => {
-                    creditable = found.epochs;
-                    due.extend(found.due(look, output, &self.config, self.spec.l1.rewards));
-                }
-                Err(error) => due.extend(self.or_told("credit", Err(error.into()))),
+            let found = Creditable::find(look, output, &*self.chain, self.spec.l1.rewards).map(Some).map_err(LookError::from);
+            if let Some(found) = self.or_told("credit", found) {
+                creditable = found.epochs;
+                due.extend(found.due(look, output, &self.config, self.spec.l1.rewards));
             }
         }
         self.status.send_modify(|status| status.creditable_epochs = creditable);
@@ -166,15 +169,15 @@ impl Actor {
             due.extend(duties::splitter(look, self.config.account.address(), self.spec.l1.fee_splitter));
         }
         due.sort_by_key(|due| due.task);
-        Ok(due)
+        due
     }
 
-    /// What a duty found to do; a failure is told, and nothing is due.
-    fn or_told(&self, duty: &str, found: Result<Vec<Due>, LookError>) -> Vec<Due> {
+    /// What was found; a failure is told, and nothing was. What one duty cannot do keeps no other from being done.
+    fn or_told<T: Default>(&mut self, duty: &str, found: Result<T, LookError>) -> T {
         found.unwrap_or_else(|error| {
             warn!(duty, %error, "the keeper cannot see what is due");
-            self.status.send_modify(|status| status.last_error = Some(format!("{duty}: {error}")));
-            Vec::new()
+            self.told = Some(format!("{duty}: {error}"));
+            T::default()
         })
     }
 
@@ -184,22 +187,24 @@ impl Actor {
         let pending = tokio::task::spawn_blocking(move || source.pending()).await.unwrap_or_default();
         self.status.send_modify(|status| status.pending_evidence = pending.len());
         let mut due = Vec::new();
-        let mut asked = Vec::new();
+        let mut asked = 0;
+        let mut cases = Vec::new();
         for (number, evidence) in pending {
             // One penalty an epoch: the second proof against the same members waits for the fate of the first.
-            let about = (evidence.epoch(), evidence.guilty());
-            if due.len() >= MAX_CASES || asked.len() >= MAX_ASKED || asked.contains(&about) {
+            let case = (evidence.epoch(), evidence.guilty());
+            if due.len() >= MAX_CASES || asked >= MAX_ASKED || cases.contains(&case) {
                 continue;
             }
+            asked += 1;
             match evidence.outlook(&self.client, &self.spec, &*self.chain, look.now).await {
                 Ok(Outlook::Over) => self.source.acknowledge(number),
                 Ok(Outlook::Early) => {}
-                Ok(Outlook::Due(input)) => due.push(Due { task: Task::Evidence(number), to: self.spec.l1.slasher, input }),
-                Err(error) => {
-                    self.or_told("evidence", Err(error.into()));
+                Ok(Outlook::Due(input)) => {
+                    due.push(Due { task: Task::Evidence(number), to: self.spec.l1.slasher, input });
+                    cases.push(case);
                 }
+                Err(error) => self.or_told("evidence", Err(error.into())),
             }
-            asked.push(about);
         }
         due
     }

@@ -13,7 +13,7 @@ use oceanid_primitives::ChainSpec;
 /// Requests under way at a time.
 const CONCURRENCY: usize = 8;
 
-/// Why a round ended early.
+/// Why it is not known what is due.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LookError {
     #[error(transparent)]
@@ -57,8 +57,8 @@ impl Look {
     pub(super) async fn take(
         client: &L1Client,
         spec: &ChainSpec,
-        chain: &dyn KeptChain,
         account: Address,
+        output: Option<FinalOutput>,
     ) -> Result<Self, LookError> {
         let (pool, rewards, splitter) = (spec.l1.pool, spec.l1.rewards, spec.l1.fee_splitter);
         let head = client.header(BlockNumberOrTag::Latest).await?;
@@ -71,7 +71,7 @@ impl Look {
             credited_until: client.view(rewards, MiningRewards::creditedUntilCall {}).await?,
             budget: client.view(rewards, MiningRewards::budgetCall {}).await?,
             runway: client.view(rewards, MiningRewards::runwayCall {}).await?,
-            output: final_output(client, spec, chain).await?,
+            output,
             unsettled: client.view(splitter, FeeSplitter::unsettledCall {}).await?,
             poster_pot: client.view(splitter, FeeSplitter::posterPotCall {}).await?,
             owed: client.view(splitter, FeeSplitter::owedCall { poster: account }).await?.amount,
@@ -79,7 +79,12 @@ impl Look {
     }
 }
 
-async fn final_output(client: &L1Client, spec: &ChainSpec, chain: &dyn KeptChain) -> Result<Option<FinalOutput>, LookError> {
+/// The newest final output, if this node has its block.
+pub(super) async fn final_output(
+    client: &L1Client,
+    spec: &ChainSpec,
+    chain: &dyn KeptChain,
+) -> Result<Option<FinalOutput>, LookError> {
     let answer = client.view(spec.l1.rollup, Rollup::finalizedHeadCall {}).await?;
     let (index, number) = (answer.index, answer.number);
     if number == 0 || number > chain.head() {
