@@ -56,7 +56,13 @@ struct Corpus {
 
 impl Corpus {
     fn new(seed: u64) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), base_fee: 1_000_000_000, nonces: HashMap::new(), named: HashSet::new(), bits: 0.0 }
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            base_fee: 1_000_000_000,
+            nonces: HashMap::new(),
+            named: HashSet::new(),
+            bits: 0.0,
+        }
     }
 
     /// Notes that one of so many equally likely things was drawn.

@@ -180,8 +180,11 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Everything must have been read.
+    /// Everything must have been read, and the last bytes must be those that a writer ends with, of all that mean the same.
     pub(super) fn finish(self) -> Result<(), BatchError> {
+        if self.code != 0 {
+            return Err(BatchError::Range("end of the decisions"));
+        }
         match [(CODED, self.coded), (FREE, self.free), (RAW, self.raw)].iter().find(|(_, left)| !left.is_empty()) {
             Some((name, _)) => Err(BatchError::Leftover(name)),
             None => Ok(()),
@@ -307,6 +310,15 @@ mod tests {
                 prop_assert_eq!(reader.even(*bits, 0).unwrap(), *value & ((1u32 << bits) - 1) as u8);
             }
             prop_assert_eq!(reader.finish(), Ok(()));
+            // The last bytes have one form.
+            let mut other = coded.clone();
+            *other.last_mut().unwrap() ^= 1;
+            let mut reader = Reader::new(&other, &free, &raw).unwrap();
+            let mut bit = Bit::NEW;
+            for (_, zero, bits, _) in &steps {
+                let _ = reader.decide(*zero, false).and_then(|_| bit.code(&mut reader, false)).and_then(|_| reader.even(*bits, 0));
+            }
+            prop_assert!(reader.finish().is_err());
         }
 
         /// No data makes the reader panic, and it ends with the data: no decision is for nothing for ever.

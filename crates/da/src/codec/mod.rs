@@ -112,7 +112,12 @@ struct Blocks {
 
 impl Blocks {
     /// Everything of a block but its transactions, and how many those are. Both ways, after the block before it.
-    fn code<C: Coder>(&mut self, coder: &mut C, block: &BatchBlock, before: &BatchBlock) -> Result<(BatchBlock, u64), BatchError> {
+    fn code<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        block: &BatchBlock,
+        before: &BatchBlock,
+    ) -> Result<(BatchBlock, u64), BatchError> {
         coder.part(Part::Blocks);
         let leader = self.leaders.code_u64(coder, "leader", block.leader.into())?;
         let found = BatchBlock {

@@ -70,7 +70,8 @@ impl Integer {
         let mut prefix = 1;
         for _ in 0..learnt {
             left -= 1;
-            let bit = if length <= SHORT { &mut self.short[prefix] } else { &mut self.leading[length.min(LONG) / SHARED][prefix] };
+            let bit =
+                if length <= SHORT { &mut self.short[prefix] } else { &mut self.leading[length.min(LONG) / SHARED][prefix] };
             prefix = prefix << 1 | usize::from(bit.code(coder, value.bit(left))?);
         }
         let mut found = U256::from(prefix);

@@ -496,7 +496,12 @@ impl Fields {
 }
 
 /// What was expected, if it was and is so.
-fn expected<C: Coder, T: PartialEq>(coder: &mut C, odds: &mut Bit, expected: Option<T>, value: T) -> Result<Option<T>, BatchError> {
+fn expected<C: Coder, T: PartialEq>(
+    coder: &mut C,
+    odds: &mut Bit,
+    expected: Option<T>,
+    value: T,
+) -> Result<Option<T>, BatchError> {
     let Some(expected) = expected else { return Ok(None) };
     let found = odds.code(coder, value == expected)?;
     Ok(found.then_some(expected))
