@@ -270,10 +270,7 @@ impl ImportedChain {
             }
         }
         let is = |spec| fork.spec.is_enabled_in(spec);
-        let excess = || match parent.next_block_excess_blob_gas(fork.blobs) {
-            Some(excess) => excess,
-            None => 0,
-        };
+        let excess = || parent.next_block_excess_blob_gas(fork.blobs).unwrap_or_default();
         let expected = Header {
             ommers_hash: calculate_ommers_root(&body.ommers),
             state_root: roots.state,
