@@ -62,6 +62,10 @@ enum Running {
 
 pub(crate) async fn run(args: DevArgs, log: &str) -> eyre::Result<()> {
     let started = Instant::now();
+    if args.port != 0 {
+        // Found out before anything is deployed. Port 0 is chosen later: what is free now may be L1's by then.
+        rpc_addresses(&args, args.sequencers as usize + 1)?;
+    }
     let state = match &args.state {
         Some(path) => State::Kept(path.clone()),
         None => State::Temporary(tempfile::tempdir().wrap_err("cannot make a temporary folder")?),
@@ -265,7 +269,6 @@ fn rpc_addresses(args: &DevArgs, count: usize) -> eyre::Result<Vec<SocketAddr>> 
     (0..count)
         .map(|offset| {
             let address = SocketAddr::new(args.host, args.port + u16::try_from(offset)?);
-            // Found out before anything is deployed, and said in one line.
             TcpListener::bind(address)
                 .wrap_err_with(|| format!("cannot listen on {address}: choose another --port, or 0 for any free ports"))?;
             Ok(address)
