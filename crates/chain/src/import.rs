@@ -24,7 +24,7 @@ use oceanid_stf::{
 };
 use oceanid_store::{ExecutedBlock, StateView, Store, StoreConfig, StoreError, StoreKind};
 use parking_lot::RwLock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ pub enum ImportError {
 }
 
 /// Which rules hold in which block, as a genesis file schedules them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ForkSchedule {
     config: ChainConfig,
     /// First block without proof of work.
@@ -165,6 +165,72 @@ impl ForkSchedule {
             () => 5 * ETHER,
         }
     }
+}
+
+impl ForkSchedule {
+    /// Timestamps at which rules change, in order.
+    fn times(&self) -> BTreeSet<u64> {
+        let config = &self.config;
+        let times = [
+            config.shanghai_time,
+            config.cancun_time,
+            config.prague_time,
+            config.osaka_time,
+            config.bpo1_time,
+            config.bpo2_time,
+            config.bpo3_time,
+            config.bpo4_time,
+            config.bpo5_time,
+        ];
+        times.into_iter().flatten().collect()
+    }
+
+    /// When the rules of `now` began, when they change next, and when they change for the last time, seconds since 1970.
+    pub fn activations(&self, now: u64) -> (u64, Option<u64>, Option<u64>) {
+        let times = self.times();
+        let current = times.range(..=now).next_back().copied().unwrap_or_default();
+        let mut later = times.range(now + 1..);
+        let next = later.next().copied();
+        (current, next, times.range(now + 1..).next_back().copied())
+    }
+
+    /// The fork hash of EIP-6122 at a block of the chain that begins with `genesis` at `genesis_time`.
+    pub fn fork_id(&self, genesis: B256, genesis_time: u64, number: u64, timestamp: u64) -> [u8; 4] {
+        let config = &self.config;
+        let numbers = [
+            config.homestead_block,
+            config.eip150_block,
+            config.eip155_block,
+            config.eip158_block,
+            config.byzantium_block,
+            config.constantinople_block,
+            config.petersburg_block,
+            config.istanbul_block,
+            config.muir_glacier_block,
+            config.berlin_block,
+            config.london_block,
+            config.arrow_glacier_block,
+            config.gray_glacier_block,
+            config.merge_netsplit_block,
+        ];
+        let numbers: BTreeSet<u64> = numbers.into_iter().flatten().filter(|at| (1..=number).contains(at)).collect();
+        let times = self.times().into_iter().filter(|at| *at > genesis_time && *at <= timestamp);
+        let mut hashed = genesis.to_vec();
+        hashed.extend(numbers.into_iter().chain(times).flat_map(u64::to_be_bytes));
+        crc32(&hashed).to_be_bytes()
+    }
+
+    /// Where deposits of validators are made (EIP-6110), if genesis names it.
+    pub const fn deposit_contract(&self) -> Option<Address> {
+        self.config.deposit_contract_address
+    }
+}
+
+/// CRC-32 as in zip (ISO 3309), which EIP-2124 hashes forks with.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+    let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc));
+    !bytes.iter().fold(u32::MAX, byte)
 }
 
 /// What a block of Ethereum's past has beyond what the store keeps of a block.
@@ -413,4 +479,59 @@ pub fn encode_block(block: &CommittedBlock, extras: &BlockExtras) -> Vec<u8> {
     let mut out = Vec::new();
     alloy_consensus::Block { header: block.block.header().clone(), body }.encode(&mut out);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mainnet's forks and their published fork hashes (EIP-2124, EIP-6122).
+    #[test]
+    fn forks_follow_the_schedule_and_hash_as_published() {
+        let config = serde_json::json!({
+            "chainId": 1,
+            "homesteadBlock": 1_150_000, "daoForkBlock": 1_920_000, "eip150Block": 2_463_000,
+            "eip155Block": 2_675_000, "eip158Block": 2_675_000, "byzantiumBlock": 4_370_000,
+            "constantinopleBlock": 7_280_000, "petersburgBlock": 7_280_000, "istanbulBlock": 9_069_000,
+        });
+        let forks = ForkSchedule::new(serde_json::from_value(config).unwrap());
+        let specs = [
+            (0, SpecId::FRONTIER),
+            (1_149_999, SpecId::FRONTIER),
+            (1_150_000, SpecId::HOMESTEAD),
+            (2_675_000, SpecId::SPURIOUS_DRAGON),
+            (7_280_000, SpecId::PETERSBURG),
+            (9_069_000, SpecId::ISTANBUL),
+        ];
+        for (number, spec) in specs {
+            assert_eq!(forks.at(number, 0).spec, spec, "block {number}");
+        }
+        assert_eq!([0, 4_370_000, 7_280_000].map(|number| forks.reward(number) / ETHER), [5, 3, 2]);
+        let genesis = alloy_primitives::b256!("d4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3");
+        assert_eq!(forks.fork_id(genesis, 0, 0, 0), [0xfc, 0x64, 0xec, 0x04]);
+        assert_eq!(forks.fork_id(genesis, 0, 1_150_000, 0), [0x97, 0xc2, 0xc3, 0x4c]);
+    }
+
+    #[test]
+    fn blobs_and_forks_by_time_come_after_the_merge_only() {
+        let config = |merge: u64| {
+            let config = serde_json::json!({
+                "chainId": 1, "homesteadBlock": 0, "londonBlock": 0, "mergeNetsplitBlock": merge,
+                "cancunTime": 10, "pragueTime": 20, "osakaTime": 30, "bpo1Time": 40,
+                "blobSchedule": { "bpo1": { "target": 10, "max": 15, "baseFeeUpdateFraction": 8_346_193 } },
+            });
+            ForkSchedule::new(serde_json::from_value(config).unwrap())
+        };
+        let merged = config(0);
+        assert_eq!(
+            [5, 10, 20, 35].map(|time| merged.at(1, time).spec),
+            [SpecId::MERGE, SpecId::CANCUN, SpecId::PRAGUE, SpecId::OSAKA]
+        );
+        let blobs = merged.at(1, 40).blobs;
+        assert_eq!((blobs.target_blob_count, blobs.max_blob_count, blobs.max_blobs_per_tx), (10, 15, OSAKA_BLOBS_PER_TX));
+        assert_eq!(merged.at(1, 20).blobs, BlobParams::prague());
+        assert_eq!(config(100).at(1, 35).spec, SpecId::LONDON);
+        assert_eq!(merged.activations(25), (20, Some(30), Some(40)));
+        assert_eq!(merged.activations(40), (40, None, None));
+    }
 }

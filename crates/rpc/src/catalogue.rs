@@ -1,6 +1,6 @@
 // The methods, sorted by name; part of openrpc.rs.
 
-const CATALOGUE: [Entry; 108] = [
+const CATALOGUE: [Entry; 109] = [
     (On::Dev, "anvil_impersonateAccount", "address: address", "null", "Lets `eth_sendTransaction` send for an account without its key."),
     (On::Dev, "anvil_mine", "blocks?: any, interval?: any", "null", "Mines blocks."),
     (On::Dev, "anvil_setBalance", "address: address, balance: any", "null", "Sets a balance, wei."),
@@ -24,6 +24,7 @@ const CATALOGUE: [Entry; 108] = [
     (On::Both, "eth_call", "transaction: object, block?: block, stateOverrides?: object, blockOverrides?: object", "data", "Executes a call without a transaction."),
     (On::Both, "eth_capabilities", "", "object", "From which blocks on state, receipts and logs can be asked for."),
     (On::Both, "eth_chainId", "", "quantity", "EIP-155 chain id."),
+    (On::Both, "eth_config", "", "object", "The rules in force and those that are scheduled (EIP-7910)."),
     (On::Both, "eth_createAccessList", "transaction: object, block?: block, stateOverrides?: object, blockOverrides?: object", "object", "Accounts and slots a call touches, and the gas it uses with them declared."),
     (On::Both, "eth_estimateGas", "transaction: object, block?: block, stateOverrides?: object, blockOverrides?: object", "quantity", "Least gas with which a call succeeds, within 1.5 %."),
     (On::Both, "eth_feeHistory", "blockCount: any, newestBlock: tag, rewardPercentiles?: number[]", "object", "Base fees, shares of gas used and tips of a range of blocks."),

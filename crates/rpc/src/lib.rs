@@ -18,6 +18,7 @@ mod eth;
 mod evm;
 mod fees;
 mod filters;
+mod fork_config;
 mod logs;
 mod openrpc;
 mod pages;

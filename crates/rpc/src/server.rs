@@ -6,7 +6,9 @@ use crate::context::Context;
 use crate::filters::HexIds;
 use crate::pages::PagesLayer;
 use crate::registry::Registry;
-use crate::{debug, dev, eth, evm, fees, filters, logs, openrpc, raw, rollup, simulate, subscriptions, trace, witness};
+use crate::{
+    debug, dev, eth, evm, fees, filters, fork_config, logs, openrpc, raw, rollup, simulate, subscriptions, trace, witness,
+};
 use jsonrpsee::RpcModule;
 use jsonrpsee::server::{BatchRequestConfig, PingConfig, ServerBuilder, ServerConfig, ServerHandle};
 use std::io;
@@ -105,6 +107,7 @@ fn module(config: RpcConfig, backend: Backend) -> RpcModule<Context> {
     simulate::register(&mut registry);
     debug::register(&mut registry);
     raw::register(&mut registry);
+    fork_config::register(&mut registry);
     trace::register(&mut registry);
     witness::register(&mut registry);
     fees::register(&mut registry);

@@ -383,6 +383,10 @@ impl Ethereum {
         Self { client, server, _dir: dir }
     }
 
+    pub(crate) fn call_with(&self, nonce: u64, to: Address, input: Bytes, gas_limit: u64) -> (Bytes, B256) {
+        signed(TxEip1559 { gas_limit, ..transaction(L1_CHAIN, nonce, TxKind::Call(to), 0, input) })
+    }
+
     pub(crate) fn transfer(&self, nonce: u64, to: Address, value: u128) -> (Bytes, B256) {
         signed(transaction(L1_CHAIN, nonce, TxKind::Call(to), value, Bytes::new()))
     }

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod methods;
+mod million;
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex, keccak256};
 use fixture::{ETHER, Ethereum, GENESIS_TIME, GWEI, HISTORY, L2_CHAIN, Rollup, counter_init_code, key};

@@ -1,4 +1,5 @@
 //! Methods that both kinds of chain have beyond the usual ones, and those for development.
+#![allow(clippy::unwrap_used, reason = "these are tests, called by others")]
 
 use crate::fixture::{Client, key};
 use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
@@ -21,6 +22,9 @@ pub(crate) async fn of_both(c: &Client, block: &SealedBlock, counter: Address) {
     let asked = json!([{ counter.to_string(): ["0x0", "0x1"] }]);
     let values = c.call("eth_getStorageValues", asked).await;
     assert_eq!(values[counter.to_string().to_lowercase()][1], json!(B256::ZERO));
+    let config = c.call("eth_config", json!([])).await;
+    assert_eq!((&config["next"], &config["current"]["precompiles"]["ID"]), (&Value::Null, &json!(IDENTITY)));
+    assert_eq!(config["current"]["forkId"].as_str().unwrap().len(), 10);
     let document = c.call("rpc.discover", json!([])).await;
     assert_eq!(document["openrpc"], json!("1.3.2"));
 
