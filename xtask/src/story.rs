@@ -251,8 +251,10 @@ async fn recovers(cast: &mut Cast, narrator: &mut Narrator) -> eyre::Result<()> 
     wait_for("blocks of the new committee", 2 * PATIENCE, async || Ok(cast.head().await? >= halted + 3)).await?;
     let now = cast.hashes(halted).await?;
     ensure!(now == finals, "a final block changed over the recovery");
-    narrator
-        .tell(&format!("a node calls recover(), which hands the chain on; it grows again, and all {} final blocks are as they were", finals.len()));
+    narrator.tell(&format!(
+        "a node calls recover(), which hands the chain on; it grows again, and all {} final blocks are as they were",
+        finals.len()
+    ));
     wait_for("the deposit to arrive", PATIENCE, async || Ok(cast.l2_balance(recipient).await? == wei(DEPOSIT))).await?;
     narrator.tell(&format!("the deposit of {DEPOSIT} made during the halt has arrived"));
     Ok(())

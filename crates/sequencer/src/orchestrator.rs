@@ -21,8 +21,8 @@ use commonware_consensus::{
 use commonware_cryptography::Digested;
 use commonware_macros::select;
 use commonware_p2p::{
-    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Ingress, Receiver, Recipients, Sender,
-    utils::mux::MuxHandle,
+    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Ingress, Receiver, Recipients,
+    Sender, utils::mux::MuxHandle,
 };
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Handle, IoBuf, Metrics, Spawner, Storage, buffer::paged::CacheRef};
@@ -57,7 +57,8 @@ const ASSEMBLY_PATIENCE: Duration = Duration::from_secs(3);
 const ASSEMBLY_POLL: Duration = Duration::from_millis(25);
 /// How often a starting node without a record of votes asks everybody; later it does every [`TICK`].
 pub(crate) const ASK_EVERY: Duration = Duration::from_millis(250);
-/// A node at genesis that some peers refuse to vouch for waits this long for others, then follows the chain without voting.
+/// A node at genesis that some peers refuse to vouch for waits this long for others, then follows the chain without voting; and for so long
+/// a record waits for a quorum's clocks.
 const DOUBT_PATIENCE: Duration = Duration::from_secs(60);
 /// The first section of a vote journal; sections are named by views, of which the first is 1.
 const FIRST_SECTION: u64 = 0;
@@ -110,6 +111,8 @@ where
 #[derive(Default)]
 pub(crate) struct Course {
     engine: Option<(u64, Handle<()>)>,
+    /// When this node began to ask.
+    started: Option<SystemTime>,
     /// Id of the newest set of peers.
     tracked: Option<u64>,
     /// Journals of this epoch and those before it are gone.
@@ -142,11 +145,12 @@ where
         mut statements: impl Receiver<PublicKey = Identity>,
     ) -> Result<(), String> {
         let mut stopped = self.context.stopped();
-        let first = self.epochs.get().of(self.next);
+        self.course.started = Some(self.context.current());
         select! {
             _ = &mut stopped => { return Ok(()); },
-            assembled = self.assemble(first, &mut statements) => assembled.map_err(|error| error.to_string())?,
+            assembled = self.assemble(&mut statements) => assembled?,
         }
+        let first = self.epochs.get().of(self.next);
         self.enter(first).await.map_err(|error| error.to_string())?;
         self.course.delivered = Some(self.context.current());
         let mut tick = self.context.current() + TICK;
@@ -184,18 +188,21 @@ where
     }
 
     /// Waits until this node may take part: for connections to a quorum of the committee, but not long (a proposal sent before that reaches
-    /// nobody and costs the first view its whole patience); and at genesis, without a record of votes, until the record has begun.
-    async fn assemble(&mut self, epoch: u64, statements: &mut impl Receiver<PublicKey = Identity>) -> Result<(), NodeError> {
-        let Some(seated) = self.committees.get(epoch) else { return Ok(()) };
-        let others = seated.committee.quorum() - usize::from(seated.seat.is_some());
+    /// nobody and costs the first view its whole patience); and in the first epoch at genesis, if it does not know that it has been there
+    /// from the beginning, until the others say so.
+    async fn assemble(&mut self, statements: &mut impl Receiver<PublicKey = Identity>) -> Result<(), String> {
         let started = self.context.current();
-        let mut ask = started;
+        let (mut ask, mut tick) = (started, started + TICK);
         let mut asked = 0;
         loop {
+            let epoch = self.epochs.get().of(self.next);
+            let Some(seated) = self.seat(epoch).map_err(|error| error.to_string())? else { return Ok(()) };
+            let others = seated.committee.quorum() - usize::from(seated.seat.is_some());
             let now = self.context.current();
-            let waited = now.duration_since(started).unwrap_or_default();
             let connected = self.connected(&seated).len();
-            if self.record.has_begun() || seated.seat.is_none() || self.next > 1 {
+            let at_genesis = epoch == 0 && self.next <= 1 && seated.seat.is_some();
+            if !at_genesis || self.record.is_settled() {
+                let waited = now.duration_since(started).unwrap_or_default();
                 if connected >= others || waited >= ASSEMBLY_PATIENCE {
                     if !self.record.has_begun() {
                         self.ask();
@@ -203,32 +210,41 @@ where
                     return Ok(());
                 }
             } else {
-                match self.inquiry.judge(&seated, self.clock_margin()) {
-                    finding @ (Finding::New | Finding::Begun) => self.begin_record(finding == Finding::New).await?,
-                    finding => {
-                        let doubted = self.inquiry.somebody_refuses() && waited >= DOUBT_PATIENCE;
-                        if doubted {
-                            return Ok(());
-                        }
-                        self.status.lock().sitting_out = Some(finding.to_string());
-                    }
-                }
-                if self.record.has_begun() {
+                let finding = self.inquiry.judge(&seated, self.clock_margin());
+                let settled = matches!(finding, Finding::New | Finding::Begun);
+                self.begin_record(finding).await.map_err(|error| error.to_string())?;
+                if settled || self.inquiry.somebody_refuses() && self.has_waited() {
                     return Ok(());
                 }
+                self.status.lock().sitting_out = Some(finding.to_string());
                 if now >= ask || connected > asked {
                     self.ask();
                     (ask, asked) = (now + ASK_EVERY, connected);
                 }
             }
+            if now >= tick {
+                tick = now + TICK;
+                // A committee that never began may have been replaced.
+                self.follow_recoveries().await?;
+                let epoch = self.epochs.get().of(self.next);
+                self.seat(epoch).map_err(|error| error.to_string())?;
+                self.track(epoch);
+            }
             select! {
                 message = statements.recv() => {
-                    let Ok((peer, message)) = message else { return Err(NodeError::Network) };
+                    let Ok((peer, message)) = message else { return Err(NodeError::Network.to_string()) };
                     self.hear(peer, message);
                 },
                 _ = self.context.sleep(ASSEMBLY_POLL) => {},
             }
         }
+    }
+
+    /// Whether this node has waited for answers as long as it does.
+    fn has_waited(&self) -> bool {
+        self.course
+            .started
+            .is_some_and(|started| self.context.current().duration_since(started).is_ok_and(|waited| waited >= DOUBT_PATIENCE))
     }
 
     /// Two nodes' clocks, or a clock and a block's timestamp, differ by less than this; seconds.
@@ -255,9 +271,9 @@ where
         let at_genesis = self.next <= 1 && !self.record.has_votes();
         let in_the_first_epoch = self.course.engine.as_ref().is_none_or(|(epoch, _)| *epoch == 0);
         let position = self.committees.get(0).and_then(|seated| seated.identities.position(peer));
-        let signed = position.map(|position| position as u32).is_some_and(|position| {
-            self.record.signers().contains(&position) || self.attendance.signers(0).contains(&position)
-        });
+        let signed = position
+            .map(|position| position as u32)
+            .is_some_and(|position| self.record.signers().contains(&position) || self.attendance.signers(0).contains(&position));
         (at_genesis || self.record.is_whole() && in_the_first_epoch) && !signed
     }
 
@@ -267,7 +283,7 @@ where
             debug!(%peer, "malformed statement about the beginning of the chain");
             return;
         };
-        if !self.record.has_begun() {
+        if !self.record.is_settled() {
             self.inquiry.hear(peer.clone(), statement, seconds(self.context.current()));
         }
         if statement.asks {
@@ -284,29 +300,39 @@ where
             return self.record.note_signers(signers).await.map_err(|error| NodeError::Record(error.to_string()));
         }
         let Some(seated) = self.committees.get(epoch) else { return Ok(()) };
-        match self.inquiry.judge(&seated, self.clock_margin()) {
-            waits @ (Finding::Unheard { .. } | Finding::Clock { .. }) => {
-                if seated.seat.is_some() {
-                    self.status.lock().sitting_out = Some(waits.to_string());
-                }
-                self.ask();
+        let finding = match self.inquiry.judge(&seated, self.clock_margin()) {
+            Finding::New if epoch != 0 => Finding::Begun,
+            Finding::Unclear => Finding::Begun,
+            finding => finding,
+        };
+        self.begin_record(finding).await?;
+        if !self.record.has_begun() {
+            if seated.seat.is_some() {
+                self.status.lock().sitting_out = Some(finding.to_string());
             }
-            finding => self.begin_record(epoch == 0 && finding == Finding::New).await?,
+            self.ask();
         }
         Ok(())
     }
 
-    /// Begins this node's record of votes: with the chain, or now.
-    async fn begin_record(&mut self, with_the_chain: bool) -> Result<(), NodeError> {
-        let since = seconds(self.context.current()).saturating_add(self.clock_margin());
-        let begun = if with_the_chain { self.record.begin_with_the_chain().await } else { self.record.begin(since).await };
+    /// Begins this node's record of votes if what it found allows that: with the chain, or now. Where the committee is not there to answer,
+    /// one member's clock is enough after a while: nothing can go on without a recovery then, which begins an epoch.
+    async fn begin_record(&mut self, finding: Finding) -> Result<(), NodeError> {
+        let alone = matches!(finding, Finding::Unheard { heard, .. } if heard > 0) && self.has_waited();
+        let begun = if finding == Finding::New {
+            self.record.begin_with_the_chain().await
+        } else if !self.record.has_begun() && (finding == Finding::Begun || alone) {
+            self.record.begin(seconds(self.context.current()).saturating_add(self.clock_margin())).await
+        } else {
+            return Ok(());
+        };
         begun.map_err(|error| NodeError::Record(error.to_string()))?;
         let mut status = self.status.lock();
         if status.sitting_out.is_some() {
             status.sitting_out = Some(NOT_COVERED.to_owned());
         }
         drop(status);
-        info!(with_the_chain, "the record of this node's votes begins");
+        info!(with_the_chain = finding == Finding::New, "the record of this node's votes begins");
         Ok(())
     }
 

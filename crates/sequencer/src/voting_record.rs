@@ -68,6 +68,11 @@ impl<E: Clock + Storage + Metrics> VotingRecord<E> {
         self.marker.is_some_and(|marker| marker.since == WHOLE)
     }
 
+    /// Whether nothing that others say changes what it covers.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_whole() || self.has_votes()
+    }
+
     /// Positions of the members of the first committee that are known to have signed something in the first epoch.
     pub(crate) const fn signers(&self) -> &BTreeSet<u32> {
         &self.signers

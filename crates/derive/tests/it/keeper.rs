@@ -12,9 +12,7 @@ use commonware_consensus::types::{Epoch, Round, View};
 use oceanid_contracts::l1::{FeeSplitter, MiningRewards, Rollup, SequencerPool, Slasher};
 use oceanid_primitives::{DaMode, L1View, RECOVERY_EPOCHS};
 use oceanid_sequencer::{block, g1_eip2537};
-use oceanid_settlement::{
-    Evidence, EvidenceSource, Keeper, KeeperConfig, L1Account, L1Client, MAX_AN_HOUR, NoEvidence, Task,
-};
+use oceanid_settlement::{Evidence, EvidenceSource, Keeper, KeeperConfig, L1Account, L1Client, MAX_AN_HOUR, NoEvidence, Task};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,12 +26,7 @@ fn keeper(link: &Link, producer: &Producer, member: usize, evidence: Arc<dyn Evi
 }
 
 /// The same over another way to L1.
-fn keeper_over(
-    client: &L1Client,
-    producer: &Producer,
-    member: usize,
-    evidence: Arc<dyn EvidenceSource>,
-) -> (Keeper, Task) {
+fn keeper_over(client: &L1Client, producer: &Producer, member: usize, evidence: Arc<dyn EvidenceSource>) -> (Keeper, Task) {
     let sequencer = &producer.sequencers[member];
     let spec = producer.ledger.spec().clone();
     let account = L1Account::new(client.clone(), sequencer.poster.clone(), spec.l1_chain_id, REPLACE_AFTER);
@@ -263,7 +256,8 @@ async fn evidence_is_acknowledged_when_no_reorganisation_takes_the_penalty_back(
         let shallow = shallow.clone();
         Proxy::start(&l1, move |request, truth| {
             let deep = request["params"][1] != json!("latest");
-            let asked = call_of(request).is_some_and(|(to, input)| to == slasher && input.starts_with(&Slasher::punishedCall::SELECTOR));
+            let asked =
+                call_of(request).is_some_and(|(to, input)| to == slasher && input.starts_with(&Slasher::punishedCall::SELECTOR));
             if asked && deep && shallow.load(Ordering::Relaxed) { json!({ "result": B256::ZERO }) } else { truth }
         })
         .await

@@ -1,7 +1,7 @@
 //! Whole committees: in the deterministic simulator (every scenario twice, with equal state), and over real TCP.
 
-mod byzantine;
 mod beginning;
+mod byzantine;
 mod chain;
 #[cfg(feature = "ledger")]
 mod ledger;

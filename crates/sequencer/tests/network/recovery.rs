@@ -110,6 +110,20 @@ fn a_second_recovery_at_one_place_leaves_an_epoch_out() {
 }
 
 #[test]
+fn a_committee_that_never_began_is_replaced() {
+    let setup = Setup { nodes: 6, epoch_length: 20, ..Setup::committee_of(4) };
+    twice(34, setup, |mut sim| async move {
+        // Two of the first four never come; two others do.
+        sim.start([0, 1, 4, 5]).await;
+        sim.pass(Duration::from_secs(90)).await;
+        assert!([0, 1, 4, 5].iter().all(|node| sim.height(*node) == 0 && !sim.node(*node).status().voting));
+        recover(&sim, 1, &[0, 1, 4, 5]);
+        sim.reach([0, 1, 4, 5], 10).await;
+        sim
+    });
+}
+
+#[test]
 fn a_node_that_was_left_behind_stops_and_says_why() {
     let setup = Setup { nodes: 5, epoch_length: 1_000, ..Setup::committee_of(4) };
     twice(33, setup, |mut sim| async move {

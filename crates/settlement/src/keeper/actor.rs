@@ -361,7 +361,9 @@ impl Actor {
                 continue;
             }
             if self.spent.len() >= MAX_AN_HOUR {
-                self.told = Some(format!("{MAX_AN_HOUR} transactions were sent in an hour: waiting; does the L1 endpoint tell the truth?"));
+                self.told = Some(format!(
+                    "{MAX_AN_HOUR} transactions were sent in an hour: waiting; does the L1 endpoint tell the truth?"
+                ));
                 return Ok(());
             }
             match self.config.account.send(Call { to, input, sidecar: None }).await {

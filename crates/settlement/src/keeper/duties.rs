@@ -185,7 +185,8 @@ pub(super) fn members(survey: &Survey, rules: &PoolRules, look: &Look, config: &
         if config.duties.jail && record.jailable {
             due.push(Due::new(Task::Jail(record.id), pool, SequencerPool::jailCall { id: record.id }));
         }
-        if config.duties.exits && record.standing == Standing::Exiting && record.since.saturating_add(rules.exit_wait) <= look.now {
+        if config.duties.exits && record.standing == Standing::Exiting && record.since.saturating_add(rules.exit_wait) <= look.now
+        {
             due.push(Due::new(Task::CompleteExit(record.id), pool, SequencerPool::completeExitCall { id: record.id }));
         }
     }
@@ -345,7 +346,8 @@ mod tests {
 
     #[test]
     fn a_chain_that_stands_still_is_recovered_after_the_timeout() {
-        let still = |now, latest, office| Look { latest_committee: latest, in_office: office, stalled_at: 500, ..look(0, 0, now) };
+        let still =
+            |now, latest, office| Look { latest_committee: latest, in_office: office, stalled_at: 500, ..look(0, 0, now) };
         let chain = |dead, reluctant| Standstill { timeout: 100, dead, reluctant };
         let due = |look: &Look, reluctant| recovery(look, chain(true, reluctant), Address::ZERO).map(|due| due.task);
         assert_eq!(due(&still(499, 5, 4), false), None);
@@ -361,7 +363,9 @@ mod tests {
         let wants = |now, latest, dead| wants_a_committee(&still(now, latest, 4), chain(dead, true));
         assert!(wants(500, 4, true) && !wants(500, 5, true) && !wants(499, 4, true) && !wants(500, 4, false));
         let (survey, committee) = at_rest();
-        assert!(rotation_because(&survey, &RULES, Some(&committee), true).is_some_and(|because| because.contains("stands still")));
+        assert!(
+            rotation_because(&survey, &RULES, Some(&committee), true).is_some_and(|because| because.contains("stands still"))
+        );
     }
 
     const REWARDS: Address = Address::repeat_byte(0xee);

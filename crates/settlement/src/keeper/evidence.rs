@@ -107,7 +107,7 @@ impl Evidence {
     /// A number that every node gives to the same case, whatever else it has found.
     pub(super) fn turn(&self) -> u64 {
         let guilty: Vec<U256> = self.guilty().into_iter().map(U256::from).collect();
-        let hash = keccak256((self.offence(), self.epoch(), guilty).abi_encode());
+        let hash = keccak256((u64::from(self.offence()), self.epoch(), guilty).abi_encode());
         u64::from_be_bytes(hash.first_chunk().copied().unwrap_or_default())
     }
 
