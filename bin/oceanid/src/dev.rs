@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const L1_POLL_MS: u64 = 200;
 /// Oldest unposted block that forces a batch, seconds.
 const BATCH_AGE: u64 = 2;
+/// Write buffers of the stores, MiB: half a dozen nodes share one machine, and none of them is large.
+const WRITE_BUFFER_MIB: u64 = 1;
 /// At this block time of the embedded L1, or below, a pending transaction makes a block at once.
 const FASTEST_L1_MS: u64 = 1_000;
 /// Longest wait for a node to serve.
@@ -60,6 +62,10 @@ enum Running {
 
 pub(crate) async fn run(args: DevArgs, log: &str) -> eyre::Result<()> {
     let started = Instant::now();
+    if args.port != 0 {
+        // Found out before anything is deployed. Port 0 is chosen later: what is free now may be L1's by then.
+        rpc_addresses(&args, args.sequencers as usize + 1)?;
+    }
     let state = match &args.state {
         Some(path) => State::Kept(path.clone()),
         None => State::Temporary(tempfile::tempdir().wrap_err("cannot make a temporary folder")?),
@@ -208,6 +214,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
         sequencer: None,
         keeper: KeeperSection::development(),
         history: oceanid_node::DEFAULT_HISTORY,
+        write_buffer_mib: WRITE_BUFFER_MIB,
     };
     ensure!(spec.committee.members.len() == count, "the chain has another number of sequencers");
     let mut nodes = Vec::with_capacity(count + 1);
@@ -262,7 +269,6 @@ fn rpc_addresses(args: &DevArgs, count: usize) -> eyre::Result<Vec<SocketAddr>> 
     (0..count)
         .map(|offset| {
             let address = SocketAddr::new(args.host, args.port + u16::try_from(offset)?);
-            // Found out before anything is deployed, and said in one line.
             TcpListener::bind(address)
                 .wrap_err_with(|| format!("cannot listen on {address}: choose another --port, or 0 for any free ports"))?;
             Ok(address)

@@ -12,10 +12,26 @@ mod spec;
 use clap::Parser;
 use cli::{Cli, Command};
 use std::process::ExitCode;
+use std::time::Duration;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let cli = Cli::parse();
+/// Time that work in the background gets when a command has ended. Some of it cannot be broken off, such as loading the KZG setup,
+/// which takes seconds, and nothing of it is needed any more.
+const BACKGROUND: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::progress(&format!("oceanid: cannot start threads: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run(Cli::parse()));
+    runtime.shutdown_timeout(BACKGROUND);
+    code
+}
+
+async fn run(cli: Cli) -> ExitCode {
     let result = match output::start_logging(&cli.log, cli.log_json) {
         Err(error) => Err(error),
         Ok(()) => match cli.command {

@@ -33,6 +33,7 @@ fn configuration(args: NodeArgs) -> eyre::Result<NodeConfig> {
             sequencer: None,
             keeper: KeeperSection::default(),
             history: oceanid_node::DEFAULT_HISTORY,
+            write_buffer_mib: oceanid_node::DEFAULT_WRITE_BUFFER_MIB,
         },
     };
     if args.follow {

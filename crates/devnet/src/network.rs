@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Native METIS of each development account on Layer 2, and METIS on L1 besides, whole tokens.
-pub const DEV_TOKENS: u64 = 10_000;
+/// Native METIS of each development account on Layer 2, and METIS on L1 besides, whole tokens: enough for the largest lock.
+pub const DEV_TOKENS: u64 = 100_000;
 /// Stake of each development sequencer, whole tokens.
 pub const STAKE: u64 = 20_000;
 /// Supply of the development token, whole tokens (that of METIS).
@@ -323,6 +323,16 @@ mod tests {
         for preset in [Preset::Dev, Preset::Metis] {
             let params = chain_params(&DevOptions::of(preset));
             DeploymentPlan::new(params, 31_337, accounts::deployer().address(), 0, &owners).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_development_account_can_lock() {
+        for preset in [Preset::Dev, Preset::Metis] {
+            let params = chain_params(&DevOptions::of(preset));
+            assert_eq!(params.l1_balances.len(), accounts::DEV_ACCOUNTS as usize);
+            let most = U256::from(params.economics.pool.max_lock);
+            assert!(params.l1_balances.values().all(|balance| *balance >= most), "{balances:?}", balances = params.l1_balances);
         }
     }
 

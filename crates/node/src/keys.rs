@@ -34,28 +34,52 @@ const IDENTITY: &str = "identity.json";
 const POSTER: &str = "poster.json";
 const OWNER: &str = "owner.json";
 
+/// What a secret file holds, as its errors name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A key, encrypted or not.
+    Key,
+    /// A password on the first line.
+    Password,
+}
+
+impl core::fmt::Display for FileKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key file",
+            Self::Password => "password file",
+        })
+    }
+}
+
 /// Why keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// Cannot be read or written.
-    #[error("key file {path}: {source}")]
+    #[error("{kind} {path}: {source}")]
     Io {
+        /// What the file is.
+        kind: FileKind,
         /// The file.
         path: PathBuf,
         /// The cause.
         source: std::io::Error,
     },
     /// Others could read it.
-    #[error("key file {path} has mode {mode:o}: other users can read it; run `chmod 600 {path}`")]
+    #[error("{kind} {path} has mode {mode:o}: other users can read it; run `chmod 600 {path}`")]
     Open {
+        /// What the file is.
+        kind: FileKind,
         /// The file.
         path: PathBuf,
         /// Permission bits.
         mode: u32,
     },
     /// Too large to be one.
-    #[error("key file {path} has more than {MAX_FILE} bytes")]
+    #[error("{kind} {path} has more than {MAX_FILE} bytes")]
     Size {
+        /// What the file is.
+        kind: FileKind,
         /// The file.
         path: PathBuf,
     },
@@ -138,7 +162,7 @@ impl Password {
     /// Takes the password from `file` (its first line), else from [`PASSWORD_VARIABLE`], else from the terminal.
     pub fn obtain(file: Option<&Path>, prompt: &str) -> Result<Self, KeyFileError> {
         if let Some(path) = file {
-            let text = Zeroizing::new(String::from_utf8_lossy(&read_private(path)?).into_owned());
+            let text = Zeroizing::new(String::from_utf8_lossy(&read_secret(path, FileKind::Password)?).into_owned());
             return Ok(Self::new(text.lines().next().unwrap_or_default().to_owned()));
         }
         if let Ok(text) = std::env::var(PASSWORD_VARIABLE) {
@@ -380,21 +404,25 @@ fn matches(path: &Path, opened: &Opened, public_key: &[u8]) -> Result<(), KeyFil
     Err(KeyFileError::Keystore { path: path.to_path_buf(), source: KeystoreError::Mismatch("pubkey") })
 }
 
-/// Reads a file. A regular file that group or others can read is refused.
+/// Reads a key file. A regular file that group or others can read is refused.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    read_secret(path, FileKind::Key)
+}
+
+fn read_secret(path: &Path, kind: FileKind) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     use std::io::Read;
     use std::os::unix::fs::MetadataExt;
-    let io = |source| KeyFileError::Io { path: path.to_path_buf(), source };
+    let io = |source| KeyFileError::Io { kind, path: path.to_path_buf(), source };
     let file = std::fs::File::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
     let mode = metadata.mode() & 0o777;
     if metadata.is_file() && mode & 0o077 != 0 {
-        return Err(KeyFileError::Open { path: path.to_path_buf(), mode });
+        return Err(KeyFileError::Open { kind, path: path.to_path_buf(), mode });
     }
     let mut text = Zeroizing::new(Vec::new());
     file.take(MAX_FILE + 1).read_to_end(&mut text).map_err(io)?;
     if text.len() as u64 > MAX_FILE {
-        return Err(KeyFileError::Size { path: path.to_path_buf() });
+        return Err(KeyFileError::Size { kind, path: path.to_path_buf() });
     }
     Ok(text)
 }
@@ -403,7 +431,7 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
 pub fn write_new(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
     let io = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_path_buf() },
-        _ => KeyFileError::Io { path: path.to_path_buf(), source },
+        _ => KeyFileError::Io { kind: FileKind::Key, path: path.to_path_buf(), source },
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_private_folder(folder).map_err(io)?;
@@ -461,9 +489,11 @@ impl KeyFile {
     /// Writes the file, replacing what was there.
     pub fn save(&self, path: &Path) -> Result<(), KeyFileError> {
         let text = serde_json::to_string_pretty(self).expect("hex strings serialise") + "\n";
-        write_part(path, text.as_bytes())
-            .and_then(|part| std::fs::rename(part, path))
-            .map_err(|source| KeyFileError::Io { path: path.to_path_buf(), source })
+        write_part(path, text.as_bytes()).and_then(|part| std::fs::rename(part, path)).map_err(|source| KeyFileError::Io {
+            kind: FileKind::Key,
+            path: path.to_path_buf(),
+            source,
+        })
     }
 
     /// The keys in it.
@@ -550,6 +580,8 @@ mod tests {
     fn a_password_comes_from_the_first_line_of_a_private_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
+        let error = Password::obtain(Some(&path), "").unwrap_err().to_string();
+        assert!(error.starts_with("password file /") && error.contains("No such file"), "{error}");
         std::fs::write(&path, "correct horse \nsecond line\n").unwrap();
         chmod(&path, 0o644);
         assert!(matches!(Password::obtain(Some(&path), ""), Err(KeyFileError::Open { .. })));

@@ -17,9 +17,11 @@ mod sample;
 mod site;
 mod status;
 
-pub use config::{ConfigError, DEFAULT_HISTORY, KeeperSection, L1Config, NodeConfig, RpcListen, SequencerSection};
+pub use config::{
+    ConfigError, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, RpcListen, SequencerSection,
+};
 pub use keys::{
-    KeyFile, KeyFileError, KeyFolder, KeyRole, MIN_PASSWORD, PASSWORD_VARIABLE, Password, PublicKeys, SequencerKeys,
+    FileKind, KeyFile, KeyFileError, KeyFolder, KeyRole, MIN_PASSWORD, PASSWORD_VARIABLE, Password, PublicKeys, SequencerKeys,
     account_address, open_account, open_bls, read_private, seal, write_new,
 };
 pub use keystore::Secret;

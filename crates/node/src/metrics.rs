@@ -387,7 +387,7 @@ impl Activity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::path::PathBuf;
 
     fn repository(file: &str) -> PathBuf {
@@ -523,5 +523,99 @@ mod tests {
             panels.iter().all(|panel| panel["title"].is_string() && panel["gridPos"].is_object()),
             "each panel has a title and a place"
         );
+    }
+
+    /// Labels of each series in the text a node serves.
+    fn served() -> BTreeMap<String, BTreeSet<String>> {
+        let mut series = BTreeMap::<String, BTreeSet<String>>::new();
+        for line in scrape().render().lines().filter(|line| !line.starts_with('#')) {
+            let (key, _) = line.rsplit_once(' ').expect("a value");
+            let (name, labels) = key.split_once('{').unwrap_or((key, ""));
+            let labels = labels.trim_end_matches('}').split(',').filter_map(|pair| Some(pair.split_once('=')?.0.to_owned()));
+            series.entry(name.to_owned()).or_default().extend(labels);
+        }
+        series
+    }
+
+    /// The series of a query with all labels it speaks of: those it selects by and those it groups by.
+    fn asked(query: &str) -> Vec<(String, BTreeSet<String>)> {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let names = |text: &str| -> Vec<String> {
+            let pairs = text.split(',').map(|pair| pair.split(['=', '!', '~']).next().unwrap_or_default().trim().to_owned());
+            pairs.filter(|label| !label.is_empty()).collect()
+        };
+        let grouped: Vec<String> =
+            query.split("by (").skip(1).flat_map(|rest| names(rest.split(')').next().unwrap_or_default())).collect();
+        query
+            .match_indices("oceanid_")
+            .filter(|(at, _)| !query[..*at].ends_with(word))
+            .map(|(at, _)| {
+                let rest = &query[at..];
+                let (name, after) = rest.split_at(rest.find(|c| !word(c)).unwrap_or(rest.len()));
+                let selected = after.strip_prefix('{').and_then(|rest| rest.split('}').next()).unwrap_or_default();
+                (name.to_owned(), names(selected).into_iter().chain(grouped.iter().cloned()).collect())
+            })
+            .collect()
+    }
+
+    /// Labels written as `{{part}}` or `{{ $labels.part }}`.
+    fn shown(text: &str) -> BTreeSet<String> {
+        let inside = text.split("{{").skip(1).filter_map(|rest| Some(rest.split("}}").next()?.trim()));
+        inside
+            .filter(|inside| !inside.starts_with("$value"))
+            .map(|inside| inside.trim_start_matches("$labels.").to_owned())
+            .collect()
+    }
+
+    /// Every query of the dashboard and of the alerts, with the labels its legend or its text shows.
+    fn queries() -> Vec<(String, BTreeSet<String>)> {
+        let read = |file: &str| std::fs::read_to_string(repository(file)).expect("a packaged file");
+        let dashboard: serde_json::Value = serde_json::from_str(&read("packaging/grafana/oceanid.json")).expect("JSON");
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let mut queries: Vec<_> = dashboard["panels"]
+            .as_array()
+            .expect("panels")
+            .iter()
+            .flat_map(|panel| panel["targets"].as_array().cloned().unwrap_or_default())
+            .map(|target| (text(&target["expr"]), shown(&text(&target["legendFormat"]))))
+            .collect();
+        let variables = dashboard["templating"]["list"].as_array().cloned().unwrap_or_default();
+        let asking = variables.iter().filter(|variable| variable["type"] == "query");
+        queries.extend(asking.map(|variable| (text(&variable["query"]["query"]), BTreeSet::new())));
+        let alerts = read("packaging/prometheus/alerts.yml");
+        queries.extend(alerts.split("- alert:").skip(1).map(|alert| {
+            let query = alert.lines().find_map(|line| line.trim().strip_prefix("expr:")).expect("an alert has an expression");
+            (query.to_owned(), shown(alert))
+        }));
+        queries
+    }
+
+    #[test]
+    fn every_query_reads_series_that_a_node_serves_with_the_labels_it_asks_for() {
+        let (served, queries) = (served(), queries());
+        assert!(queries.len() > 40, "{} queries", queries.len());
+        let prometheus = BTreeSet::from(["instance".to_owned(), "job".to_owned()]);
+        for (query, shown) in queries {
+            let asked = asked(&query);
+            assert!(!asked.is_empty(), "`{query}` reads nothing");
+            for (name, labels) in asked {
+                let known = served.get(&name).unwrap_or_else(|| panic!("`{query}` reads {name}, which no node serves"));
+                let unknown: Vec<_> =
+                    labels.union(&shown).filter(|label| !known.contains(*label) && !prometheus.contains(*label)).collect();
+                assert!(unknown.is_empty(), "`{query}`: {name} has no label {unknown:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_query_is_taken_apart_and_a_wrong_one_is_noticed() {
+        let found =
+            asked("histogram_quantile(0.5, sum by (le) (rate(oceanid_build_seconds_bucket{instance=~\"$i\",part!=\"x\"}[5m])))");
+        let labels = ["instance", "le", "part"].map(str::to_owned);
+        assert_eq!(found, [("oceanid_build_seconds_bucket".to_owned(), BTreeSet::from(labels))]);
+        assert_eq!(shown("{{part}} of {{ $labels.instance }}: {{ $value | humanize }}").len(), 2);
+        let served = served();
+        assert!(served["oceanid_build_seconds_bucket"].contains("le") && !served.contains_key("oceanid_build_seconds"));
+        assert!(served["oceanid_pool_transactions"].contains("state") && served["oceanid_epoch"].is_empty());
     }
 }

@@ -68,6 +68,14 @@ pub enum NodeError {
     /// A configuration for demonstrations.
     #[error("`sequencer.byzantine` makes the node vote twice and lose its stake: it is for development chains only; remove it")]
     Byzantine,
+    /// The peer-to-peer port is taken. Found at start: it is needed only when the node has a seat, which may be days later.
+    #[error("cannot listen on {address} (`sequencer.listen`): {source}; choose another port, or stop what holds it")]
+    PeerPort {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// L1 is not usable.
     #[error("{0}")]
     L1(String),
@@ -86,6 +94,11 @@ pub fn load_spec(path: &Path) -> Result<ChainSpec, NodeError> {
     let spec: ChainSpec = serde_json::from_slice(&text).map_err(|error| file_error(error.to_string()))?;
     spec.validate()?;
     Ok(spec)
+}
+
+/// Whether the peer-to-peer port is free.
+fn probe_port(address: SocketAddr) -> Result<(), NodeError> {
+    std::net::TcpListener::bind(address).map(drop).map_err(|source| NodeError::PeerPort { address, source })
 }
 
 /// A running node.
@@ -111,6 +124,9 @@ impl Node {
         let development = spec.chain_id == DEV_CHAIN_ID;
         if !development && config.sequencer.as_ref().is_some_and(|section| section.byzantine.is_some()) {
             return Err(NodeError::Byzantine);
+        }
+        if let Some(section) = &config.sequencer {
+            probe_port(section.listen)?;
         }
         let keys = config.sequencer.as_ref().map(|section| section.open_keys(development)).transpose()?;
 
@@ -196,6 +212,7 @@ impl Node {
 fn ledger_config(config: &NodeConfig) -> LedgerConfig {
     let mut ledger = oceanid_derive::ledger_config();
     ledger.store.history = config.history;
+    ledger.store.memtable_bytes = config.write_buffer_mib << 20;
     ledger
 }
 
@@ -405,4 +422,19 @@ async fn watch_task(task: Task, name: &'static str, stop: watch::Sender<Option<S
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     stop.send_replace(Some(format!("{name} has stopped; its last log lines say why")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_peer_port_is_found_at_start_and_named() {
+        let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = holder.local_addr().expect("an address");
+        let error = probe_port(address).expect_err("taken").to_string();
+        assert!(error.starts_with(&format!("cannot listen on {address} (`sequencer.listen`): ")), "{error}");
+        drop(holder);
+        probe_port(address).expect("free again");
+    }
 }

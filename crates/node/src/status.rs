@@ -10,7 +10,7 @@ use oceanid_pool::Pool;
 use oceanid_primitives::L1View;
 use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, Waiting};
 use oceanid_sequencer::Sequencer;
-use oceanid_settlement::{Batcher, Keeper, L1Watcher};
+use oceanid_settlement::{Batcher, Keeper, L1Status, L1Watcher};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -164,6 +164,11 @@ impl Status {
     }
 }
 
+/// L1's head, which is too young for the view that origins are taken from.
+const fn head_of(l1: &L1Status) -> L1Ref {
+    L1Ref { hash: l1.head_hash, number: l1.head, parent_hash: l1.head_parent_hash, timestamp: l1.head_timestamp }
+}
+
 impl NodeStatus for Status {
     fn peers(&self) -> usize {
         match &*self.role.borrow() {
@@ -187,7 +192,7 @@ impl NodeStatus for Status {
         let status = self.watcher.status();
         let origin = status.newest_origin.map_or(0, |origin| origin.number);
         let deep = self.l1_ref(origin);
-        L1Heads { current: deep, head: L1Ref { number: status.head, ..self.l1_ref(status.head) }, safe: deep, finalized: deep }
+        L1Heads { current: deep, head: head_of(&status), safe: deep, finalized: deep }
     }
 
     fn report(&self) -> StatusReport {
@@ -243,5 +248,23 @@ impl NodeStatus for Status {
         let keeper = self.keeper.as_ref().map(Keeper::status);
         let settlement = json!({ "l1": l1, "batches": settlement, "keeper": keeper });
         StatusReport { role: role.name().to_owned(), waiting: self.waiting(reasons), consensus, settlement: Some(settlement) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_of_l1_is_told_whole() {
+        let l1 = L1Status {
+            head: 9,
+            head_hash: B256::repeat_byte(9),
+            head_parent_hash: B256::repeat_byte(8),
+            head_timestamp: 108,
+            ..L1Status::default()
+        };
+        let head = head_of(&l1);
+        assert_eq!((head.number, head.hash, head.parent_hash, head.timestamp), (9, l1.head_hash, l1.head_parent_hash, 108));
     }
 }

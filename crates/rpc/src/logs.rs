@@ -51,6 +51,10 @@ pub(crate) fn query(context: &Context, filter: &Filter) -> RpcResult<Vec<Log>> {
                 let reason = format!("fromBlock {from} is after toBlock {to}");
                 return Err(RpcError::invalid("filter", reason));
             }
+            if to > context.head() {
+                let reason = format!("{to}, the head is block {}", context.head());
+                return Err(RpcError::invalid("filter.toBlock", reason));
+            }
             (from, to)
         }
     };

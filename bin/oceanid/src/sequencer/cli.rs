@@ -164,7 +164,7 @@ pub(crate) enum KeysAction {
         #[arg(long, value_name = "FILE", conflicts_with = "raw")]
         from_password_file: Option<PathBuf>,
     },
-    /// Write a key to a file outside the folder, under a password of its own.
+    /// Write a key to a file outside the folder, encrypted with the folder's password or with another.
     Export {
         /// Which key (of several consensus keys the newest).
         role: Role,

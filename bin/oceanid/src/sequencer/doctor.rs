@@ -1,6 +1,6 @@
 //! `oceanid sequencer doctor`: everything a sequencer needs, one line each, with a remedy where something is wrong.
 
-use super::{Operator, connect, output, status, whole};
+use super::{Chain, Operator, connect, output, status, whole};
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{U256, keccak256};
 use alloy_provider::{DynProvider, Provider};
@@ -8,7 +8,7 @@ use eyre::{OptionExt, WrapErr, bail};
 use oceanid_contracts::genesis::commitment;
 use oceanid_contracts::l1::{OceanidToken, Rollup, SequencerPool};
 use oceanid_contracts::probe::probe;
-use oceanid_node::{NodeConfig, PublicKeys, SequencerKeys};
+use oceanid_node::{NodeConfig, PublicKeys, SequencerKeys, account_address};
 use oceanid_primitives::ChainSpec;
 use serde::Serialize;
 use std::io::Write;
@@ -91,7 +91,7 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<ExitCode> {
         if let Some((keys, opened)) = &keys {
             let checked = pool(spec, &l1, keys, opened, &mut report).await;
             report.need("pool", checked, "check the L1 endpoint");
-            let checked = funds(&l1, spec, keys, &mut report).await;
+            let checked = funds(operator, &Chain { spec: spec.clone(), l1: l1.clone() }, keys, &mut report).await;
             report.need("funds", checked, "check the L1 endpoint");
         }
         let checked = synced(operator, spec, &l1, &mut report).await;
@@ -221,7 +221,8 @@ async fn pool(
 }
 
 /// ETH for batches and for the owner's transactions, and tokens to lock.
-async fn funds(l1: &DynProvider, spec: &ChainSpec, keys: &PublicKeys, report: &mut Report) -> eyre::Result<()> {
+async fn funds(operator: &Operator, chain: &Chain, keys: &PublicKeys, report: &mut Report) -> eyre::Result<()> {
+    let Chain { spec, l1 } = chain;
     let poster = l1.get_balance(keys.poster).await?;
     let found = format!("poster {} has {} ETH", keys.poster, whole(poster));
     const REMEDY: &str = "send it ETH on L1: it pays for batches";
@@ -232,12 +233,24 @@ async fn funds(l1: &DynProvider, spec: &ChainSpec, keys: &PublicKeys, report: &m
     } else {
         report.ok("funds", found);
     }
-    let Some(owner) = keys.owner else { return Ok(()) };
+    let locked = chain.pool().idOfIdentity(keys.identity).call().await? != 0;
+    let account = operator.args.account.as_deref().map(account_address).transpose()?;
+    let Some(owner) = account.or(keys.owner) else {
+        if !locked {
+            const REMEDY: &str = "name its keystore with --account, to see whether it can lock";
+            report.warn("funds", "the owner's key is not in the folder".into(), REMEDY);
+        }
+        return Ok(());
+    };
     let eth = l1.get_balance(owner).await?;
     let held = OceanidToken::new(spec.l1.token, l1).balanceOf(owner).call().await?;
     let found = format!("owner {owner} has {} ETH and {} of the stake token", whole(eth), whole(held));
+    let minimum = chain.limits().await?.minimum;
     if eth.is_zero() {
         report.warn("funds", found, "send it ETH on L1: it pays for `lock` and everything after");
+    } else if !locked && held < minimum {
+        let found = format!("{found}; the smallest lock is {}", whole(minimum));
+        report.warn("funds", found, "send it stake tokens on L1");
     } else {
         report.ok("funds", found);
     }

@@ -74,15 +74,21 @@ fn import(operator: &Operator, role: KeyRole, file: &Path, raw: bool, password_f
         }
     };
     let written = operator.key_folder()?.import(role, &secret, operator.password()?)?;
-    report(operator, "imported", &written)
+    if operator.args.json {
+        output::json(&json!({ "file": written }));
+    } else {
+        output::line(&format!("imported {}", written.display()));
+    }
+    Ok(())
 }
 
 fn export(operator: &Operator, role: KeyRole, file: &Path, raw: bool, password_file: Option<&Path>) -> eyre::Result<()> {
     let folder = operator.key_folder()?;
     let secret = folder.secret(role, operator.password()?)?;
-    if raw {
+    let protection = if raw {
         ensure!(operator.args.yes, "a bare key is anybody's who reads the file: say --yes if that is meant");
         write_new(file, format!("{}\n", hex::encode_prefixed(*secret)).as_bytes())?;
+        "not encrypted".to_owned()
     } else {
         let own = password_file.map(|file| Password::obtain_new(Some(file))).transpose()?;
         let password = match &own {
@@ -90,15 +96,15 @@ fn export(operator: &Operator, role: KeyRole, file: &Path, raw: bool, password_f
             None => operator.password()?,
         };
         write_new(file, oceanid_node::seal(role, &secret, password, file)?.as_bytes())?;
-    }
-    report(operator, "exported to", file)
-}
-
-fn report(operator: &Operator, what: &str, file: &Path) -> eyre::Result<()> {
+        match password_file {
+            Some(own) => format!("encrypted with the password in {}", own.display()),
+            None => "encrypted with the password of the folder (--to-password-file names another)".to_owned(),
+        }
+    };
     if operator.args.json {
-        output::json(&json!({ "file": file }));
+        output::json(&json!({ "file": file, "protection": protection }));
     } else {
-        output::line(&format!("{what} {}", file.display()));
+        output::line(&format!("exported to {}, {protection}", file.display()));
     }
     Ok(())
 }

@@ -64,11 +64,18 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<()> {
     let next_rotation = pool.lastRotation().call().await? + u64::try_from(pool.ROTATION_INTERVAL().call().await?)?;
     let claimable = chain.rewards().claimable(id).call().await?;
     let jailable = chain.rewards().jailable(id).call().await?;
+    let queued = if pool.joinsPaused().call().await? { U256::ZERO } else { pool.queueLength().call().await? };
+    let leaving = pool.exitQueueLength().call().await?;
     let node = node(operator).await;
+    let seats = match &node {
+        Ok(_) => seats(operator, id).await,
+        Err(_) => Seats::default(),
+    };
     if operator.args.json {
         output::json(&json!({
             "id": id, "status": name(record.status), "since": record.since, "owner": record.owner, "recipient": record.recipient,
             "lock": record.amount.to_string(), "tickets": tickets, "newestCommittee": committee, "seated": seated,
+            "seats": seats,
             "nextRotation": next_rotation, "claimable": claimable.to_string(), "jailable": jailable, "l1Time": now,
             "node": node.as_ref().ok(),
         }));
@@ -87,7 +94,10 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<()> {
         );
     }
     line("committee", format!("{} in committee {committee}, the newest", if seated { "seated" } else { "no seat" }));
-    line("rotation", format!("due {}", when(next_rotation, now)));
+    if seats.now.is_some() {
+        line("votes", seats.said(committee, seated));
+    }
+    line("rotation", rotation(next_rotation, now, because(node.as_ref().ok(), queued, leaving)));
     line("rewards", format!("{} claimable", whole(claimable)));
     if jailable {
         line("jail", "anybody may jail it: it missed too many of its views in too many epochs".to_owned());
@@ -105,9 +115,121 @@ pub(super) async fn node(operator: &Operator) -> eyre::Result<Value> {
     connect(&url)?.raw_request("seq_status".into(), ()).await.wrap_err_with(|| format!("{url} does not answer"))
 }
 
+/// Where a sequencer sits in an epoch.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Seat {
+    epoch: u64,
+    seated: bool,
+}
+
+/// Seats in the running epoch and in the next, as far as the node knows them.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Seats {
+    now: Option<Seat>,
+    next: Option<Seat>,
+}
+
+/// Asks the node; what it does not answer is not known.
+async fn seats(operator: &Operator, id: u64) -> Seats {
+    let Some(Ok(node)) = operator.l2_url().map(|url| connect(&url)) else { return Seats::default() };
+    let seat = async |epoch: Value| -> Option<Seat> {
+        let found: Value = node.raw_request("seq_committee".into(), (epoch,)).await.ok()?;
+        let seated = found["committee"]["members"].as_array()?.iter().any(|member| member["id"] == id);
+        Some(Seat { epoch: found["epoch"].as_u64()?, seated })
+    };
+    let now = seat(json!("latest")).await;
+    let next = match now {
+        Some(now) => seat(json!(now.epoch + 1)).await,
+        None => None,
+    };
+    Seats { now, next }
+}
+
+impl Seats {
+    /// From when and until when it votes. `newest` is the newest committee on L1, `seated` whether it sits there: that one takes office
+    /// in the epoch after the next at the earliest, unless it is in office already.
+    fn said(&self, newest: u64, seated: bool) -> String {
+        let Some(now) = self.now else { return String::new() };
+        let (epoch, later) = (now.epoch, now.epoch + 2);
+        match (now.seated, self.next.map_or(now.seated, |next| next.seated)) {
+            (true, true) if seated => format!("in epoch {epoch}, which runs, and after"),
+            (true, true) => {
+                format!("in epochs {epoch} and {}; committee {newest}, without it, follows: keep the node running", epoch + 1)
+            }
+            (true, false) => {
+                let again = if seated {
+                    format!("; again in committee {newest}, from epoch {later} on at the earliest")
+                } else {
+                    String::new()
+                };
+                format!("until the end of epoch {epoch}, which runs: keep the node running{again}")
+            }
+            (false, true) => format!("from epoch {} on; epoch {epoch} runs", epoch + 1),
+            (false, false) if seated => {
+                format!("from epoch {later} on at the earliest, in committee {newest}; epoch {epoch} runs")
+            }
+            (false, false) => format!("not in epoch {epoch}, which runs, nor in the next"),
+        }
+    }
+}
+
+/// Why the pool should rotate; none if a rotation would change nothing. `queued` are those that may join.
+fn because(node: Option<&Value>, queued: U256, leaving: U256) -> Option<String> {
+    if !queued.is_zero() || !leaving.is_zero() {
+        return Some(format!("{queued} wait for a seat, {leaving} leave"));
+    }
+    // The node's keeper has looked at all records; a moment ago, which is why the above comes first.
+    node?["settlement"]["keeper"]["rotationBecause"].as_str().map(str::to_owned)
+}
+
+/// When the pool rotates, on whose call, and why it does not when it could.
+fn rotation(next: u64, now: u64, because: Option<String>) -> String {
+    match because {
+        _ if next > now => format!("possible {}", when(next, now)),
+        Some(reason) => format!("due: {reason}; the keeper of whichever node is first calls SequencerPool.rotate()"),
+        None => {
+            "possible now, but it would change nothing: keepers call it once somebody waits or leaves, or locks change".to_owned()
+        }
+    }
+}
+
 fn waiting(node: &Value) -> String {
     match node["waiting"].as_array().and_then(|reasons| reasons.first()) {
         Some(first) => format!("waits: {}", first["reason"].as_str().unwrap_or_default()),
         None => "waits for nothing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seats(now: bool, next: bool) -> Seats {
+        Seats { now: Some(Seat { epoch: 31, seated: now }), next: Some(Seat { epoch: 32, seated: next }) }
+    }
+
+    #[test]
+    fn a_seat_is_told_with_its_epochs() {
+        assert_eq!(seats(true, true).said(3, true), "in epoch 31, which runs, and after");
+        assert_eq!(seats(false, true).said(3, true), "from epoch 32 on; epoch 31 runs");
+        assert_eq!(seats(false, false).said(3, true), "from epoch 33 on at the earliest, in committee 3; epoch 31 runs");
+        // One that has left on L1 sits on.
+        assert_eq!(
+            seats(true, true).said(4, false),
+            "in epochs 31 and 32; committee 4, without it, follows: keep the node running"
+        );
+        assert_eq!(seats(true, false).said(4, false), "until the end of epoch 31, which runs: keep the node running");
+        assert_eq!(seats(false, false).said(4, false), "not in epoch 31, which runs, nor in the next");
+    }
+
+    #[test]
+    fn a_rotation_that_is_not_called_says_why() {
+        assert_eq!(rotation(70, 10, None), "possible in 60 s (L1 time 70)");
+        assert!(rotation(10, 10, None).contains("would change nothing"));
+        let waiting = because(None, U256::from(1), U256::ZERO);
+        assert!(rotation(10, 10, waiting).starts_with("due: 1 wait for a seat, 0 leave; "));
+        let keeper = json!({ "settlement": { "keeper": { "rotationBecause": "locks have changed" } } });
+        assert_eq!(because(Some(&keeper), U256::ZERO, U256::ZERO).as_deref(), Some("locks have changed"));
+        assert_eq!(because(Some(&json!({ "settlement": { "keeper": null } })), U256::ZERO, U256::ZERO), None);
     }
 }

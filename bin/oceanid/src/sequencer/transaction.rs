@@ -59,6 +59,8 @@ struct Checked {
 /// nothing was sent.
 pub(super) async fn perform(operator: &Operator, chain: &Chain, calls: Vec<Call>) -> eyre::Result<Outcome> {
     let from = operator.account()?;
+    // A dry run finds a wrong password too, and a real one finds it before anybody has said yes.
+    let signer = operator.signer()?;
     let fees = chain.l1.estimate_eip1559_fees().await.wrap_err("L1 does not answer")?;
     let mut overrides = StateOverride::default();
     let mut checked = Vec::with_capacity(calls.len());
@@ -89,7 +91,7 @@ pub(super) async fn perform(operator: &Operator, chain: &Chain, calls: Vec<Call>
     }
     confirm(operator, checked.len(), cost)?;
 
-    let wallet = EthereumWallet::from(operator.signer()?);
+    let wallet = EthereumWallet::from(signer);
     let l1 = ProviderBuilder::new().wallet(wallet).connect_provider(chain.l1.clone());
     let mut sent = Vec::with_capacity(checked.len());
     for Checked { call, gas } in &checked {

@@ -123,12 +123,17 @@ pub struct KeeperStatus {
     pub next_epoch: u64,
     /// Epochs that could be credited now.
     pub creditable_epochs: u64,
-    /// What is left of the mining budget, wei.
+    /// What is left of the mining budget, wei; a decimal text in JSON, as all amounts here.
+    #[serde(serialize_with = "decimal")]
     pub budget: U256,
     /// Seconds that the budget lasts at the present rate; none: nothing is being spent.
     pub runway: Option<u64>,
     /// The last failure, if nothing has succeeded since.
     pub last_error: Option<String>,
+}
+
+fn decimal<S: serde::Serializer>(amount: &U256, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(amount)
 }
 
 /// Something the keeper did.
@@ -167,5 +172,16 @@ impl Keeper {
     /// A receiver that wakes at every change.
     pub fn subscribe(&self) -> watch::Receiver<KeeperStatus> {
         self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_a_decimal_text() {
+        let status = KeeperStatus { budget: U256::from(10).pow(U256::from(24)), ..KeeperStatus::default() };
+        assert_eq!(serde_json::to_value(status).unwrap()["budget"], "1000000000000000000000000");
     }
 }

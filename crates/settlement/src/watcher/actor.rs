@@ -90,7 +90,7 @@ impl Actor {
             Some(_) => None,
             None => self.client.header(BlockNumberOrTag::Finalized).await?.map(|block| block.header.number),
         };
-        self.publish(head.header.number, finalized);
+        self.publish(&head, finalized);
         Ok(if !linked || (last < head.header.number && room > 0) { Progress::More } else { Progress::Rest })
     }
 
@@ -276,7 +276,7 @@ impl Actor {
         Ok(logs)
     }
 
-    fn publish(&self, head: u64, finalized: Option<u64>) {
+    fn publish(&self, head: &SealedHeader, finalized: Option<u64>) {
         let (newest_origin, tip, tip_timestamp, full) = {
             let window = &mut *self.watcher.0.window.write();
             let (tip, tip_timestamp) = window.tip().map_or((0, 0), |tip| (tip.block.number, tip.block.timestamp));
@@ -290,7 +290,10 @@ impl Actor {
             (origin, tip, tip_timestamp, window.entries.len() >= MAX_WINDOW)
         };
         self.watcher.0.status.send_modify(|status| {
-            status.head = head;
+            status.head = head.header.number;
+            status.head_hash = head.hash;
+            status.head_parent_hash = head.header.parent_hash;
+            status.head_timestamp = head.header.timestamp;
             status.tip = tip;
             status.tip_timestamp = tip_timestamp;
             status.newest_origin = newest_origin;

@@ -11,6 +11,7 @@
 mod actor;
 
 use crate::{L1Client, Posting, Task};
+use alloy_primitives::B256;
 use oceanid_primitives::{ChainSpec, L1Block, L1Origin, L1View, Recovery};
 use parking_lot::RwLock;
 use std::collections::VecDeque;
@@ -39,6 +40,12 @@ pub struct L1Entry {
 pub struct L1Status {
     /// Head of L1 as the endpoint last said, number.
     pub head: u64,
+    /// Its hash; zero before the first contact.
+    pub head_hash: B256,
+    /// Hash of its parent.
+    pub head_parent_hash: B256,
+    /// Its time, seconds since 1970.
+    pub head_timestamp: u64,
     /// Newest block taken in, number.
     pub tip: u64,
     /// Its time, seconds since 1970; 0 before the first contact.
