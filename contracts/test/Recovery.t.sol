@@ -8,6 +8,9 @@ import {Chain, TestHeader} from "./base/Chain.sol";
 import {vm} from "./base/Vm.sol";
 
 contract RecoveryTest is Chain {
+    /// @dev As the nodes count.
+    uint64 private constant STRIDE = 1_000_000_000;
+
     function setUp() public {
         deploy(4);
         pass(120);
@@ -36,7 +39,7 @@ contract RecoveryTest is Chain {
         vm.warp(stalledAt);
         rollup.recover();
         submit(nextHeader(10));
-        eq(rollup.batch(1).epoch, 1, "epoch");
+        eq(rollup.batch(1).epoch, STRIDE, "epoch");
     }
 
     function test_everyFreshBatchIsProgress() public {
@@ -86,14 +89,14 @@ contract RecoveryTest is Chain {
         eq(next, 3, "next");
 
         TestHeader memory h = nextHeader(1);
-        eq(h.epoch, 1, "the epoch rises by one");
+        eq(h.epoch, STRIDE, "the epoch rises");
         eq(h.committeeId, 3, "committee");
         submit(h);
         submit(nextHeader(48)); // to the boundary
-        eq(rollup.batch(3).epoch, 1, "epoch 1 until the boundary");
+        eq(rollup.batch(3).epoch, STRIDE, "one epoch until the boundary");
         h = nextHeader(1);
         eq(h.number, 60, "number");
-        eq(h.epoch, 2, "epoch");
+        eq(h.epoch, STRIDE + 1, "epoch");
         submit(h);
         eq(rollup.batch(4).committeeId, 3, "stays in office");
     }
@@ -104,7 +107,7 @@ contract RecoveryTest is Chain {
         pass(STALL);
         rollup.recover();
         TestHeader memory h = nextHeader(1);
-        eq(h.epoch, 2, "number / length + 1");
+        eq(h.epoch, STRIDE + 1, "number / length + stride");
         submit(h);
     }
 
@@ -114,7 +117,24 @@ contract RecoveryTest is Chain {
         pass(STALL);
         rollup.recover();
         TestHeader memory h = nextHeader(51); // to block 61
-        expectRefusal(abi.encodeWithSelector(Rollup.BatchSpansEpochs.selector, 1, 2), h, 2);
+        expectRefusal(abi.encodeWithSelector(Rollup.BatchSpansEpochs.selector, STRIDE, STRIDE + 1), h, 2);
+    }
+
+    function test_whatTheOldCommitteeMadeUnpostedIsOfOtherEpochs() public {
+        submit(nextHeader(10));
+        // Behind the head it goes on for a while, past the ends of epochs, and posts nothing.
+        uint64[4] memory used = [uint64(0), 1, 2, 100_000];
+        newCommittee();
+        pass(STALL);
+        rollup.recover();
+        TestHeader memory h = nextHeader(1);
+        for (uint256 i; i < used.length; ++i) {
+            yes(h.epoch > used[i], "not an epoch of void blocks");
+            h.epoch = used[i];
+            expectRefusal(abi.encodeWithSelector(Rollup.EpochMismatch.selector, used[i], STRIDE), h, 2);
+            h = nextHeader(1);
+        }
+        submit(h);
     }
 
     function test_theOldCommitteeIsOut() public {
@@ -124,7 +144,7 @@ contract RecoveryTest is Chain {
         pass(STALL);
         rollup.recover();
         // What it had certified before comes too late ...
-        expectRefusal(abi.encodeWithSelector(Rollup.EpochMismatch.selector, 0, 1), old, 1);
+        expectRefusal(abi.encodeWithSelector(Rollup.EpochMismatch.selector, 0, STRIDE), old, 1);
         // ... and it cannot certify for the new epoch, under its own name or the other's.
         TestHeader memory h = nextHeader(10);
         h.committeeId = 1;
@@ -163,12 +183,12 @@ contract RecoveryTest is Chain {
         emit Rollup.Recovered(2, 10, headHash, 3);
         rollup.recover();
         TestHeader memory h = nextHeader(5);
-        eq(h.epoch, 2, "two higher");
+        eq(h.epoch, 2 * STRIDE, "twice");
         eq(h.committeeId, 3, "committee");
         h.committeeId = 2;
         expectRefusal(abi.encodeWithSelector(Rollup.WrongCommittee.selector, 2, 3), h, 2);
         submit(nextHeader(5));
-        eq(rollup.batch(2).epoch, 2, "epoch");
+        eq(rollup.batch(2).epoch, 2 * STRIDE, "epoch");
     }
 
     function test_handOversGoOnAfterwards() public {
@@ -184,7 +204,7 @@ contract RecoveryTest is Chain {
         h = nextHeader(1);
         eq(h.committeeId, 3, "committee");
         submit(h);
-        eq(rollup.batch(3).epoch, 2, "epoch");
+        eq(rollup.batch(3).epoch, STRIDE + 1, "epoch");
         eq(rollup.batch(3).committeeId, 3, "in office");
     }
 
@@ -254,7 +274,7 @@ contract RecoveryTest is Chain {
         rollup.recover();
         eq(rollup.stalledAt(), now_() + STALL, "the new one gets its time");
         submit(nextHeader(10));
-        eq(rollup.batch(4).epoch, 3, "epoch");
+        eq(rollup.batch(4).epoch, STRIDE + 2, "epoch");
         eq(rollup.stalledAt(), now_() + STALL, "fresh again");
     }
 

@@ -86,7 +86,7 @@ contract RollupFaultsTest is Votes {
         eq(next, 2, "the newest");
         (,, bytes32 after_,,,) = pool.committee(2);
         eq(seed, after_, "its seed");
-        eq(nextHeader(1).epoch, 1, "the next epoch");
+        eq(nextHeader(1).epoch, rollup.RECOVERY_EPOCHS(), "the next epoch");
     }
 
     /// @dev F5: the original's recovery message needs no votes and skips continuity. Here a recovery accepts no block at all: the head stays, and

@@ -93,7 +93,7 @@ contract RollupHandler is Chain {
     function header(uint64 blocks) private view returns (TestHeader memory h) {
         uint64 room = EPOCH_LENGTH - (ghostNumber + 1) % EPOCH_LENGTH;
         h = nextHeader(uint64(bound(blocks, 1, room)));
-        h.epoch = h.number / EPOCH_LENGTH + ghostRecoveries;
+        h.epoch = h.number / EPOCH_LENGTH + 1_000_000_000 * ghostRecoveries;
         bool sameEpoch = h.epoch == ghostEpoch;
         h.committeeId = sameEpoch ? ghostCommittee : ghostNext;
         h.nextCommitteeId = ghostNext;

@@ -56,8 +56,8 @@ contract Rollup is IRollup {
     event BatchData(
         uint256 indexed index, address indexed poster, uint16 part, uint16 parts, uint8 daMode, bytes32 daCommitment
     );
-    /// @notice Recovery number `recovery` (from 1): behind block `afterBlock` (the head) goes on `committeeId`, and every block's epoch is one
-    ///         higher than it would have been.
+    /// @notice Recovery number `recovery` (from 1): behind block `afterBlock` (the head) goes on `committeeId`, and every block's epoch is
+    ///         RECOVERY_EPOCHS higher than it would have been.
     event Recovered(uint64 indexed recovery, uint64 afterBlock, bytes32 headHash, uint64 committeeId);
 
     struct Config {
@@ -103,6 +103,10 @@ contract Rollup is IRollup {
     uint8 public constant DA_NONE = 255;
     /// @notice Blocks in one batch. Followers refuse the data of a longer one.
     uint64 public constant MAX_BATCH_BLOCKS = 2_000;
+    /// @notice Epoch numbers that a recovery passes over: more than a committee can have used behind the last accepted header without posting
+    ///         (a billion epochs of four blocks at ten blocks a second take twelve years). So no vote for a void block is of an epoch that
+    ///         the chain goes on with.
+    uint64 public constant RECOVERY_EPOCHS = 1_000_000_000;
     /// @notice Parts in which a batch's data may be posted.
     uint16 public constant MAX_PARTS = 64;
     /// @dev varint(84) | "OCEANID" 7 | L1 chain id u64 | rollup 20 | L2 chain id u64 | genesis hash 32 | "_FINALIZE" 9.
@@ -123,7 +127,7 @@ contract Rollup is IRollup {
     bytes32 public immutable GENESIS_HASH;
     uint256 public immutable L1_CHAIN_ID;
     uint64 public immutable L2_CHAIN_ID;
-    /// @notice L2 blocks of an epoch: block n is in epoch n / EPOCH_LENGTH + the number of recoveries whose `afterBlock` is below n.
+    /// @notice L2 blocks of an epoch: block n is in epoch n / EPOCH_LENGTH + RECOVERY_EPOCHS for each recovery whose `afterBlock` is below n.
     uint64 public immutable EPOCH_LENGTH;
     /// @notice L1 blocks by which the origin of a batch's last header may lag.
     uint64 public immutable MAX_ORIGIN_LAG;
@@ -265,13 +269,14 @@ contract Rollup is IRollup {
     /// @notice Puts the newest committee of the pool in office behind the last accepted header. Anyone may call, when no fresh batch came for
     ///         STALL_TIMEOUT and the pool has fixed a newer committee than the one in office.
     /// @dev Nothing is left to choose: the head stays, the committee and its seed were fixed by a rotation. The epoch of every later block
-    ///      rises by one, so that what the old committee may still sign is for another epoch, and nobody in both is made to equivocate.
+    ///      rises by RECOVERY_EPOCHS, so that what the old committee has signed behind the head, and may still sign, is for other epochs, and
+    ///      nobody in both is made to equivocate.
     function recover() external {
         Batch storage latest = _batches[_batches.length - 1];
         if (block.timestamp < stalledAt()) revert NotStalled(stalledAt());
         Office memory office = _office;
         // A recovery since the latest batch shows in that batch's epoch.
-        bool recovered = latest.epoch != latest.lastBlock / EPOCH_LENGTH + office.recoveries;
+        bool recovered = latest.epoch != _epochOf(latest.lastBlock, office.recoveries);
         uint64 inOffice = recovered ? office.nextCommitteeId : latest.committeeId;
         uint64 newest = POOL.latestCommittee();
         if (newest <= inOffice) revert NoNewerCommittee(newest, inOffice);
@@ -297,11 +302,16 @@ contract Rollup is IRollup {
             revert ParentHashMismatch(header.parentHash, _headHash);
         }
         // All recoveries lie behind the latest batch or before it, so they count for every block of this one.
-        uint64 epoch = header.number / EPOCH_LENGTH + office.recoveries;
+        uint64 epoch = _epochOf(header.number, office.recoveries);
         if (header.epoch != epoch) revert EpochMismatch(header.epoch, epoch);
         // A batch in one epoch, right behind its parent, starts the next epoch only if the parent ends with the boundary block.
-        uint64 firstEpoch = firstBlock / EPOCH_LENGTH + office.recoveries;
+        uint64 firstEpoch = _epochOf(firstBlock, office.recoveries);
         if (firstEpoch != epoch) revert BatchSpansEpochs(firstEpoch, epoch);
+    }
+
+    /// @dev Epoch of a block behind `recoveries` recoveries.
+    function _epochOf(uint64 number, uint64 recoveries_) private view returns (uint64) {
+        return number / EPOCH_LENGTH + RECOVERY_EPOCHS * recoveries_;
     }
 
     /// @dev Returns whether the origin is too old and excused: the end of an epoch that missed the deadline could never be posted otherwise,

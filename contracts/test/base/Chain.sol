@@ -262,7 +262,7 @@ abstract contract Chain is Test {
         h.messagePasserRoot = keccak256(abi.encode("messages", h.number));
         h.timestamp = uint64(now_());
         h.version = 1;
-        h.epoch = h.number / EPOCH_LENGTH + rollup.recoveries();
+        h.epoch = h.number / EPOCH_LENGTH + rollup.RECOVERY_EPOCHS() * rollup.recoveries();
         h.view_ = h.number;
         h.parentView = h.number - 1;
         h.leader = 1;

@@ -142,6 +142,8 @@ pub struct KeeperSection {
     /// File (or FIFO) with the password of `account`; without it the environment or the terminal is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// Put a newer committee in office when the chain has stood still for the stall timeout.
+    pub recover: bool,
     /// Fix the next committee when it would differ.
     pub rotate: bool,
     /// Jail members that miss too much.
@@ -170,6 +172,7 @@ impl Default for KeeperSection {
             enabled: true,
             account: None,
             password_file: None,
+            recover: true,
             rotate: true,
             jail: true,
             exits: true,
@@ -200,6 +203,7 @@ impl KeeperSection {
     /// What it is allowed to do.
     pub const fn duties(&self) -> Duties {
         Duties {
+            recover: self.recover,
             rotate: self.rotate,
             jail: self.jail,
             exits: self.exits,

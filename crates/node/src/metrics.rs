@@ -216,6 +216,11 @@ const METRICS: &[Metric] = &[
     gauge("oceanid_keeper_pending_evidence", "Proofs of double voting that L1 has not punished yet.", |now| {
         some(now.keeper.as_ref().map(|keeper| keeper.pending_evidence))
     }),
+    gauge(
+        "oceanid_keeper_chain_stalled",
+        "1 when no batch has reached L1 for the stall timeout: the chain may be recovered.",
+        |now| some(now.keeper.as_ref().map(|keeper| keeper.stalled)),
+    ),
     gauge("oceanid_rewards_runway_seconds", "Seconds that the mining budget lasts at the present rate.", |now| some(now.runway)),
     // The node.
     gauge("oceanid_waiting", "Reasons for not progressing that the node has now; `seq_status` tells them.", |now| {

@@ -125,9 +125,11 @@ impl Source for NodeSource {
 
     fn epoch(&self, number: u64) -> Result<Option<Epoch>, SourceError> {
         let Some(committee) = self.ledger.committee_of_epoch(number).map_err(ledger)? else { return Ok(None) };
-        let Some((first, last)) = self.ledger.epochs().blocks(number) else { return Ok(None) };
+        let epochs = self.ledger.epochs();
+        let Some((first, last)) = epochs.blocks(number) else { return Ok(None) };
+        let (before, after) = (epochs.before(number), epochs.after(number).unwrap_or(number));
         let work = self.ledger.work(number).map_err(ledger)?;
-        Ok(Some(Epoch { number, first, last, committee, work }))
+        Ok(Some(Epoch { number, first, last, before, after, committee, work }))
     }
 
     fn node(&self) -> NodeFacts {

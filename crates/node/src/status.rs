@@ -218,7 +218,7 @@ impl NodeStatus for Status {
                     ));
                 }
                 if let Some(sitting_out) = &votes.sitting_out {
-                    reasons.push((sitting_out.clone(), "nothing to do: the node votes again from a later epoch on"));
+                    reasons.push((sitting_out.clone(), "where the clock is wrong, set it; else nothing: the node votes once enough members answer, or from a later epoch on"));
                 }
                 if posts.backlog_full {
                     let backlog = format!(

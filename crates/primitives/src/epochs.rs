@@ -1,12 +1,15 @@
 //! Epochs: which one a block is in, and the recoveries on L1 that begin new ones.
 //!
-//! `epoch(n) = n / length + recoveries whose after_block < n`. An epoch ends at the last block of its `length` blocks, or at the
-//! block after which L1 replaced its committee. An epoch may hold no block at all: two recoveries after one block, or one at the
-//! end of an epoch, leave out a number, so that no vote of the replaced committee can meet one of its successor.
+//! `epoch(n) = n / length + RECOVERY_EPOCHS * recoveries whose after_block < n`. An epoch ends at the last block of its `length` blocks, or
+//! at the block after which L1 replaced its committee. Numbers that a recovery passes over hold no block, so that no vote of the replaced
+//! committee, which may have gone on behind the last posted block, can meet one of its successor.
 
 use crate::{Committee, L1Origin};
 use alloc::vec::Vec;
 use alloy_primitives::B256;
+
+/// Epoch numbers that a recovery passes over, as `Rollup.RECOVERY_EPOCHS`: more than a committee can have used behind the last posted block.
+pub const RECOVERY_EPOCHS: u64 = 1_000_000_000;
 
 /// `Rollup` gave up on a committee that had stopped posting: the chain goes on after the last posted block with the newest one.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -90,7 +93,8 @@ impl Epochs {
 
     /// Epoch of a block.
     pub fn of(&self, number: u64) -> u64 {
-        number / self.length + self.recoveries.partition_point(|recovery| recovery.after_block < number) as u64
+        let recoveries = self.recoveries.partition_point(|recovery| recovery.after_block < number) as u64;
+        (number / self.length).saturating_add(RECOVERY_EPOCHS.saturating_mul(recoveries))
     }
 
     /// First and last block of an epoch; none for an epoch that holds no block.
@@ -99,10 +103,31 @@ impl Epochs {
         (0..=self.recoveries.len()).find_map(|count| {
             let from = count.checked_sub(1).map_or(0, |before| self.recoveries[before].after_block + 1);
             let to = self.recoveries.get(count).map_or(u64::MAX, |next| next.after_block);
-            let first = epoch.checked_sub(count as u64)?.checked_mul(self.length)?;
+            let first = epoch.checked_sub(RECOVERY_EPOCHS.checked_mul(count as u64)?)?.checked_mul(self.length)?;
             let (first, last) = (first.max(from), first.saturating_add(self.length - 1).min(to));
             (first <= last).then_some((first, last))
         })
+    }
+
+    /// The epoch that ends right before one that holds blocks; none before the first, and for one without blocks.
+    pub fn before(&self, epoch: u64) -> Option<u64> {
+        let (first, _) = self.blocks(epoch)?;
+        Some(self.of(first.checked_sub(1)?))
+    }
+
+    /// The epoch that begins right after one that holds blocks; none for one without.
+    pub fn after(&self, epoch: u64) -> Option<u64> {
+        let (_, last) = self.blocks(epoch)?;
+        Some(self.of(last.checked_add(1)?))
+    }
+
+    /// This epoch if it holds blocks, else the next one that does.
+    pub fn at_or_after(&self, epoch: u64) -> Option<u64> {
+        if self.blocks(epoch).is_some() {
+            return Some(epoch);
+        }
+        // Empty ones lie before a recovery's only.
+        self.recoveries.iter().map(|recovery| self.of(recovery.after_block + 1)).find(|begun| *begun >= epoch)
     }
 
     /// Last block of the epoch that a block is in.
@@ -160,8 +185,16 @@ mod tests {
     #[test]
     fn a_recovery_ends_an_epoch_early() {
         let epochs = epochs(&[14]);
-        assert_eq!([14, 15, 19, 20].map(|number| epochs.of(number)), [1, 2, 2, 3]);
-        assert_eq!([1, 2, 3].map(|epoch| epochs.blocks(epoch)), [Some((10, 14)), Some((15, 19)), Some((20, 29))]);
+        const NEW: u64 = RECOVERY_EPOCHS;
+        assert_eq!([14, 15, 19, 20].map(|number| epochs.of(number)), [1, NEW + 1, NEW + 1, NEW + 2]);
+        assert_eq!(
+            [1, 2, NEW, NEW + 1, NEW + 2].map(|epoch| epochs.blocks(epoch)),
+            [Some((10, 14)), None, None, Some((15, 19)), Some((20, 29))]
+        );
+        assert_eq!([0, 1, 2, NEW + 1].map(|epoch| epochs.after(epoch)), [Some(1), Some(NEW + 1), None, Some(NEW + 2)]);
+        assert_eq!([0, 1, 2, NEW + 1].map(|epoch| epochs.before(epoch)), [None, Some(0), None, Some(1)]);
+        let next = [1, 2, NEW, NEW + 1, NEW + 2].map(|epoch| epochs.at_or_after(epoch));
+        assert_eq!(next, [1, NEW + 1, NEW + 1, NEW + 1, NEW + 2].map(Some));
         assert_eq!((epochs.end_of(12), epochs.end_of(15)), (14, 19));
         assert!(epochs.begins(15) && !epochs.begins(16));
         assert_eq!(epochs.recovery_before(15).map(|recovery| recovery.index), Some(1));
@@ -170,8 +203,11 @@ mod tests {
     #[test]
     fn recoveries_at_one_place_or_at_an_end_leave_epochs_empty() {
         let twice = epochs(&[14, 14]);
-        assert_eq!([14, 15].map(|number| twice.of(number)), [1, 3]);
-        assert_eq!([1, 2, 3].map(|epoch| twice.blocks(epoch)), [Some((10, 14)), None, Some((15, 19))]);
+        assert_eq!([14, 15].map(|number| twice.of(number)), [1, 2 * RECOVERY_EPOCHS + 1]);
+        let found = [1, RECOVERY_EPOCHS + 1, 2 * RECOVERY_EPOCHS + 1].map(|epoch| twice.blocks(epoch));
+        assert_eq!(found, [Some((10, 14)), None, Some((15, 19))]);
+        assert_eq!(twice.after(1), Some(2 * RECOVERY_EPOCHS + 1));
+        assert_eq!(twice.at_or_after(2), Some(2 * RECOVERY_EPOCHS + 1));
         assert_eq!(twice.recovery_before(15).map(|recovery| recovery.index), Some(2));
         let at_the_end = epochs(&[19]);
         assert_eq!([19, 20].map(|number| at_the_end.of(number)), [1, 3]);

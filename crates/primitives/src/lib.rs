@@ -24,7 +24,7 @@ pub use alloy_consensus::Header;
 pub use batch::{DaMode, UnknownDaMode};
 pub use block::{Block, Body, SealedBlock};
 pub use committee::{Committee, CommitteeError, MAX_COMMITTEE, MEMBER_BYTES, Member, quorum};
-pub use epochs::{Epochs, Recovery, RecoveryError};
+pub use epochs::{Epochs, RECOVERY_EPOCHS, Recovery, RecoveryError};
 pub use extension::{ExtensionError, HeaderExtension, L1Origin};
 pub use l1::{L1Block, L1View, l1_info_deposit, system_source_hash, user_source_hash};
 pub use op_alloy_consensus::TxDeposit;

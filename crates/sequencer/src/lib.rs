@@ -17,6 +17,7 @@ mod epochs;
 mod evidence;
 mod execution;
 pub mod gossip;
+mod inquiry;
 mod keys;
 #[cfg(feature = "ledger")]
 mod ledger;

@@ -54,16 +54,17 @@ use tracing::{error, warn};
 
 use crate::{
     BlockCodec, BlockError, Byzantine, Committees, ConsensusBlock, ConsensusConfig, Execution, NodeKeys, Status,
-    application::{Chain, seconds},
+    application::Chain,
     certificate::{Certificate, decode_finalization},
     committees::CommitteeKeyError,
     epochs::SharedEpochs,
     evidence::{Collector, EvidenceLog, EvidenceReporter},
     gossip::{self, Gossip, OnTransactions, TransactionGossip},
+    inquiry::{self, Inquiry},
     orchestrator::{Course, Orchestrator},
     status::Attendance,
     types::{Digest, Finalization, Identity, Scheme, Update},
-    voting_record::{Beginning, VotingRecord},
+    voting_record::VotingRecord,
 };
 
 /// Capacity of the mailboxes between actors, messages.
@@ -107,11 +108,14 @@ pub struct Channels<Tx, Rx> {
     pub broadcast: (Tx, Rx),
     /// Pending transactions.
     pub transactions: (Tx, Rx),
+    /// Questions of nodes without a record of votes.
+    pub inquiries: (Tx, Rx),
 }
 
 /// Channel ids and the messages a second and peer each may carry, in the order of [`Channels`]. Every slot of a burst is
 /// allocated for every peer, so these are small on purpose.
-pub const CHANNELS: [(Channel, u32); 6] = [(0, 128), (1, 128), (2, 64), (3, 64), (4, 32), (5, gossip::RATE.get() as u32)];
+pub const CHANNELS: [(Channel, u32); 7] =
+    [(0, 128), (1, 128), (2, 64), (3, 64), (4, 32), (5, gossip::RATE.get() as u32), (6, inquiry::RATE)];
 
 /// The quota of a channel.
 pub const fn quota(rate: u32) -> Quota {
@@ -128,6 +132,7 @@ pub fn max_message_bytes(config: &ConsensusConfig) -> u32 {
         prefixed(simplex::max_payload_size::<Scheme, Digest>(MAX_COMMITTEE as u32)),
         marshal::max_payload_size::<Standard<ConsensusBlock>, Scheme>(MAX_COMMITTEE as u32, &codec),
         gossip::MAX_MESSAGE_BYTES,
+        inquiry::MESSAGE_BYTES,
     ])
 }
 
@@ -335,7 +340,7 @@ where
     // never ahead of the head.
     let head = execution.head();
     let head_epoch = found.of(head.number());
-    for epoch in head_epoch.saturating_sub(1)..=head_epoch + 1 {
+    for epoch in [found.before(head_epoch), Some(head_epoch), found.after(head_epoch)].into_iter().flatten() {
         if let Some(committee) = execution.committee_of_epoch(epoch) {
             committees.seat(epoch, committee).map_err(|source| NodeError::Committee { epoch, source })?;
         }
@@ -404,12 +409,7 @@ where
     context.child("gossip").spawn(|runtime| gossip_actor.run(runtime, tx_sender, tx_receiver));
 
     let owner = keccak256([config.consensus.namespace.as_slice(), me.as_ref()].concat());
-    let beginning = Beginning {
-        now: seconds(context.current()),
-        margin: 2 * config.consensus.clock_drift,
-        genesis: genesis.sealed().header().timestamp,
-    };
-    let record = VotingRecord::open(context.child("record"), format!("{}-record", config.partition), owner, beginning)
+    let record = VotingRecord::open(context.child("record"), format!("{}-record", config.partition), owner)
         .await
         .map_err(|error| NodeError::Record(error.to_string()))?;
 
@@ -427,6 +427,8 @@ where
         evidence: evidence_reporter.clone(),
         attendance,
         record,
+        inquiries: channels.inquiries.0,
+        inquiry: Inquiry::default(),
         manager,
         blocker,
         probe,
@@ -447,7 +449,7 @@ where
     let node = Node { status, evidence, reporter: evidence_reporter, gossip, work, failed };
     let handle = node.clone();
     context.child("deliveries").spawn(move |_| async move {
-        if let Err(failure) = orchestrator.run(updates, later_epochs).await {
+        if let Err(failure) = orchestrator.run(updates, later_epochs, channels.inquiries.1).await {
             error!(%failure, "the sequencer stops");
             handle.status.lock().failure = Some(failure);
             handle.failed.notify_waiters();
@@ -459,8 +461,7 @@ where
 /// Where marshal may start when consensus storage is new but the chain is not (it was rebuilt from L1): at the newest block the
 /// chain holds a certificate for, within the epochs whose committees are known.
 fn anchor(execution: &dyn Execution, committees: &Committees, epochs: &Epochs, head: u64) -> Option<(u64, Finalization)> {
-    let (begun, _) = epochs.blocks(epochs.of(head))?;
-    let oldest = begun.checked_sub(1).and_then(|last| epochs.blocks(epochs.of(last))).map_or(1, |(first, _)| first.max(1));
+    let oldest = epochs.before(epochs.of(head)).and_then(|before| epochs.blocks(before)).map_or(1, |(first, _)| first.max(1));
     (oldest..=head).rev().find_map(|number| {
         let certificate = execution.certificate(number)?;
         let epoch = Certificate::decode(&certificate).ok()?.epoch;

@@ -21,8 +21,8 @@ use commonware_consensus::{
 use commonware_cryptography::Digested;
 use commonware_macros::select;
 use commonware_p2p::{
-    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Ingress, Recipients, Sender,
-    utils::mux::MuxHandle,
+    Address, AddressableManager, AddressableTrackedPeers, Blocker, Channel, CheckedSender as _, Ingress, Receiver, Recipients,
+    Sender, utils::mux::MuxHandle,
 };
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Handle, IoBuf, Metrics, Spawner, Storage, buffer::paged::CacheRef};
@@ -40,6 +40,7 @@ use crate::{
     committees::{Seated, StakeElector},
     epochs::SharedEpochs,
     evidence::EvidenceReporter,
+    inquiry::{Finding, Inquiry, Statement},
     node::{
         FETCH_RETRY, FETCH_TIMEOUT, MAILBOX, NodeConfig, NodeError, REPLAY_BUFFER, TIMEOUT_RETRY, VIEW_RETENTION, WRITE_BUFFER,
     },
@@ -54,10 +55,19 @@ const TICK: Duration = Duration::from_millis(500);
 const ASSEMBLY_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it looks.
 const ASSEMBLY_POLL: Duration = Duration::from_millis(25);
+/// How often a starting node without a record of votes asks everybody; later it does every [`TICK`].
+pub(crate) const ASK_EVERY: Duration = Duration::from_millis(250);
+/// A node at genesis that some peers refuse to vouch for waits this long for others, then follows the chain without voting; and for so long
+/// a record waits for a quorum's clocks.
+const DOUBT_PATIENCE: Duration = Duration::from_secs(60);
 /// The first section of a vote journal; sections are named by views, of which the first is 1.
 const FIRST_SECTION: u64 = 0;
 /// Epochs before the running one whose journals a starting node looks for.
 const RETIRED_AT_START: u64 = 8;
+
+/// Why a member only observes.
+const NOT_COVERED: &str = "the record of this node's votes does not cover this epoch: it observes until the next one that began after \
+                           the record did";
 
 /// What the consensus library drives.
 pub(crate) type Automaton<E> = Deferred<E, Scheme, Chain, ConsensusBlock, SharedEpochs>;
@@ -79,6 +89,8 @@ where
     pub(crate) evidence: EvidenceReporter,
     pub(crate) attendance: Attendance,
     pub(crate) record: VotingRecord<E>,
+    pub(crate) inquiries: Tx,
+    pub(crate) inquiry: Inquiry,
     pub(crate) manager: M,
     pub(crate) blocker: B,
     /// Tells who is connected.
@@ -99,9 +111,11 @@ where
 #[derive(Default)]
 pub(crate) struct Course {
     engine: Option<(u64, Handle<()>)>,
+    /// When this node began to ask.
+    started: Option<SystemTime>,
     /// Id of the newest set of peers.
     tracked: Option<u64>,
-    /// Journals of epochs before this one are gone.
+    /// Journals of this epoch and those before it are gone.
     retired: Option<u64>,
     /// When a block was last delivered.
     delivered: Option<SystemTime>,
@@ -128,10 +142,15 @@ where
         mut self,
         mut updates: mpsc::UnboundedReceiver<Update>,
         mut later_epochs: cw_mpsc::Receiver<(Channel, (Identity, IoBuf))>,
+        mut statements: impl Receiver<PublicKey = Identity>,
     ) -> Result<(), String> {
         let mut stopped = self.context.stopped();
+        self.course.started = Some(self.context.current());
+        select! {
+            _ = &mut stopped => { return Ok(()); },
+            assembled = self.assemble(&mut statements) => assembled?,
+        }
         let first = self.epochs.get().of(self.next);
-        self.assemble(first).await;
         self.enter(first).await.map_err(|error| error.to_string())?;
         self.course.delivered = Some(self.context.current());
         let mut tick = self.context.current() + TICK;
@@ -154,27 +173,167 @@ where
                         self.marshal.hint_finalized(Height::new(last), NonEmptyVec::new(peer));
                     }
                 },
+                message = statements.recv() => {
+                    let Ok((peer, message)) = message else { return Ok(()) };
+                    self.hear(peer, message);
+                },
                 _ = self.context.sleep_until(tick) => {
                     tick = self.context.current() + TICK;
                     self.follow_recoveries().await?;
+                    self.inquire().await.map_err(|error| error.to_string())?;
                     self.look_around();
                 },
             }
         }
     }
 
-    /// Waits for connections to a quorum of the committee, but not long: a proposal sent before that reaches nobody and costs the
-    /// first view its whole patience.
-    async fn assemble(&mut self, epoch: u64) {
-        let Some(seated) = self.committees.get(epoch) else { return };
-        let others = seated.committee.quorum() - usize::from(seated.seat.is_some());
-        let deadline = self.context.current() + ASSEMBLY_PATIENCE;
-        while self.context.current() < deadline {
-            if self.connected(&seated).len() >= others {
-                break;
+    /// Waits until this node may take part: for connections to a quorum of the committee, but not long (a proposal sent before that reaches
+    /// nobody and costs the first view its whole patience); and in the first epoch at genesis, if it does not know that it has been there
+    /// from the beginning, until the others say so.
+    async fn assemble(&mut self, statements: &mut impl Receiver<PublicKey = Identity>) -> Result<(), String> {
+        let started = self.context.current();
+        let (mut ask, mut tick) = (started, started + TICK);
+        let mut asked = 0;
+        loop {
+            let epoch = self.epochs.get().of(self.next);
+            let Some(seated) = self.seat(epoch).map_err(|error| error.to_string())? else { return Ok(()) };
+            let others = seated.committee.quorum() - usize::from(seated.seat.is_some());
+            let now = self.context.current();
+            let connected = self.connected(&seated).len();
+            let at_genesis = epoch == 0 && self.next <= 1 && seated.seat.is_some();
+            if !at_genesis || self.record.is_settled() {
+                let waited = now.duration_since(started).unwrap_or_default();
+                if connected >= others || waited >= ASSEMBLY_PATIENCE {
+                    if !self.record.has_begun() {
+                        self.ask();
+                    }
+                    return Ok(());
+                }
+            } else {
+                let finding = self.inquiry.judge(&seated, self.clock_margin());
+                let settled = matches!(finding, Finding::New | Finding::Begun);
+                self.begin_record(finding).await.map_err(|error| error.to_string())?;
+                if settled || self.inquiry.somebody_refuses() && self.has_waited() {
+                    return Ok(());
+                }
+                self.status.lock().sitting_out = Some(finding.to_string());
+                if now >= ask || connected > asked {
+                    self.ask();
+                    (ask, asked) = (now + ASK_EVERY, connected);
+                }
             }
-            self.context.sleep(ASSEMBLY_POLL).await;
+            if now >= tick {
+                tick = now + TICK;
+                // A committee that never began may have been replaced.
+                self.follow_recoveries().await?;
+                let epoch = self.epochs.get().of(self.next);
+                self.seat(epoch).map_err(|error| error.to_string())?;
+                self.track(epoch);
+            }
+            select! {
+                message = statements.recv() => {
+                    let Ok((peer, message)) = message else { return Err(NodeError::Network.to_string()) };
+                    self.hear(peer, message);
+                },
+                _ = self.context.sleep(ASSEMBLY_POLL) => {},
+            }
         }
+    }
+
+    /// Whether this node has waited for answers as long as it does.
+    fn has_waited(&self) -> bool {
+        self.course
+            .started
+            .is_some_and(|started| self.context.current().duration_since(started).is_ok_and(|waited| waited >= DOUBT_PATIENCE))
+    }
+
+    /// Two nodes' clocks, or a clock and a block's timestamp, differ by less than this; seconds.
+    const fn clock_margin(&self) -> u64 {
+        2 * self.config.consensus.clock_drift.as_secs()
+    }
+
+    /// States this node's clock to every peer and asks for theirs.
+    fn ask(&mut self) {
+        let peers = self.inquiries.check(Recipients::All).map_or(Vec::new(), |checked| checked.recipients());
+        for peer in peers {
+            self.state(peer, true);
+        }
+    }
+
+    fn state(&mut self, peer: Identity, asks: bool) {
+        let statement = Statement { asks, vouches: self.vouches_for(&peer), clock: seconds(self.context.current()) };
+        // Whoever misses it asks again.
+        let _: Vec<Identity> = self.inquiries.send(Recipients::One(peer), statement.encode(), false);
+    }
+
+    /// Whether this node has been with the chain from its beginning, which still is in its first epoch, and knows of no signature of a peer.
+    fn vouches_for(&self, peer: &Identity) -> bool {
+        let at_genesis = self.next <= 1 && !self.record.has_votes();
+        let in_the_first_epoch = self.course.engine.as_ref().is_none_or(|(epoch, _)| *epoch == 0);
+        let position = self.committees.get(0).and_then(|seated| seated.identities.position(peer));
+        let signed = position
+            .map(|position| position as u32)
+            .is_some_and(|position| self.record.signers().contains(&position) || self.attendance.signers(0).contains(&position));
+        (at_genesis || self.record.is_whole() && in_the_first_epoch) && !signed
+    }
+
+    /// Takes a peer's statement and answers it.
+    fn hear(&mut self, peer: Identity, message: IoBuf) {
+        let Some(statement) = Statement::decode(message) else {
+            debug!(%peer, "malformed statement about the beginning of the chain");
+            return;
+        };
+        if !self.record.is_settled() {
+            self.inquiry.hear(peer.clone(), statement, seconds(self.context.current()));
+        }
+        if statement.asks {
+            self.state(peer, false);
+        }
+    }
+
+    /// Without a record of votes: begins it when the running committee's answers allow that, else asks again. With one: notes whose
+    /// signatures it knows of.
+    async fn inquire(&mut self) -> Result<(), NodeError> {
+        let Some((epoch, _)) = self.course.engine else { return Ok(()) };
+        if self.record.has_begun() {
+            let signers = self.attendance.signers(0);
+            return self.record.note_signers(signers).await.map_err(|error| NodeError::Record(error.to_string()));
+        }
+        let Some(seated) = self.committees.get(epoch) else { return Ok(()) };
+        let finding = match self.inquiry.judge(&seated, self.clock_margin()) {
+            Finding::New if epoch != 0 => Finding::Begun,
+            Finding::Unclear => Finding::Begun,
+            finding => finding,
+        };
+        self.begin_record(finding).await?;
+        if !self.record.has_begun() {
+            if seated.seat.is_some() {
+                self.status.lock().sitting_out = Some(finding.to_string());
+            }
+            self.ask();
+        }
+        Ok(())
+    }
+
+    /// Begins this node's record of votes if what it found allows that: with the chain, or now. Where the committee is not there to answer,
+    /// one member's clock is enough after a while: nothing can go on without a recovery then, which begins an epoch.
+    async fn begin_record(&mut self, finding: Finding) -> Result<(), NodeError> {
+        let alone = matches!(finding, Finding::Unheard { heard, .. } if heard > 0) && self.has_waited();
+        let begun = if finding == Finding::New {
+            self.record.begin_with_the_chain().await
+        } else if !self.record.has_begun() && (finding == Finding::Begun || alone) {
+            self.record.begin(seconds(self.context.current()).saturating_add(self.clock_margin())).await
+        } else {
+            return Ok(());
+        };
+        begun.map_err(|error| NodeError::Record(error.to_string()))?;
+        let mut status = self.status.lock();
+        if status.sitting_out.is_some() {
+            status.sitting_out = Some(NOT_COVERED.to_owned());
+        }
+        drop(status);
+        info!(with_the_chain = finding == Finding::New, "the record of this node's votes begins");
+        Ok(())
     }
 
     /// Members of a committee this node is connected to.
@@ -276,8 +435,7 @@ where
 
     /// The epoch after one that holds blocks.
     fn epoch_after(&self, epoch: u64) -> u64 {
-        let epochs = self.epochs.get();
-        epochs.blocks(epoch).map_or(epoch + 1, |(_, last)| epochs.of(last + 1))
+        self.epochs.get().after(epoch).unwrap_or(epoch + 1)
     }
 
     /// Dials the members of this epoch and of the next as soon as that is known, those without an address excepted; they, and the
@@ -327,12 +485,7 @@ where
         if let Some((_, engine)) = self.course.engine.take() {
             engine.abort();
         }
-        let begun = match epochs.recovery_before(first) {
-            Some(recovery) => recovery.timestamp,
-            // Before anything is final no vote can have been forgotten.
-            None if self.next <= 1 => u64::MAX,
-            None => made,
-        };
+        let begun = epochs.recovery_before(first).map_or(made, |recovery| recovery.timestamp);
         let votes = self.may_vote(epoch, begun, &seated).await?;
         let timing = self.config.consensus.timing;
         let equivocator = self.config.byzantine.filter(|_| votes).map(|Byzantine::Equivocate| Equivocator {
@@ -378,11 +531,7 @@ where
             let mut status = self.status.lock();
             status.epoch = epoch;
             status.voting = votes;
-            status.sitting_out = (seated.seat.is_some() && !votes).then(|| {
-                "the record of this node's votes does not cover this epoch: it observes until the next one that began after the \
-                 record did"
-                    .to_owned()
-            });
+            status.sitting_out = (seated.seat.is_some() && !votes).then(|| NOT_COVERED.to_owned());
             status.committee_size = seated.committee.members.len();
             if let Some(reason) = &status.sitting_out {
                 warn!(epoch, reason, "not voting");
@@ -417,17 +566,19 @@ where
     /// its last block is durable, a restart would open it again.
     async fn retire(&mut self, running: u64) {
         let epochs = self.epochs.get();
-        let before = |epoch: u64| epochs.blocks(epoch).and_then(|(first, _)| Some(epochs.of(first.checked_sub(1)?)));
-        let Some(ended) = before(running) else { return };
-        let from = self.course.retired.unwrap_or_else(|| ended.saturating_sub(RETIRED_AT_START));
-        for epoch in from..ended {
+        let Some(ended) = epochs.before(running) else { return };
+        let older = epochs.before(ended);
+        let mut past = older;
+        for _ in 0..RETIRED_AT_START {
+            let Some(epoch) = past.filter(|epoch| self.course.retired.is_none_or(|retired| *epoch > retired)) else { break };
             match self.context.remove(&self.journal(epoch), None).await {
                 Ok(()) => debug!(epoch, "removed the vote journal of a past epoch"),
                 Err(error) => debug!(epoch, %error, "no vote journal of a past epoch to remove"),
             }
+            past = epochs.before(epoch);
         }
-        self.course.retired = Some(ended);
-        if let Some(older) = before(ended) {
+        self.course.retired = older;
+        if let Some(older) = older {
             self.committees.forget_before(older);
         }
         if let Some(oldest) = self.next.checked_sub(self.config.consensus.keep_blocks) {

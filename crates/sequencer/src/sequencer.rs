@@ -281,9 +281,9 @@ async fn compose(
     network_config.allowed_handshake_rate_per_subnet = HANDSHAKES_PER_SUBNET;
     network_config.block_duration = BLOCK_DURATION;
     let (mut network, oracle) = lookup::Network::new(context.child("network"), network_config);
-    let [votes, certificates, resolver, backfill, broadcast, transactions] =
+    let [votes, certificates, resolver, backfill, broadcast, transactions, inquiries] =
         CHANNELS.map(|(channel, rate)| network.register(channel, quota(rate)));
-    let channels = Channels { votes, certificates, resolver, backfill, broadcast, transactions };
+    let channels = Channels { votes, certificates, resolver, backfill, broadcast, transactions, inquiries };
     network.start();
     let node_config = NodeConfig {
         consensus: config.consensus,

@@ -1,6 +1,9 @@
 //! What a node is doing, and whom the committee waits for when it stands still.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use alloy_primitives::B256;
 use parking_lot::Mutex;
@@ -77,7 +80,7 @@ impl core::fmt::Display for Waiting {
     }
 }
 
-/// The newest view in which each member of the running epoch voted. Clones share it.
+/// The newest view in which each member of the running epoch voted, and who signed anything in it. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attendance(Arc<Mutex<Heard>>);
 
@@ -85,19 +88,40 @@ pub(crate) struct Attendance(Arc<Mutex<Heard>>);
 struct Heard {
     epoch: u64,
     views: BTreeMap<u32, u64>,
+    /// Members that signed something in the epoch, if only within a certificate.
+    signers: BTreeSet<u32>,
+}
+
+impl Heard {
+    /// What was heard in `epoch`, anew if it is a later one; none if it is past.
+    fn of(&mut self, epoch: u64) -> Option<&mut Self> {
+        if epoch > self.epoch {
+            *self = Self { epoch, ..Self::default() };
+        }
+        (epoch == self.epoch).then_some(self)
+    }
 }
 
 impl Attendance {
     /// A vote was heard.
     pub(crate) fn note(&self, epoch: u64, view: u64, signer: u32) {
-        let mut heard = self.0.lock();
-        if epoch > heard.epoch {
-            *heard = Heard { epoch, views: BTreeMap::new() };
-        }
-        if epoch == heard.epoch {
+        if let Some(heard) = self.0.lock().of(epoch) {
             let newest = heard.views.entry(signer).or_default();
             *newest = view.max(*newest);
         }
+    }
+
+    /// Members signed something.
+    pub(crate) fn note_signers(&self, epoch: u64, signers: impl IntoIterator<Item = u32>) {
+        if let Some(heard) = self.0.lock().of(epoch) {
+            heard.signers.extend(signers);
+        }
+    }
+
+    /// Members that are known to have signed something in `epoch`; none if another one runs.
+    pub(crate) fn signers(&self, epoch: u64) -> BTreeSet<u32> {
+        let heard = self.0.lock();
+        if heard.epoch == epoch { heard.signers.clone() } else { BTreeSet::new() }
     }
 
     /// Whom the committee of `epoch` waits for. `me`: this node's position if it votes.

@@ -28,6 +28,8 @@ const BUMP_PERCENT: u128 = 125;
 const BLOB_BUMP_PERCENT: u128 = 200;
 /// Gas limit over the estimate, percent: L1's state moves between estimate and inclusion.
 const GAS_MARGIN_PERCENT: u64 = 125;
+/// Most gas of a transaction (EIP-7825).
+const MAX_GAS: u64 = 1 << 24;
 /// Outcomes kept for actors that have not asked yet. Each actor has one transaction at a time, so few are ever waiting.
 const OUTCOMES: usize = 16;
 
@@ -180,7 +182,11 @@ impl Sender {
             request.blob_versioned_hashes = Some(sidecar.versioned_hashes().collect());
             request.max_fee_per_blob_gas = Some(fees.blob);
         }
-        let gas_limit = self.client.estimate(request).await? * GAS_MARGIN_PERCENT / 100;
+        let estimate = self.client.estimate(request).await?;
+        if estimate > MAX_GAS {
+            return Err(self.client.inconsistent(format!("it estimates {estimate} gas for a call, above {MAX_GAS}")));
+        }
+        let gas_limit = (estimate * GAS_MARGIN_PERCENT / 100).min(MAX_GAS);
         let nonce = self.client.nonce(self.key.address()).await?;
         let ticket = Ticket(self.next);
         let mut draft = Draft { ticket, nonce, gas_limit, call, fees, versions: Vec::new(), sent: Instant::now() };

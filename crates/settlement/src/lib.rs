@@ -35,7 +35,9 @@ pub use client::{L1Client, REQUEST_TIMEOUT};
 pub use deposits::{DepositError, deposit, deposit_log};
 pub use error::L1Error;
 pub use finality::{FinalityError, follow_finality, posted_head};
-pub use keeper::{Action, Duties, Evidence, EvidenceSource, Keeper, KeeperConfig, KeeperStatus, KeptChain, Messages, NoEvidence};
+pub use keeper::{
+    Action, Duties, Evidence, EvidenceSource, Keeper, KeeperConfig, KeeperStatus, KeptChain, MAX_AN_HOUR, Messages, NoEvidence,
+};
 pub use postings::{AcceptedBatch, Posting, postings_between};
 pub use reader::{BatchReader, Reading};
 pub use task::Task;

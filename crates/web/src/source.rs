@@ -74,6 +74,10 @@ pub struct Epoch {
     pub first: u64,
     /// Its last block, which may be yet to come.
     pub last: u64,
+    /// The epoch before it, if any, and the one after it. Recoveries pass over numbers.
+    pub before: Option<u64>,
+    /// See `before`.
+    pub after: u64,
     /// Who votes in it.
     pub committee: Arc<Committee>,
     /// What each member did, in the committee's order; none where no count is kept.

@@ -309,22 +309,11 @@ impl Cast {
         Ok(to)
     }
 
-    /// Calls `Rollup.recover()`, as anyone may, until L1 lets it through or a node was faster.
-    pub(super) async fn recover(&self, patience: Duration) -> eyre::Result<()> {
+    /// How often L1 has recovered the chain.
+    pub(super) async fn recoveries(&self) -> eyre::Result<u128> {
         let rollup = address(&self.network.config["contracts"]["l1"]["rollup"])?;
-        let recoveries = async || {
-            let call = json!([{ "to": rollup, "data": hex::encode_prefixed(&keccak256("recoveries()")[..4]) }, "latest"]);
-            self.l1.call("eth_call", call).await
-        };
-        let before = recoveries().await?;
-        wait_for("recover() to be due", patience, async || {
-            if recoveries().await? != before {
-                return Ok(true);
-            }
-            self.pay(6, rollup, 0, keccak256("recover()")[..4].to_vec()).await?;
-            Ok(true)
-        })
-        .await
+        let call = json!([{ "to": rollup, "data": hex::encode_prefixed(&keccak256("recoveries()")[..4]) }, "latest"]);
+        quantity(&self.l1.call("eth_call", call).await?)
     }
 
     pub(super) async fn l2_balance(&self, account: Address) -> eyre::Result<u128> {

@@ -2,15 +2,19 @@
 
 use crate::l1::L1;
 use crate::producer::Producer;
+use crate::proxy::{Proxy, call_of};
 use crate::{Link, PATIENCE, POLL, REPLACE_AFTER, settled};
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::{B256, Bytes, U256, hex, keccak256};
+use alloy_sol_types::SolCall;
 use commonware_codec::Encode;
 use commonware_consensus::simplex::types::{Notarize, Proposal};
 use commonware_consensus::types::{Epoch, Round, View};
 use oceanid_contracts::l1::{FeeSplitter, MiningRewards, Rollup, SequencerPool, Slasher};
-use oceanid_primitives::DaMode;
+use oceanid_primitives::{DaMode, L1View, RECOVERY_EPOCHS};
 use oceanid_sequencer::{block, g1_eip2537};
-use oceanid_settlement::{Evidence, EvidenceSource, Keeper, KeeperConfig, L1Account, NoEvidence, Task};
+use oceanid_settlement::{Evidence, EvidenceSource, Keeper, KeeperConfig, L1Account, L1Client, MAX_AN_HOUR, NoEvidence, Task};
+use serde_json::json;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,16 +22,21 @@ const STAGGER: Duration = Duration::from_secs(4);
 
 /// The keeper of a member.
 fn keeper(link: &Link, producer: &Producer, member: usize, evidence: Arc<dyn EvidenceSource>) -> (Keeper, Task) {
+    keeper_over(&link.client, producer, member, evidence)
+}
+
+/// The same over another way to L1.
+fn keeper_over(client: &L1Client, producer: &Producer, member: usize, evidence: Arc<dyn EvidenceSource>) -> (Keeper, Task) {
     let sequencer = &producer.sequencers[member];
     let spec = producer.ledger.spec().clone();
-    let account = L1Account::new(link.client.clone(), sequencer.poster.clone(), spec.l1_chain_id, REPLACE_AFTER);
+    let account = L1Account::new(client.clone(), sequencer.poster.clone(), spec.l1_chain_id, REPLACE_AFTER);
     let config = KeeperConfig {
         stagger: STAGGER,
         survey: POLL,
         credit_epochs: 1,
         ..KeeperConfig::new(account, Some(sequencer.keys.identity()), POLL)
     };
-    Keeper::start(link.client.clone(), spec, Arc::new(producer.ledger.clone()), evidence, config)
+    Keeper::start(client.clone(), spec, Arc::new(producer.ledger.clone()), evidence, config)
 }
 
 /// Keepers of the members 1 to 3. Member 0 posts batches and keeps nothing, so its turns pass.
@@ -116,12 +125,18 @@ async fn each_duty_is_done_once_and_by_one_node() {
 
 /// Two notarize votes of one member in one view, as a node that saw both would hand them on.
 struct Found {
+    /// Its place in the node's list.
+    place: usize,
     evidence: Evidence,
     acknowledged: Mutex<bool>,
 }
 
 impl Found {
     fn new(producer: &Producer, member: usize, view: u64) -> Self {
+        Self::at(0, producer, member, view)
+    }
+
+    fn at(place: usize, producer: &Producer, member: usize, view: u64) -> Self {
         let committee = producer.ledger.spec().committee.clone();
         let scheme = producer.sequencers[member].keys.voting_scheme(&producer.ledger.namespace(), &committee).unwrap();
         let vote = |payload: u8| {
@@ -141,17 +156,17 @@ impl Found {
             first: vote(1),
             second: vote(2),
         };
-        Self { evidence, acknowledged: Mutex::new(false) }
+        Self { place, evidence, acknowledged: Mutex::new(false) }
     }
 }
 
 impl EvidenceSource for Found {
     fn pending(&self) -> Vec<(usize, Evidence)> {
-        if *self.acknowledged.lock().unwrap() { Vec::new() } else { vec![(0, self.evidence.clone())] }
+        if *self.acknowledged.lock().unwrap() { Vec::new() } else { vec![(self.place, self.evidence.clone())] }
     }
 
     fn acknowledge(&self, number: usize) {
-        assert_eq!(number, 0);
+        assert_eq!(number, self.place);
         *self.acknowledged.lock().unwrap() = true;
     }
 }
@@ -167,8 +182,9 @@ async fn an_equivocation_is_punished_once_by_whoever_is_first() {
     let id = committee.members[guilty].id;
     let stake = l1.view(pool, SequencerPool::stakeOfCall { id }).await;
 
-    // Two nodes saw it; the guilty one keeps silent.
-    let found: Vec<_> = [1, 3].into_iter().map(|_| Arc::new(Found::new(&producer, 2, 5))).collect();
+    // Two nodes saw it, and have it in such places of their lists that each would be first if the place decided; the guilty one keeps silent.
+    let seat = |member: usize| committee.index_of(&producer.sequencers[member].keys.identity()).unwrap();
+    let found: Vec<_> = [1, 3].into_iter().map(|member| Arc::new(Found::at(seat(member), &producer, 2, 5))).collect();
     let keepers: Vec<_> =
         [1, 3].into_iter().zip(&found).map(|(member, found)| keeper(&link, &producer, member, found.clone())).collect();
     for (keeper, _) in &keepers {
@@ -226,5 +242,246 @@ async fn what_cannot_be_judged_keeps_nothing_else_from_being_done() {
     until("the proof behind it is submitted", &keepers, less, true).await;
     let told = async || keepers[0].0.status().last_error.is_some_and(|error| error.starts_with("evidence: "));
     until("the status says what could not be judged", &keepers, told, true).await;
+    l1.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn evidence_is_acknowledged_when_no_reorganisation_takes_the_penalty_back() {
+    let l1 = L1::embedded().await;
+    let producer = Producer::deploy(l1.http()).await;
+    let link = Link::new(&l1, &producer.ledger).await;
+    let (pool, slasher) = (producer.ledger.spec().l1.pool, producer.ledger.spec().l1.slasher);
+    let committee = producer.ledger.spec().committee.clone();
+    let id = committee.members[committee.index_of(&producer.sequencers[2].keys.identity()).unwrap()].id;
+    let stake = l1.view(pool, SequencerPool::stakeOfCall { id }).await;
+
+    // The penalty is in the newest state, and not yet in that of the deep block.
+    let shallow = Arc::new(AtomicBool::new(true));
+    let proxy = {
+        let shallow = shallow.clone();
+        Proxy::start(&l1, move |request, truth| {
+            let deep = request["params"][1] != json!("latest");
+            let asked =
+                call_of(request).is_some_and(|(to, input)| to == slasher && input.starts_with(&Slasher::punishedCall::SELECTOR));
+            if asked && deep && shallow.load(Ordering::Relaxed) { json!({ "result": B256::ZERO }) } else { truth }
+        })
+        .await
+    };
+    let found = Arc::new(Found::new(&producer, 2, 5));
+    let keepers = [keeper_over(&proxy.client(), &producer, 1, found.clone())];
+    producer.blocks(&link.watcher, 3);
+    let (batcher, _batching) = link.batcher(&producer, 0, DaMode::Calldata);
+    settled(&batcher, producer.head()).await;
+    let less = async || l1.view(pool, SequencerPool::stakeOfCall { id }).await < stake;
+    until("the equivocation is punished", &keepers, less, true).await;
+    let idle = async || keepers[0].0.status().in_flight.is_none() && keepers[0].0.status().due.is_empty();
+    until("nothing is due", &keepers, idle, true).await;
+    tokio::time::sleep(10 * POLL).await;
+    assert!(!*found.acknowledged.lock().unwrap(), "a reorganisation could take the penalty back");
+    assert_eq!(keepers[0].0.status().pending_evidence, 1);
+    shallow.store(false, Ordering::Relaxed);
+    until("the penalty is deep", &keepers, async || *found.acknowledged.lock().unwrap(), true).await;
+    l1.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_chain_that_stands_still_is_recovered_once_and_goes_on() {
+    const STALL: u64 = 8;
+    let l1 = L1::embedded().await;
+    let producer = Producer::deploy_with(l1.http(), STALL).await;
+    let link = Link::new(&l1, &producer.ledger).await;
+    let rollup = producer.ledger.spec().l1.rollup;
+    let (batcher, _batching) = link.batcher(&producer, 0, DaMode::Calldata);
+    producer.blocks(&link.watcher, 3);
+    settled(&batcher, producer.head()).await;
+    let last = producer.head();
+
+    // The committee makes nothing any more. Nothing else calls for a rotation, and without one there is nobody to go on.
+    let keepers = keepers(&link, &producer);
+    let recoveries = async || l1.view(rollup, Rollup::recoveriesCall {}).await;
+    until("the chain is recovered", &keepers, recoveries, 1).await;
+    assert_eq!(refused(&keepers), 0);
+    drop(keepers);
+
+    // The nodes see it, count epochs as L1 does, and L1 takes the new committee's batch.
+    let start = Instant::now();
+    let recovery = loop {
+        if let Some(recovery) = link.watcher.recoveries().into_iter().next() {
+            break recovery;
+        }
+        assert!(start.elapsed() < PATIENCE, "the recovery does not arrive");
+        tokio::time::sleep(POLL).await;
+    };
+    assert_eq!((recovery.after_block, recovery.committee.id), (last, 2));
+    assert!(producer.ledger.admit(&recovery).unwrap());
+    assert_eq!(l1.view(rollup, Rollup::RECOVERY_EPOCHSCall {}).await, RECOVERY_EPOCHS);
+    producer.blocks(&link.watcher, 2);
+    settled(&batcher, producer.head()).await;
+    assert_eq!(l1.view(rollup, Rollup::headCall {}).await.epoch, RECOVERY_EPOCHS);
+    l1.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_endpoint_that_finds_the_same_thing_due_for_ever_is_not_paid_for_ever() {
+    let l1 = L1::embedded().await;
+    let producer = Producer::deploy(l1.http()).await;
+    let splitter = producer.ledger.spec().l1.fee_splitter;
+    // Fees always wait to be split, and another transaction always takes the nonce.
+    let nonce = AtomicUsize::new(0);
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = sent.clone();
+    let proxy = Proxy::swallowing(&l1, move |request, truth| match request["method"].as_str() {
+        Some("eth_sendRawTransaction") => {
+            count.fetch_add(1, Ordering::Relaxed);
+            truth
+        }
+        Some("eth_estimateGas") => json!({ "result": "0x5208" }),
+        Some("eth_getTransactionCount") => json!({ "result": format!("{:#x}", nonce.fetch_add(1, Ordering::Relaxed)) }),
+        _ => match call_of(request) {
+            Some((to, input)) if to == splitter && input.starts_with(&FeeSplitter::unsettledCall::SELECTOR) => {
+                json!({ "result": B256::repeat_byte(0xff) })
+            }
+            _ => truth,
+        },
+    })
+    .await;
+    let (keeper, _task) = keeper_over(&proxy.client(), &producer, 1, Arc::new(NoEvidence));
+    let mut changes = keeper.subscribe();
+    let due = changes.wait_for(|status| status.due.iter().any(|due| due == "settle fees"));
+    tokio::time::timeout(PATIENCE, due).await.expect("it is due").unwrap();
+    let start = Instant::now();
+    while sent.load(Ordering::Relaxed) == 0 {
+        assert!(start.elapsed() < PATIENCE, "{:?}", keeper.status());
+        tokio::time::sleep(POLL).await;
+    }
+    tokio::time::sleep(60 * POLL).await;
+    assert_eq!(sent.load(Ordering::Relaxed), 1, "the second transaction waits for a minute: {:?}", keeper.status());
+    l1.stop().await;
+}
+
+/// Lies at random, the same ones for the same seed.
+struct Liar(B256);
+
+impl Liar {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = keccak256(self.0);
+        u64::from_be_bytes(*self.0.first_chunk().unwrap()) % below
+    }
+
+    fn word(&mut self) -> [u8; 32] {
+        match self.roll(7) {
+            0 => [0; 32],
+            1 => [0xff; 32],
+            2 => U256::from(1).to_be_bytes(),
+            3 => U256::from(u64::MAX).to_be_bytes(),
+            4 => U256::from(u128::MAX).to_be_bytes(),
+            5 => U256::from(self.roll(100)).to_be_bytes(),
+            _ => {
+                self.roll(1);
+                self.0.0
+            }
+        }
+    }
+
+    /// Something instead of the bytes that are true.
+    fn bytes(&mut self, truth: &[u8]) -> String {
+        let mut bytes: Vec<u8> = match self.roll(4) {
+            0 => Vec::new(),
+            1 => (0..self.roll(12)).flat_map(|_| self.word()).collect(),
+            _ => truth.to_vec(),
+        };
+        for word in bytes.chunks_mut(32) {
+            if self.roll(2) == 0 {
+                let size = word.len();
+                word.copy_from_slice(&self.word()[..size]);
+            }
+        }
+        bytes.truncate(bytes.len().saturating_sub(self.roll(3) as usize * 7));
+        hex::encode_prefixed(bytes)
+    }
+
+    fn tell(&mut self, request: &serde_json::Value, truth: serde_json::Value) -> serde_json::Value {
+        if self.roll(4) != 0 {
+            return truth;
+        }
+        match self.roll(8) {
+            0 => return json!({ "error": { "code": -32000, "message": "out of order" } }),
+            1 => return json!({ "error": { "code": 3, "message": "execution reverted", "data": self.bytes(&[7; 68]) } }),
+            2 => return json!({ "result": null }),
+            3 => return json!({ "result": "nonsense" }),
+            _ => {}
+        }
+        match request["method"].as_str().unwrap_or_default() {
+            "eth_call" | "eth_getCode" => {
+                let true_bytes = truth["result"].as_str().and_then(|text| hex::decode(text).ok()).unwrap_or_default();
+                json!({ "result": self.bytes(&true_bytes) })
+            }
+            "eth_estimateGas" | "eth_getTransactionCount" => {
+                let value = if self.roll(2) == 0 { self.roll(u64::MAX) } else { self.roll(100_000) };
+                json!({ "result": format!("{value:#x}") })
+            }
+            "eth_getBlockByNumber" => {
+                let mut block = truth;
+                let field = ["number", "timestamp", "baseFeePerGas", "hash"][self.roll(4) as usize];
+                block["result"][field] = json!(format!("{:#x}", self.roll(u64::MAX)));
+                block
+            }
+            _ => json!({ "result": B256::from(self.word()) }),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_endpoint_that_lies_at_random_breaks_nothing_and_the_status_says_so() {
+    let l1 = L1::embedded().await;
+    let producer = Producer::deploy(l1.http()).await;
+    let link = Link::new(&l1, &producer.ledger).await;
+    let epoch = producer.ledger.spec().timing.epoch_length;
+    producer.generous_block(&link.watcher);
+    producer.blocks(&link.watcher, 2 * epoch);
+    let (batcher, _batching) = link.batcher(&producer, 0, DaMode::Calldata);
+    settled(&batcher, producer.head()).await;
+
+    let lying = Arc::new(AtomicBool::new(true));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let sent = Arc::new(AtomicUsize::new(0));
+    let proxy = {
+        let (lying, asked, sent) = (lying.clone(), asked.clone(), sent.clone());
+        let mut liar = Liar(B256::with_last_byte(6));
+        Proxy::swallowing(&l1, move |request, truth| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            sent.fetch_add(usize::from(request["method"] == "eth_sendRawTransaction"), Ordering::Relaxed);
+            if lying.load(Ordering::Relaxed) { liar.tell(request, truth) } else { truth }
+        })
+        .await
+    };
+    let (keeper, _task) = {
+        let sequencer = &producer.sequencers[1];
+        let spec = producer.ledger.spec().clone();
+        let account = L1Account::new(proxy.client(), sequencer.poster.clone(), spec.l1_chain_id, REPLACE_AFTER);
+        let config = KeeperConfig {
+            stagger: Duration::ZERO,
+            survey: Duration::ZERO,
+            credit_epochs: 1,
+            ..KeeperConfig::new(account, Some(sequencer.keys.identity()), Duration::from_millis(1))
+        };
+        let evidence = Arc::new(Found::new(&producer, 2, 5));
+        Keeper::start(proxy.client(), spec, Arc::new(producer.ledger.clone()), evidence, config)
+    };
+    let start = Instant::now();
+    let mut reasons = std::collections::BTreeSet::new();
+    while asked.load(Ordering::Relaxed) < 3_000 {
+        assert!(start.elapsed() < PATIENCE, "the keeper asks no more: {:?}", keeper.status());
+        reasons.extend(keeper.status().last_error.map(|error| error.split(' ').take(2).collect::<Vec<_>>().join(" ")));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(reasons.len() > 2, "it says why it cannot go on: {reasons:?}");
+    assert!(sent.load(Ordering::Relaxed) <= MAX_AN_HOUR);
+    // The truth is believed again, as far as it is not too late in the hour.
+    lying.store(false, Ordering::Relaxed);
+    let content = |error: &str| error.contains("transactions were sent in an hour");
+    let mut changes = keeper.subscribe();
+    let calm = changes.wait_for(|status| status.last_error.as_deref().is_none_or(content));
+    tokio::time::timeout(PATIENCE, calm).await.expect("the keeper goes on").unwrap();
     l1.stop().await;
 }

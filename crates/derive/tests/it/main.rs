@@ -9,6 +9,7 @@ mod keeper;
 mod l1;
 mod posting;
 mod producer;
+mod proxy;
 
 use alloy_primitives::{Address, B256};
 use l1::L1;

@@ -26,6 +26,8 @@ const SEQUENCERS: u32 = 4;
 const EPOCH_LENGTH: u64 = 8;
 /// Seconds.
 const CHALLENGE_WINDOW: u64 = 3;
+/// Seconds: longer than any test.
+const STALL_TIMEOUT: u64 = 3_600;
 /// Tip of ordinary transactions, wei per gas.
 const TIP: u128 = 1_000_000;
 /// Longest wait for a deposit to be deep.
@@ -58,11 +60,17 @@ impl L1View for Seen {
 impl Producer {
     /// Deploys the contracts with a committee of four and opens the chain.
     pub(crate) async fn deploy(l1: &str) -> Self {
+        Self::deploy_with(l1, STALL_TIMEOUT).await
+    }
+
+    /// The same with a stall timeout, seconds.
+    pub(crate) async fn deploy_with(l1: &str, stall_timeout: u64) -> Self {
         let sequencers = dev_sequencers(SEQUENCERS).unwrap();
         let options = DevOptions {
             epoch_length: EPOCH_LENGTH,
             challenge_window: CHALLENGE_WINDOW,
             sequencers: SEQUENCERS,
+            stall_timeout,
             ..DevOptions::default()
         };
         let deployment = deploy_dev(l1, &options, &sequencers, &|_| ()).await.unwrap();

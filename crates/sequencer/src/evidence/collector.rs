@@ -120,6 +120,7 @@ impl<R: CryptoRng> Collector<R> {
         };
         let Some(seated) = self.committees.get(at.0) else { return };
         for message in messages {
+            self.attendance.note_signers(at.0, message.signers());
             if let Some(voter) = message.voter() {
                 self.attendance.note(at.0, at.1, voter);
             }

@@ -1,5 +1,6 @@
 //! Whole committees: in the deterministic simulator (every scenario twice, with equal state), and over real TCP.
 
+mod beginning;
 mod byzantine;
 mod chain;
 #[cfg(feature = "ledger")]

@@ -135,6 +135,8 @@ impl World {
 
     async fn live(mut self) -> Sim {
         self.sim.start(0..NODES).await;
+        // A member that is not there when the chain begins sits out epochs, and nobody here recovers a chain that halts for it.
+        self.sim.reach(self.honest(), 1).await;
         while self.highest() < EPOCHS * EPOCH {
             let honest = self.honest();
             match self.dice.roll(6) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oceanid_primitives::{HeaderExtension, L1Origin, Recovery};
+use oceanid_primitives::{HeaderExtension, L1Origin, RECOVERY_EPOCHS, Recovery};
 use oceanid_sequencer::Execution as _;
 
 use crate::{
@@ -104,7 +104,21 @@ fn a_second_recovery_at_one_place_leaves_an_epoch_out() {
         tell(&sim, &[0, 1, 2, 3, 4, 5, 6], &second);
         sim.reach([0, 1, 4, 5, 6], second.after_block + 30).await;
         let epochs = sim.disks[0].chain.epochs().expect("a chain that goes on");
-        assert_eq!(epochs.of(second.after_block + 1), epochs.of(second.after_block) + 2);
+        assert_eq!(epochs.of(second.after_block + 1), epochs.of(second.after_block) + 2 * RECOVERY_EPOCHS);
+        sim
+    });
+}
+
+#[test]
+fn a_committee_that_never_began_is_replaced() {
+    let setup = Setup { nodes: 6, epoch_length: 20, ..Setup::committee_of(4) };
+    twice(34, setup, |mut sim| async move {
+        // Two of the first four never come; two others do.
+        sim.start([0, 1, 4, 5]).await;
+        sim.pass(Duration::from_secs(90)).await;
+        assert!([0, 1, 4, 5].iter().all(|node| sim.height(*node) == 0 && !sim.node(*node).status().voting));
+        recover(&sim, 1, &[0, 1, 4, 5]);
+        sim.reach([0, 1, 4, 5], 10).await;
         sim
     });
 }

@@ -241,9 +241,9 @@ impl<C: TestChain> Sim<C> {
             for (channel, rate) in CHANNELS {
                 registered.push(control.register(channel, quota(rate)).await.expect("the network runs"));
             }
-            let [votes, certificates, resolver, backfill, broadcast, transactions] =
+            let [votes, certificates, resolver, backfill, broadcast, transactions, inquiries] =
                 registered.try_into().unwrap_or_else(|_| unreachable!("as many as there are channels"));
-            let channels = Channels { votes, certificates, resolver, backfill, broadcast, transactions };
+            let channels = Channels { votes, certificates, resolver, backfill, broadcast, transactions, inquiries };
             let addresses = (0..self.setup.nodes)
                 .map(|peer| (keys(peer).identity(), SocketAddr::from(([127, 0, 0, 1], 9_000 + peer as u16))))
                 .collect();
@@ -289,6 +289,12 @@ impl<C: TestChain> Sim<C> {
     /// Loses a stopped node's consensus storage; its chain stays.
     pub(crate) fn wipe(&mut self, index: usize) {
         self.storage[index] += 1;
+    }
+
+    /// Runs until every named node votes in the epoch it is in.
+    pub(crate) async fn voting(&self, indices: impl IntoIterator<Item = usize> + Clone) {
+        let voting = |sim: &Self| indices.clone().into_iter().all(|index| sim.node(index).status().voting);
+        self.until("nodes to vote", voting).await;
     }
 
     pub(crate) fn height(&self, index: usize) -> u64 {
@@ -358,6 +364,16 @@ impl<C: TestChain> Sim<C> {
                 }
             }
         }
+    }
+}
+
+impl Sim {
+    /// Loses everything a stopped node had but its keys.
+    pub(crate) fn lose(&mut self, index: usize) {
+        self.wipe(index);
+        let chain = LightChain::new(self.schedule.clone(), self.setup.epoch_length, 0);
+        chain.recoveries.lock().clone_from(&self.disks[index].chain.recoveries.lock());
+        self.disks[index] = Disk::new(chain);
     }
 }
 

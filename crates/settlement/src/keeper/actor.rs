@@ -1,16 +1,17 @@
 //! The keeper's loop: settle what was sent, look, list what is due, send the first whose turn has come.
 
 use super::chain::withdrawal_hash;
-use super::duties::{self, Creditable, Due, Task};
-use super::evidence::{EvidenceSource, Outlook};
-use super::look::{Look, LookError, PoolRules, Survey, final_output};
+use super::duties::{self, Creditable, Due, Standstill, Task};
+use super::evidence::{Evidence, EvidenceSource, Outlook};
+use super::look::{Look, LookError, PoolRules, Survey, deep_block, final_output};
 use super::{Action, KeeperConfig, KeeperStatus, KeptChain};
 use crate::account::{Call, Fate, Ticket};
 use crate::chain::extension;
 use crate::{L1Client, L1Error, revert};
+use alloy_rpc_types_eth::BlockId;
 use oceanid_contracts::l1::{Portal, SequencerPool};
 use oceanid_primitives::ChainSpec;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -18,14 +19,28 @@ use tracing::{debug, info, warn};
 
 /// Longest pause after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
-/// A task that L1 refuses is tried again after this long.
+/// A task that L1 refuses, or that was sent and is due still, is tried again after this long; each time it was sent, twice as long.
 const RETRY: Duration = Duration::from_secs(60);
+/// Longest such pause: a day.
+const MAX_PAUSE: Duration = Duration::from_secs(86_400);
+/// Most transactions an hour, whatever L1 says is due: one every 15 s.
+pub const MAX_AN_HOUR: usize = 240;
+const HOUR: Duration = Duration::from_secs(3_600);
 /// After a start, withdrawals of fees are looked at from the newest back, until so many in a row were finalised.
 const FINALISED_RUN: u64 = 32;
+/// Most of them that are taken on then.
+const MAX_FOUND_FEES: usize = 1_024;
 /// Most withdrawals of fees dealt with at a time, pieces of evidence due in one round, and pieces asked about.
 const MAX_OPEN_FEES: usize = 64;
 const MAX_CASES: usize = 8;
 const MAX_ASKED: usize = 64;
+
+/// Why a task waits.
+struct Pause {
+    until: Instant,
+    /// How often it was sent.
+    sent: u32,
+}
 
 pub(super) struct Actor {
     client: L1Client,
@@ -34,17 +49,20 @@ pub(super) struct Actor {
     source: Arc<dyn EvidenceSource>,
     config: KeeperConfig,
     status: watch::Sender<KeeperStatus>,
-    rules: Option<PoolRules>,
-    /// The last survey, when it was made, and the newest committee and credited epoch then.
-    survey: Option<(Survey, Instant, (u64, u64))>,
+    /// The last survey with the pool's rules, when it was made, and the newest committee and credited epoch then.
+    survey: Option<(Survey, PoolRules, Instant, (u64, u64))>,
     /// Withdrawals of fees that are not finalised, and up to where they were looked at.
     open_fees: BTreeSet<u64>,
     fees_seen: Option<u64>,
     sent: Option<(Ticket, Task)>,
+    /// This node's head and since when it is that.
+    head: (u64, Instant),
     /// Since when each task is due.
     since: HashMap<Task, Instant>,
-    /// When L1 refused a task.
-    declined: HashMap<Task, Instant>,
+    /// Tasks that are not tried now.
+    paused: HashMap<Task, Pause>,
+    /// When the transactions of the last hour were sent.
+    spent: VecDeque<Instant>,
     /// What kept a duty from being seen to in this round.
     told: Option<String>,
 }
@@ -65,13 +83,14 @@ impl Actor {
             source,
             config,
             status,
-            rules: None,
             survey: None,
             open_fees: BTreeSet::new(),
             fees_seen: None,
             sent: None,
+            head: (0, Instant::now()),
             since: HashMap::new(),
-            declined: HashMap::new(),
+            paused: HashMap::new(),
+            spent: VecDeque::new(),
             told: None,
         }
     }
@@ -145,11 +164,15 @@ impl Actor {
     async fn due(&mut self, look: &Look) -> Vec<Due> {
         let duties = self.config.duties;
         let mut due = Vec::new();
+        let standstill = self.standstill(look);
+        if duties.recover {
+            due.extend(duties::recovery(look, standstill, self.spec.l1.rollup));
+        }
         if duties.evidence {
             due.extend(self.evidence(look).await);
         }
         if duties.rotate || duties.jail || duties.exits {
-            let found = self.pool(look).await;
+            let found = self.pool(look, standstill).await;
             due.extend(self.or_told("pool", found));
         }
         let mut creditable = 0;
@@ -172,6 +195,16 @@ impl Actor {
         due
     }
 
+    fn standstill(&mut self, look: &Look) -> Standstill {
+        let head = self.chain.head();
+        if head != self.head.0 {
+            self.head = (head, Instant::now());
+        }
+        let timeout = self.spec.timing.stall_timeout;
+        let dead = self.head.1.elapsed() >= Duration::from_secs(timeout);
+        Standstill { timeout, dead, reluctant: self.config.identity.is_none() || head > look.posted }
+    }
+
     /// What was found; a failure is told, and nothing was. What one duty cannot do keeps no other from being done.
     fn or_told<T: Default>(&mut self, duty: &str, found: Result<T, LookError>) -> T {
         found.unwrap_or_else(|error| {
@@ -189,6 +222,7 @@ impl Actor {
         let mut due = Vec::new();
         let mut asked = 0;
         let mut cases = Vec::new();
+        let mut over = Vec::new();
         for (number, evidence) in pending {
             // One penalty an epoch: the second proof against the same members waits for the fate of the first.
             let case = (evidence.epoch(), evidence.guilty());
@@ -196,36 +230,51 @@ impl Actor {
                 continue;
             }
             asked += 1;
-            match evidence.outlook(&self.client, &self.spec, &*self.chain, look.now).await {
-                Ok(Outlook::Over) => self.source.acknowledge(number),
+            let latest = (BlockId::latest(), look.now);
+            match evidence.outlook(&self.client, &self.spec, &*self.chain, latest).await {
+                Ok(Outlook::Over) => over.push((number, evidence)),
                 Ok(Outlook::Early) => {}
                 Ok(Outlook::Due(input)) => {
-                    due.push(Due { task: Task::Evidence(number), to: self.spec.l1.slasher, input });
+                    let task = Task::Evidence { turn: evidence.turn(), number };
+                    due.push(Due { task, to: self.spec.l1.slasher, input });
                     cases.push(case);
                 }
                 Err(error) => self.or_told("evidence", Err(error.into())),
             }
         }
+        if !over.is_empty() {
+            let settled = self.acknowledge(over).await;
+            self.or_told("evidence", settled);
+        }
         due
     }
 
-    async fn pool(&mut self, look: &Look) -> Result<Vec<Due>, LookError> {
+    /// Acknowledges what is over in a block of L1 that no reorganisation takes back: until then the penalty may be taken back with its block.
+    async fn acknowledge(&self, over: Vec<(usize, Evidence)>) -> Result<(), LookError> {
+        let Some(deep) = deep_block(&self.client, &self.spec).await? else { return Ok(()) };
+        for (number, evidence) in over {
+            if let Outlook::Over = evidence.outlook(&self.client, &self.spec, &*self.chain, deep).await? {
+                self.source.acknowledge(number);
+            }
+        }
+        Ok(())
+    }
+
+    async fn pool(&mut self, look: &Look, standstill: Standstill) -> Result<Vec<Due>, LookError> {
         let pool = self.spec.l1.pool;
-        let rules = match self.rules {
-            Some(rules) => rules,
-            None => *self.rules.insert(PoolRules::read(&self.client, pool).await?),
-        };
         let stand = (look.latest_committee, look.next_epoch);
-        let fresh = self.survey.as_ref().is_some_and(|(_, at, of)| at.elapsed() < self.config.survey && *of == stand);
+        let fresh = self.survey.as_ref().is_some_and(|(.., at, of)| at.elapsed() < self.config.survey && *of == stand);
         if !fresh {
             let survey = Survey::take(&self.client, &self.spec, look.latest_committee).await?;
-            self.survey = Some((survey, Instant::now(), stand));
+            let rules = PoolRules::read(&self.client, pool).await?;
+            self.survey = Some((survey, rules, Instant::now(), stand));
         }
-        let Some((survey, ..)) = &self.survey else { return Ok(Vec::new()) };
-        let mut due = duties::members(survey, &rules, look, &self.config, pool);
+        let Some((survey, rules, ..)) = &self.survey else { return Ok(Vec::new()) };
+        let mut due = duties::members(survey, rules, look, &self.config, pool);
         // Not known to Layer 2 before the deposit has arrived there.
         let committee = self.chain.committee(look.latest_committee).ok();
-        let because = duties::rotation_because(survey, &rules, committee.as_deref());
+        let wants = self.config.duties.recover && duties::wants_a_committee(look, standstill);
+        let because = duties::rotation_because(survey, rules, committee.as_deref(), wants);
         let next_rotation = look.last_rotation.saturating_add(rules.rotation_interval);
         self.status.send_modify(|status| {
             status.next_rotation = next_rotation;
@@ -284,7 +333,7 @@ impl Actor {
                     run = 0;
                     self.open_fees.insert(index);
                 }
-                if run == FINALISED_RUN {
+                if run == FINALISED_RUN || self.open_fees.len() >= MAX_FOUND_FEES {
                     break;
                 }
             }
@@ -296,19 +345,34 @@ impl Actor {
     /// Sends the first task whose turn has come.
     async fn act(&mut self, due: Vec<Due>) -> Result<(), LookError> {
         self.since.retain(|task, _| due.iter().any(|due| due.task == *task));
-        self.declined.retain(|_, at| at.elapsed() < RETRY);
+        // What is gone was done, or is no more to be done.
+        self.paused.retain(|task, _| due.iter().any(|due| due.task == *task));
+        while self.spent.front().is_some_and(|sent| sent.elapsed() >= HOUR) {
+            self.spent.pop_front();
+        }
         let head = self.chain.block(self.chain.head())?;
         let committee = self.chain.committee(extension(&head)?.committee_id)?;
         let position = self.config.identity.as_ref().and_then(|identity| committee.index_of(identity));
         for Due { task, to, input } in due {
             let waited = self.since.entry(task).or_insert_with(Instant::now).elapsed();
             let place = task.place(position, committee.members.len());
-            if waited < self.config.stagger * place || self.declined.contains_key(&task) {
+            let now = Instant::now();
+            if waited < self.config.stagger * place || self.paused.get(&task).is_some_and(|pause| pause.until > now) {
                 continue;
+            }
+            if self.spent.len() >= MAX_AN_HOUR {
+                self.told = Some(format!(
+                    "{MAX_AN_HOUR} transactions were sent in an hour: waiting; does the L1 endpoint tell the truth?"
+                ));
+                return Ok(());
             }
             match self.config.account.send(Call { to, input, sidecar: None }).await {
                 Ok(Some(ticket)) => {
                     info!(%task, place, "sent to L1");
+                    self.spent.push_back(now);
+                    let pause = self.paused.entry(task).or_insert(Pause { until: now, sent: 0 });
+                    pause.until = now + RETRY.saturating_mul(2u32.saturating_pow(pause.sent)).min(MAX_PAUSE);
+                    pause.sent += 1;
                     self.sent = Some((ticket, task));
                     self.status.send_modify(|status| status.in_flight = Some(task.to_string()));
                     return Ok(());
@@ -321,7 +385,7 @@ impl Actor {
                 Err(L1Error::Reverted { data, .. }) => {
                     let reason = revert::describe(&data);
                     debug!(%task, reason, "L1 refuses");
-                    self.declined.insert(task, Instant::now());
+                    self.paused.entry(task).or_insert(Pause { until: now, sent: 0 }).until = now + RETRY;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -331,6 +395,7 @@ impl Actor {
 
     fn publish(&self, look: &Look, due: &[Due]) {
         self.status.send_modify(|status| {
+            (status.stalled_at, status.stalled) = (look.stalled_at, look.now >= look.stalled_at);
             status.due = due.iter().map(|due| due.task.to_string()).collect();
             status.next_epoch = look.next_epoch;
             status.budget = look.budget;

@@ -11,8 +11,8 @@ use oceanid_stf::{EpochMessage, StateReader, read_epoch_message};
 
 /// What Layer 2 has to say to L1.
 pub trait Messages: Send + Sync + 'static {
-    /// The epoch that runs at the head, as `EpochLedger` counts it.
-    fn running_epoch(&self) -> Result<u64, ChainError>;
+    /// Epochs that have ended, from number `from` on, at most `most`. Recoveries pass over numbers.
+    fn ended_epochs(&self, from: u64, most: usize) -> Result<Vec<u64>, ChainError>;
 
     /// The message of `EpochLedger` about an epoch; none for one that was not told.
     fn epoch_message(&self, epoch: u64) -> Result<Option<EpochMessage>, ChainError>;
@@ -33,8 +33,12 @@ pub trait KeptChain: SettledChain + Messages {}
 impl<T: SettledChain + Messages> KeptChain for T {}
 
 impl Messages for Ledger {
-    fn running_epoch(&self) -> Result<u64, ChainError> {
-        Ok(read(self, |view| view.storage(EPOCH_LEDGER, slot(epoch_ledger::RUNNING)))?.as_limbs()[0])
+    fn ended_epochs(&self, from: u64, most: usize) -> Result<Vec<u64>, ChainError> {
+        // As `EpochLedger` counts at the head.
+        let running = read(self, |view| view.storage(EPOCH_LEDGER, slot(epoch_ledger::RUNNING)))?.as_limbs()[0];
+        let epochs = self.epochs();
+        let all = core::iter::successors(epochs.at_or_after(from), |epoch| epochs.after(*epoch));
+        Ok(all.take_while(|epoch| *epoch < running).take(most).collect())
     }
 
     fn epoch_message(&self, epoch: u64) -> Result<Option<EpochMessage>, ChainError> {

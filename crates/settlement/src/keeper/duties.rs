@@ -7,7 +7,7 @@ use super::look::{Look, PoolRules, Standing, Survey};
 use crate::ChainError;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolValue};
-use oceanid_contracts::l1::{FeeSplitter, MiningRewards, Portal, SequencerPool};
+use oceanid_contracts::l1::{FeeSplitter, MiningRewards, Portal, Rollup, SequencerPool};
 use oceanid_primitives::Committee;
 use oceanid_primitives::predeploys::{EPOCH_LEDGER, FEE_VAULT};
 use std::collections::BTreeMap;
@@ -16,15 +16,22 @@ use std::collections::BTreeMap;
 const MAX_EPOCHS: usize = 16;
 const MAX_MEMBERS: usize = 400;
 /// Epochs looked at in one round.
-const MAX_LOOK_AHEAD: u64 = 256;
+const MAX_LOOK_AHEAD: usize = 256;
 /// Fees, in wei of the token, that are worth a transaction of their own.
 const WORTH_SETTLING: u64 = 1_000_000_000_000_000_000;
 
 /// Something to do on L1. The order is that of urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Task {
-    /// Submit a piece of evidence, by its place in this node's list.
-    Evidence(usize),
+    /// Put this committee in office, in place of one that stands still.
+    Recover(u64),
+    /// Submit a piece of evidence.
+    Evidence {
+        /// The same on every node ([`super::Evidence::turn`]).
+        turn: u64,
+        /// Its place in this node's list.
+        number: usize,
+    },
     /// Jail a sequencer.
     Jail(u64),
     /// Fix the committee after this one.
@@ -46,7 +53,8 @@ pub(super) enum Task {
 impl core::fmt::Display for Task {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Evidence(number) => write!(f, "submit evidence {number} of double voting"),
+            Self::Recover(committee) => write!(f, "recover the chain under committee {committee}"),
+            Self::Evidence { number, .. } => write!(f, "submit evidence {number} of double voting"),
             Self::Jail(id) => write!(f, "jail sequencer {id}"),
             Self::Rotate(committee) => write!(f, "rotate committee {committee}"),
             Self::CompleteExit(id) => write!(f, "complete the exit of sequencer {id}"),
@@ -64,8 +72,9 @@ impl Task {
     /// own.
     const fn turn(self) -> Option<u64> {
         match self {
-            Self::Evidence(number) => Some(number as u64),
-            Self::Jail(number)
+            Self::Evidence { turn, .. } => Some(turn),
+            Self::Recover(number)
+            | Self::Jail(number)
             | Self::Rotate(number)
             | Self::CompleteExit(number)
             | Self::Credit(number)
@@ -103,8 +112,37 @@ impl Due {
     }
 }
 
+/// How the chain stands, as far as a recovery depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standstill {
+    /// `Rollup`'s stall timeout, seconds.
+    pub(super) timeout: u64,
+    /// This node's own chain has not grown for so long, by its own clock: the committee is dead, not only unable to post.
+    pub(super) dead: bool,
+    /// This node holds blocks that L1 has not, which a recovery would make void, or is no member and cannot know of such blocks: it gives
+    /// those who hold them the timeout once more.
+    pub(super) reluctant: bool,
+}
+
+/// The recovery, if no batch came for the timeout, nothing is made any more, and a newer committee waits.
+pub(super) fn recovery(look: &Look, chain: Standstill, rollup: Address) -> Option<Due> {
+    let from = look.stalled_at.saturating_add(if chain.reluctant { chain.timeout } else { 0 });
+    let waits = chain.dead && look.latest_committee > look.in_office && look.now >= from;
+    waits.then(|| Due::new(Task::Recover(look.latest_committee), rollup, Rollup::recoverCall {}))
+}
+
+/// Whether the chain stands still and the newest committee is the one that does not go on.
+pub(super) const fn wants_a_committee(look: &Look, chain: Standstill) -> bool {
+    chain.dead && look.now >= look.stalled_at && look.latest_committee <= look.in_office
+}
+
 /// Why a rotation would be of use. `committee` is the newest one with its weights, if Layer 2 has heard of it.
-pub(super) fn rotation_because(survey: &Survey, rules: &PoolRules, committee: Option<&Committee>) -> Option<&'static str> {
+pub(super) fn rotation_because(
+    survey: &Survey,
+    rules: &PoolRules,
+    committee: Option<&Committee>,
+    wants_a_committee: bool,
+) -> Option<&'static str> {
     let records = &survey.records;
     let joining = survey.queue > 0 && !survey.joins_paused && records.len() < rules.max_active;
     if !joining && records.iter().all(|record| record.standing == Standing::Out) {
@@ -119,6 +157,9 @@ pub(super) fn rotation_because(survey: &Survey, rules: &PoolRules, committee: Op
     }
     if joining {
         return Some("sequencers wait for a seat");
+    }
+    if wants_a_committee {
+        return Some("the chain stands still, and only a newer committee can be put in office");
     }
     let committee = committee?;
     let mut next: Vec<_> = records.iter().collect();
@@ -144,7 +185,8 @@ pub(super) fn members(survey: &Survey, rules: &PoolRules, look: &Look, config: &
         if config.duties.jail && record.jailable {
             due.push(Due::new(Task::Jail(record.id), pool, SequencerPool::jailCall { id: record.id }));
         }
-        if config.duties.exits && record.standing == Standing::Exiting && record.since + rules.exit_wait <= look.now {
+        if config.duties.exits && record.standing == Standing::Exiting && record.since.saturating_add(rules.exit_wait) <= look.now
+        {
             due.push(Due::new(Task::CompleteExit(record.id), pool, SequencerPool::completeExitCall { id: record.id }));
         }
     }
@@ -168,9 +210,7 @@ impl Creditable {
         let mut found = Self::default();
         let mut until = look.credited_until;
         let mut members = 0;
-        let end = chain.running_epoch()?.min(look.next_epoch.saturating_add(MAX_LOOK_AHEAD));
-        for epoch in look.next_epoch..end {
-            // A recovery passes over numbers.
+        for epoch in chain.ended_epochs(look.next_epoch, MAX_LOOK_AHEAD)? {
             let Some(message) = chain.epoch_message(epoch)? else { continue };
             let Ok((_, _, from, to, _, work)) = <(u64, u64, u64, u64, u64, Vec<B256>)>::abi_decode_params(&message.data) else {
                 return Err(ChainError(format!("the message about epoch {epoch} does not decode")));
@@ -268,7 +308,7 @@ mod tests {
     fn because(change: impl FnOnce(&mut Survey)) -> Option<&'static str> {
         let (mut survey, committee) = at_rest();
         change(&mut survey);
-        rotation_because(&survey, &RULES, Some(&committee))
+        rotation_because(&survey, &RULES, Some(&committee), false)
     }
 
     #[test]
@@ -286,9 +326,9 @@ mod tests {
         );
         let (mut survey, _) = at_rest();
         survey.records[0].lock = 31;
-        assert_eq!(rotation_because(&survey, &RULES, None), None, "Layer 2 has not heard of the newest committee yet");
+        assert_eq!(rotation_because(&survey, &RULES, None, false), None, "Layer 2 has not heard of the newest committee yet");
         survey.records.iter_mut().for_each(|record| record.standing = Standing::Out);
-        assert_eq!(rotation_because(&survey, &RULES, None), None, "nobody would be left");
+        assert_eq!(rotation_because(&survey, &RULES, None, true), None, "nobody would be left");
     }
 
     #[test]
@@ -302,6 +342,30 @@ mod tests {
         // Equal locks: the smaller id keeps the seat.
         assert_eq!(because(|survey| survey.records.push(record(4, 10))), None);
         assert_eq!(because(|survey| survey.seats = 2), Some("other locks are the largest"));
+    }
+
+    #[test]
+    fn a_chain_that_stands_still_is_recovered_after_the_timeout() {
+        let still =
+            |now, latest, office| Look { latest_committee: latest, in_office: office, stalled_at: 500, ..look(0, 0, now) };
+        let chain = |dead, reluctant| Standstill { timeout: 100, dead, reluctant };
+        let due = |look: &Look, reluctant| recovery(look, chain(true, reluctant), Address::ZERO).map(|due| due.task);
+        assert_eq!(due(&still(499, 5, 4), false), None);
+        assert_eq!(due(&still(500, 5, 4), false), Some(Task::Recover(5)));
+        assert_eq!(due(&still(500, 4, 4), false), None, "no newer committee");
+        let alive = recovery(&still(9_999, 5, 4), chain(false, false), Address::ZERO);
+        assert!(alive.is_none(), "blocks are made, only not posted: a recovery would make them void");
+        // Whoever holds blocks that would be void, or cannot know, waits for them to be posted.
+        assert_eq!(due(&still(599, 5, 4), true), None);
+        assert_eq!(due(&still(600, 5, 4), true), Some(Task::Recover(5)));
+        assert_eq!(due(&Look { stalled_at: u64::MAX, ..still(u64::MAX - 1, 5, 4) }, true), None);
+        // Without a newer committee a rotation is of use, which otherwise would change nothing.
+        let wants = |now, latest, dead| wants_a_committee(&still(now, latest, 4), chain(dead, true));
+        assert!(wants(500, 4, true) && !wants(500, 5, true) && !wants(499, 4, true) && !wants(500, 4, false));
+        let (survey, committee) = at_rest();
+        assert!(
+            rotation_because(&survey, &RULES, Some(&committee), true).is_some_and(|because| because.contains("stands still"))
+        );
     }
 
     const REWARDS: Address = Address::repeat_byte(0xee);
@@ -329,8 +393,8 @@ mod tests {
     }
 
     impl Messages for Told {
-        fn running_epoch(&self) -> Result<u64, ChainError> {
-            Ok(self.epochs.last().map_or(0, |(epoch, ..)| epoch + 1))
+        fn ended_epochs(&self, from: u64, most: usize) -> Result<Vec<u64>, ChainError> {
+            Ok(self.epochs.iter().map(|(epoch, ..)| *epoch).filter(|epoch| *epoch >= from).take(most).collect())
         }
 
         fn epoch_message(&self, epoch: u64) -> Result<Option<EpochMessage>, ChainError> {
@@ -357,6 +421,9 @@ mod tests {
         Look {
             now,
             latest_committee: 1,
+            in_office: 1,
+            posted: 0,
+            stalled_at: u64::MAX,
             last_rotation: 0,
             next_epoch,
             credited_until,

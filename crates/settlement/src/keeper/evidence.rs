@@ -2,8 +2,9 @@
 
 use super::KeptChain;
 use crate::{ChainError, L1Client, L1Error};
-use alloy_primitives::{B256, Bytes, U256};
-use alloy_sol_types::SolCall;
+use alloy_primitives::{B256, Bytes, U256, keccak256};
+use alloy_rpc_types_eth::BlockId;
+use alloy_sol_types::{SolCall, SolValue};
 use oceanid_contracts::l1::{Rollup, Slasher};
 use oceanid_primitives::ChainSpec;
 
@@ -103,13 +104,20 @@ impl Evidence {
         }
     }
 
-    /// Asks L1 what there is to do; `now` is L1's time, seconds.
+    /// A number that every node gives to the same case, whatever else it has found.
+    pub(super) fn turn(&self) -> u64 {
+        let guilty: Vec<U256> = self.guilty().into_iter().map(U256::from).collect();
+        let hash = keccak256((u64::from(self.offence()), self.epoch(), guilty).abi_encode());
+        u64::from_be_bytes(hash.first_chunk().copied().unwrap_or_default())
+    }
+
+    /// Asks L1 what there is to do, in the state after block `at`; `now` is that block's time, seconds.
     pub(super) async fn outlook(
         &self,
         client: &L1Client,
         spec: &ChainSpec,
         chain: &dyn KeptChain,
-        now: u64,
+        (at, now): (BlockId, u64),
     ) -> Result<Outlook, EvidenceError> {
         let committee = chain.committee(self.committee_id())?;
         let case = B256::from(U256::from(self.epoch()));
@@ -117,15 +125,15 @@ impl Evidence {
         for member in self.guilty() {
             let Some(member) = committee.members.get(member) else { return Ok(Outlook::Over) };
             let call = Slasher::punishedCall { offence: self.offence(), id: member.id, caseId: case };
-            unpunished |= !client.view(spec.l1.slasher, call).await?;
+            unpunished |= !client.view_at(spec.l1.slasher, call, at).await?;
         }
         if !unpunished {
             return Ok(Outlook::Over);
         }
-        Ok(match batch_of(client, spec, self.epoch()).await? {
+        Ok(match batch_of(client, spec, self.epoch(), at).await? {
             Found::Batch(index) => {
-                let batch = client.view(spec.l1.rollup, Rollup::batchCall { index }).await?;
-                let period = client.view(spec.l1.slasher, Slasher::EVIDENCE_PERIODCall {}).await?;
+                let batch = client.view_at(spec.l1.rollup, Rollup::batchCall { index }, at).await?;
+                let period = client.view_at(spec.l1.slasher, Slasher::EVIDENCE_PERIODCall {}, at).await?;
                 let stale = batch.timestamp.to::<u64>().saturating_add(period.saturating_to::<u64>()) < now;
                 if stale { Outlook::Over } else { Outlook::Due(self.call(index)) }
             }
@@ -162,13 +170,19 @@ enum Found {
 }
 
 /// The youngest batch of an epoch: with it evidence stays fresh for longest. Epochs never fall from batch to batch.
-async fn batch_of(client: &L1Client, spec: &ChainSpec, epoch: u64) -> Result<Found, L1Error> {
-    let head = client.view(spec.l1.rollup, Rollup::headCall {}).await?;
+async fn batch_of(client: &L1Client, spec: &ChainSpec, epoch: u64, at: BlockId) -> Result<Found, L1Error> {
+    let head = client.view_at(spec.l1.rollup, Rollup::headCall {}, at).await?;
     if head.epoch < epoch {
         return Ok(Found::NotYet);
     }
-    let of =
-        async |index: U256| Ok::<_, L1Error>(client.view(spec.l1.rollup, Rollup::batchCall { index }).await?.epoch.to::<u64>());
+    // A batch holds a block: with this the search is short, whatever L1 says.
+    if head.index > U256::from(head.number) {
+        return Err(client.inconsistent(format!("Rollup.head is batch {} at block {}", head.index, head.number)));
+    }
+    let of = async |index: U256| {
+        let batch = client.view_at(spec.l1.rollup, Rollup::batchCall { index }, at).await?;
+        Ok::<_, L1Error>(batch.epoch.to::<u64>())
+    };
     // Batches up to `low` are of the epoch or earlier, those above `high` of a later one.
     let (mut low, mut high) = (U256::ZERO, head.index);
     while low < high {
@@ -180,4 +194,27 @@ async fn batch_of(client: &L1Client, spec: &ChainSpec, epoch: u64) -> Result<Fou
         }
     }
     Ok(if of(low).await? == epoch { Found::Batch(low) } else { Found::Never })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn votes(epoch: u64, member: u32, view: u64) -> Evidence {
+        let vote = |payload| Slasher::Vote {
+            kind: 0,
+            view_: view,
+            parentView: view - 1,
+            payload: B256::repeat_byte(payload),
+            signature: Bytes::new(),
+        };
+        Evidence::Equivocation { epoch, committee_id: 1, member, first: vote(1), second: vote(2) }
+    }
+
+    #[test]
+    fn nodes_give_one_turn_to_one_case() {
+        assert_eq!(votes(3, 2, 7).turn(), votes(3, 2, 9).turn(), "another view of the same case");
+        assert_ne!(votes(3, 2, 7).turn(), votes(3, 1, 7).turn());
+        assert_ne!(votes(3, 2, 7).turn(), votes(4, 2, 7).turn());
+    }
 }

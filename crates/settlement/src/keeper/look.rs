@@ -5,13 +5,15 @@ use super::chain::FinalOutput;
 use super::evidence::EvidenceError;
 use crate::{ChainError, L1Client, L1Error};
 use alloy_primitives::{Address, U256};
-use alloy_rpc_types_eth::BlockNumberOrTag;
+use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use oceanid_contracts::l1::{FeeSplitter, MiningRewards, Rollup, SequencerPool};
-use oceanid_primitives::ChainSpec;
+use oceanid_primitives::{ChainSpec, RECOVERY_EPOCHS};
 
 /// Requests under way at a time.
 const CONCURRENCY: usize = 8;
+/// Most active sequencers: `SequencerPool.MAX_ACTIVE`.
+const MAX_ACTIVE: usize = 256;
 
 /// Why it is not known what is due.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,12 @@ pub(super) struct Look {
     /// Time of L1's newest block, seconds.
     pub(super) now: u64,
     pub(super) latest_committee: u64,
+    /// The committee that certifies the next batch: of the last header, or put in by a recovery since.
+    pub(super) in_office: u64,
+    /// Last block on L1.
+    pub(super) posted: u64,
+    /// L1 time from which `Rollup.recover` is possible.
+    pub(super) stalled_at: u64,
     pub(super) last_rotation: u64,
     pub(super) next_epoch: u64,
     pub(super) credited_until: u64,
@@ -63,8 +71,15 @@ impl Look {
         let (pool, rewards, splitter) = (spec.l1.pool, spec.l1.rewards, spec.l1.fee_splitter);
         let head = client.header(BlockNumberOrTag::Latest).await?;
         let now = head.ok_or_else(|| client.inconsistent("it has no latest block".to_owned()))?.header.timestamp;
+        let posted = client.view(spec.l1.rollup, Rollup::headCall {}).await?;
+        let recoveries = client.view(spec.l1.rollup, Rollup::recoveriesCall {}).await?;
+        // A recovery since the last batch shows in that batch's epoch.
+        let epoch = (posted.number / spec.timing.epoch_length).saturating_add(RECOVERY_EPOCHS.saturating_mul(recoveries));
         Ok(Self {
             now,
+            in_office: if posted.epoch == epoch { posted.committeeId } else { posted.nextCommitteeId },
+            posted: posted.number,
+            stalled_at: client.view(spec.l1.rollup, Rollup::stalledAtCall {}).await?.saturating_to(),
             latest_committee: client.view(pool, SequencerPool::latestCommitteeCall {}).await?,
             last_rotation: client.view(pool, SequencerPool::lastRotationCall {}).await?,
             next_epoch: client.view(rewards, MiningRewards::nextEpochCall {}).await?,
@@ -77,6 +92,18 @@ impl Look {
             owed: client.view(splitter, FeeSplitter::owedCall { poster: account }).await?.amount,
         })
     }
+}
+
+/// The newest L1 block that no reorganisation takes back, and its time; none if L1 has none yet.
+pub(super) async fn deep_block(client: &L1Client, spec: &ChainSpec) -> Result<Option<(BlockId, u64)>, L1Error> {
+    let tag = match spec.timing.origin_depth {
+        None => BlockNumberOrTag::Finalized,
+        Some(depth) => match client.header(BlockNumberOrTag::Latest).await? {
+            Some(head) => BlockNumberOrTag::Number(head.header.number.saturating_sub(depth)),
+            None => return Ok(None),
+        },
+    };
+    Ok(client.header(tag).await?.map(|block| (BlockId::hash(block.hash), block.header.timestamp)))
 }
 
 /// The newest final output, if this node has its block.
@@ -154,6 +181,9 @@ impl Survey {
     pub(super) async fn take(client: &L1Client, spec: &ChainSpec, latest_committee: u64) -> Result<Self, L1Error> {
         let pool = spec.l1.pool;
         let active = client.view(pool, SequencerPool::activeSetCall {}).await?;
+        if active.len() > MAX_ACTIVE {
+            return Err(client.inconsistent(format!("SequencerPool.activeSet has {} members", active.len())));
+        }
         let reads: Vec<_> = active.into_iter().map(|id| Self::record(client, spec, id)).collect();
         let records = stream::iter(reads).buffered(CONCURRENCY).try_collect().await?;
         let code = client.view(pool, SequencerPool::committeeCodeCall { id: latest_committee }).await?;

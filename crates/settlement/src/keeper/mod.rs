@@ -3,6 +3,7 @@
 //! One actor a node, beside the batcher and on the same account. A **round** reads what L1 and the committed chain say, lists what is
 //! due ([`duties`]), and sends the first of it whose turn has come. All that must last is on L1, so a restart needs no memory:
 //!
+//! * **recover** the chain when its committee has stood still for `Rollup`'s timeout and the pool has a newer one;
 //! * **rotate** the committee, when the pool allows it and the next committee would differ from the present one;
 //! * **jail** members that `MiningRewards` calls jailable, and **complete exits** that rotations have left waiting;
 //! * **credit** epochs from messages in final outputs, several in one transaction;
@@ -12,6 +13,9 @@
 //! **Who.** Every node may. For each task the committee's order begins with another member (the task says with which), and each one after
 //! it waits one `stagger` longer; outsiders come last. So one node pays, and not always the same. Each call is estimated first: what
 //! another node has done already reverts there, which costs nothing and is no failure.
+//!
+//! **What an L1 endpoint that lies can cost.** What is sent and due again at the next look waits for a minute, and twice as long each time;
+//! and no more than [`MAX_AN_HOUR`] transactions are sent an hour.
 
 mod actor;
 mod chain;
@@ -26,12 +30,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+pub use actor::MAX_AN_HOUR;
 pub use chain::{KeptChain, Messages};
 pub use evidence::{Evidence, EvidenceSource, NoEvidence};
 
 /// Which duties a keeper has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duties {
+    /// `Rollup.recover`.
+    pub recover: bool,
     /// `SequencerPool.rotate`.
     pub rotate: bool,
     /// `SequencerPool.jail`.
@@ -48,7 +55,7 @@ pub struct Duties {
 
 impl Duties {
     /// All of them.
-    pub const ALL: Self = Self { rotate: true, jail: true, exits: true, credit: true, fees: true, evidence: true };
+    pub const ALL: Self = Self { recover: true, rotate: true, jail: true, exits: true, credit: true, fees: true, evidence: true };
 }
 
 /// Configuration of a [`Keeper`].
@@ -102,6 +109,10 @@ pub struct KeeperStatus {
     pub in_flight: Option<String>,
     /// What is due, first things first.
     pub due: Vec<String>,
+    /// L1 time from which a chain without a new batch may be recovered, seconds.
+    pub stalled_at: u64,
+    /// The chain has stood still for so long.
+    pub stalled: bool,
     /// L1 time from which the pool rotates again, seconds.
     pub next_rotation: u64,
     /// Why a rotation would be of use; none: it would change nothing.

@@ -59,8 +59,8 @@ pub(super) fn body(visit: &Visit<'_>, number: u64) -> Result<Option<(String, Mar
         section { (lines) }
         (section("Committee", &table("Committee of the epoch", &columns, &rows)))
         nav {
-            @if let Some(before) = number.checked_sub(1) { a href={ "/epoch/" (before) } { "Previous epoch" } }
-            @if head >= epoch.first && number < u64::MAX { a href={ "/epoch/" (number + 1) } { "Next epoch" } }
+            @if let Some(before) = epoch.before { a href={ "/epoch/" (before) } { "Previous epoch" } }
+            @if head >= epoch.first { a href={ "/epoch/" (epoch.after) } { "Next epoch" } }
         }
     };
     Ok(Some((format!("Epoch {number}"), body)))

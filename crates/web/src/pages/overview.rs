@@ -24,7 +24,7 @@ pub(super) fn body(visit: &Visit<'_>, live: bool) -> Result<Markup, SourceError>
     let epoch = source.epoch(at.epoch)?.ok_or_else(|| SourceError(format!("epoch {} has no committee", at.epoch)))?;
     // After an epoch's last block the views of the next one begin at 1.
     let (next, next_view) =
-        if head.number < epoch.last { (Some(epoch.clone()), at.view + 1) } else { (source.epoch(at.epoch + 1)?, 1) };
+        if head.number < epoch.last { (Some(epoch.clone()), at.view + 1) } else { (source.epoch(epoch.after)?, 1) };
     let economy = source.economy();
     Ok(html! {
         h1 { "Sequencers" }

@@ -280,6 +280,8 @@ impl Source for Mock {
             number,
             first: number * EPOCH_LENGTH,
             last: (number + 1) * EPOCH_LENGTH - 1,
+            before: number.checked_sub(1),
+            after: number + 1,
             committee: Arc::new(self.spec.committee.clone()),
             work: (number <= 1).then(|| (0..members).map(work).collect()),
         }))
