@@ -6,6 +6,7 @@ mod client;
 mod crash;
 mod follow;
 mod network;
+mod snapshot;
 mod snapshots;
 mod story;
 
@@ -26,6 +27,8 @@ enum Chore {
     Crash(crash::Args),
     /// Start a follower on an empty folder when the chain is long, and compare state roots.
     Follow(follow::Args),
+    /// Restore a stopped sequencer's snapshot, refuse changed ones, and compare with a follower from L1 alone.
+    Snapshot(snapshot::Args),
     /// The life of sequencers over real processes: join, earn, leave, slash, jail, recover.
     Story(story::Args),
     /// Measure, and print Markdown tables: everything in docs/benchmarks.md.
@@ -38,6 +41,7 @@ async fn main() -> eyre::Result<()> {
         Chore::Snapshots(args) => snapshots::run(&args),
         Chore::Crash(args) => crash::run(args).await,
         Chore::Follow(args) => follow::run(args).await,
+        Chore::Snapshot(args) => snapshot::run(args).await,
         Chore::Story(args) => story::run(args).await,
         Chore::Bench(args) => bench::run(args).await,
     }
