@@ -1,8 +1,8 @@
-//! `finality`: from the moment a leader begins a proposal to the moment the block is final and durable, on four sequencers in this
-//! process that talk over loopback TCP; with and without execution, with empty and with large blocks.
+//! `finality`: from the moment a leader begins a proposal to the moment the block is final and durable, on sequencers in this process that
+//! talk over loopback TCP; with and without execution, with empty and with large blocks, in small and larger committees.
 
 use crate::report::{count, ms, quantile, row, table};
-use crate::world::{Accounts, BLOCK, MEMBERS, StillL1, member_keys, spec};
+use crate::world::{Accounts, BLOCK, StillL1, member_keys, spec};
 use alloy_consensus::proofs::calculate_transaction_root;
 use alloy_primitives::{Address, B256, Bytes};
 use eyre::ensure;
@@ -10,8 +10,8 @@ use oceanid_chain::{BuildError, BuildLimits, ConsensusContext, Ledger, LedgerCon
 use oceanid_pool::{Pool, PoolConfig, PoolRules, StoreState};
 use oceanid_primitives::{Block, ChainSpec, Committee, Epochs, Header, HeaderExtension, SealedBlock, TxDeposit, TxEnvelope};
 use oceanid_sequencer::{
-    ConsensusConfig, Execution, FinalizeError, LedgerExecution, ProposalContext, ProposeError, RecoveryRefused, Sequencer,
-    SequencerConfig, Verdict,
+    ConsensusConfig, Execution, FinalizeError, LedgerExecution, MAX_BLOCK_BYTES, ProposalContext, ProposeError, RecoveryRefused,
+    Sequencer, SequencerConfig, Verdict,
 };
 use parking_lot::Mutex;
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
@@ -25,9 +25,21 @@ use std::time::{Duration, Instant};
 const WARM_UP: u64 = 5;
 /// Blocks measured.
 const MEASURED: u64 = 50;
-/// Time between blocks: long enough that nothing queues on two cores.
+/// Empty blocks measured: they come as heartbeats only, a second or two apart.
+const MEASURED_EMPTY: u64 = 20;
+/// Blocks measured where they follow each other without a pause.
+const MEASURED_FAST: u64 = 200;
+/// Members of the committee but in the figures by committee.
+const MEMBERS: u8 = 4;
+/// Sizes of committees that are compared.
+const COMMITTEES: [u8; 3] = [4, 10, 20];
+/// Time between blocks, ms: long enough that nothing queues on two cores.
 const PACE_MS: u64 = 250;
-/// Pace of large blocks that are executed: four nodes share the machine.
+/// The same for the largest committees, whose nodes share those cores.
+const COMMITTEE_PACE_MS: u64 = 1_000;
+/// No pause between blocks, ms.
+const NO_PACE_MS: u64 = 1;
+/// Pace of large blocks that are executed, ms: four nodes share the machine.
 const LARGE_PACE_MS: u64 = 1_000;
 /// Bytes of a large block without execution.
 const LARGE: usize = 1 << 20;
@@ -41,38 +53,48 @@ const PROTOTYPE_EMPTY: f64 = 29.0;
 const PROTOTYPE_LARGE: f64 = 64.0;
 
 pub(crate) fn run() -> eyre::Result<()> {
+    let accounts = Accounts::new(ACCOUNTS);
     table(
-        &format!("Proposal to final and durable, {MEMBERS} sequencers on loopback TCP, {MEASURED} paced blocks, ms."),
+        &format!("Proposal to final and durable, {MEMBERS} sequencers on loopback TCP, paced blocks, ms."),
         &["block", "bytes", "execution", "first node, median", "all nodes, median", "all nodes, 95 %", "prototype / first node"],
     );
-    let idle = spec(&[], PACE_MS)?;
-    let plain = |bytes: usize| move |_: &Path, spec: &Arc<ChainSpec>| Ok(Plain::new(spec, bytes));
-    let [empty, large] = [0, LARGE].map(|bytes| scenario(&idle, plain(bytes)));
-    show("empty", "none", empty?, Some(PROTOTYPE_EMPTY));
-    show("1 MiB of data", "none", large?, Some(PROTOTYPE_LARGE));
-
-    let nothing = Arc::new(Vec::new());
-    show(
-        "empty",
-        "ledger",
-        scenario(&idle, |dir: &Path, spec: &Arc<ChainSpec>| Executed::open(dir, spec, nothing.clone()))?,
-        None,
-    );
-    let accounts = Accounts::new(ACCOUNTS);
-    let busy = spec(&accounts.addresses, LARGE_PACE_MS)?;
-    let blocks: Vec<Batch> = accounts
-        .blocks((WARM_UP + MEASURED) as usize)
-        .into_iter()
-        .map(|block| block.into_iter().map(|(tx, sender)| (Arc::new(tx), sender)).collect())
-        .collect();
-    let blocks = Arc::new(blocks);
+    let plain = |bytes: usize| move |_: &Path, spec: &Arc<ChainSpec>| Ok((Plain::new(spec, bytes), None));
+    let idle = spec(&[], MEMBERS, PACE_MS)?;
+    show("empty", "none", scenario(&idle, MEMBERS, MEASURED_EMPTY, plain(0))?, Some(PROTOTYPE_EMPTY));
+    show("1 MiB of data", "none", scenario(&idle, MEMBERS, MEASURED, plain(LARGE))?, Some(PROTOTYPE_LARGE));
+    show("empty", "ledger", scenario(&idle, MEMBERS, MEASURED_EMPTY, ledger(Arc::default()))?, None);
+    let large: Vec<Batch> = accounts.blocks((WARM_UP + MEASURED) as usize).into_iter().map(batch).collect();
+    let busy = spec(&accounts.addresses, MEMBERS, LARGE_PACE_MS)?;
     let name = format!("{} transactions", count(BLOCK.transfers + BLOCK.token_transfers));
-    show(&name, "ledger", scenario(&busy, |dir: &Path, spec: &Arc<ChainSpec>| Executed::open(dir, spec, blocks.clone()))?, None);
+    show(&name, "ledger", scenario(&busy, MEMBERS, MEASURED, ledger(Arc::new(large)))?, None);
+
+    table(
+        "The same by committee: blocks of one transfer, executed. Figures of finality at a pace of 1 s; blocks a second without a pause.",
+        &["sequencers", "first node, median, ms", "all nodes, median, ms", "all nodes, 95 %, ms", "blocks/s, no pause"],
+    );
+    let single: Vec<Batch> = batch(accounts.blocks(1).remove(0)).into_iter().map(|transaction| vec![transaction]).collect();
+    let single = Arc::new(single);
+    for members in COMMITTEES {
+        let at = |pace| spec(&accounts.addresses, members, pace);
+        let mut paced = scenario(&at(COMMITTEE_PACE_MS)?, members, MEASURED, ledger(single.clone()))?;
+        let fast = scenario(&at(NO_PACE_MS)?, members, MEASURED_FAST, ledger(single.clone()))?;
+        row(&[
+            members.to_string(),
+            ms(quantile(&mut paced.first, 0.5)),
+            ms(quantile(&mut paced.all, 0.5)),
+            ms(quantile(&mut paced.all, 0.95)),
+            format!("{:.1}", MEASURED_FAST as f64 / fast.took.as_secs_f64()),
+        ]);
+    }
     Ok(())
 }
 
 /// Transactions of a block with their senders.
 type Batch = Vec<(Arc<TxEnvelope>, Address)>;
+
+fn batch(transactions: Vec<(TxEnvelope, Address)>) -> Batch {
+    transactions.into_iter().map(|(tx, sender)| (Arc::new(tx), sender)).collect()
+}
 
 /// What a scenario showed.
 struct Figures {
@@ -81,6 +103,8 @@ struct Figures {
     first: Vec<Duration>,
     /// To the last one.
     all: Vec<Duration>,
+    /// From the last block of the warm-up to the last one measured, each durable everywhere.
+    took: Duration,
 }
 
 fn show(block: &str, execution: &str, mut figures: Figures, prototype: Option<f64>) {
@@ -105,21 +129,27 @@ struct Times {
     durable: Vec<(u64, B256, usize, Instant)>,
 }
 
-/// Runs four nodes until enough blocks are final everywhere.
+/// Makes a leader's block on a parent, in a context, with a time; without one, the chain itself does.
+type Maker = Arc<dyn Fn(B256, ProposalContext, u64) -> Result<Arc<SealedBlock>, ProposeError> + Send + Sync>;
+
+/// Runs all members' nodes until so many blocks are final everywhere.
 fn scenario<X: Execution + Clone>(
     spec: &Arc<ChainSpec>,
-    open: impl Fn(&Path, &Arc<ChainSpec>) -> eyre::Result<X>,
+    members: u8,
+    measured: u64,
+    open: impl Fn(&Path, &Arc<ChainSpec>) -> eyre::Result<(X, Option<Maker>)>,
 ) -> eyre::Result<Figures> {
     let directory = tempfile::tempdir()?;
     let mut peers: BTreeMap<B256, SocketAddr> = BTreeMap::new();
-    for index in 0..MEMBERS {
+    for index in 0..members {
         peers.insert(member_keys(index).identity(), TcpListener::bind("127.0.0.1:0")?.local_addr()?);
     }
     let times = Arc::new(Mutex::new(Times::default()));
     let mut nodes = Vec::new();
-    for index in 0..MEMBERS {
+    for index in 0..members {
         let folder = directory.path().join(index.to_string());
-        let execution = Timed { inner: open(&folder.join("chain"), spec)?, times: times.clone() };
+        let (inner, maker) = open(&folder.join("chain"), spec)?;
+        let execution = Timed { inner, maker, times: times.clone() };
         let keys = member_keys(index);
         let config = SequencerConfig {
             byzantine: None,
@@ -127,24 +157,34 @@ fn scenario<X: Execution + Clone>(
             keys,
             peers: peers.clone(),
             directory: folder.join("consensus"),
-            consensus: ConsensusConfig::from_spec(spec, execution.genesis().hash()),
+            // Beyond the default, which keeps a block's data within the blobs of one L1 transaction.
+            consensus: ConsensusConfig {
+                max_block_bytes: MAX_BLOCK_BYTES,
+                ..ConsensusConfig::from_spec(spec, execution.genesis().hash())
+            },
             threads: 2,
         };
         nodes.push((execution.clone(), Sequencer::start(config, execution, Arc::new(|_| ()))?));
     }
     let started = Instant::now();
-    while nodes.iter().any(|(chain, _)| chain.head().number() < WARM_UP + MEASURED) {
-        ensure!(started.elapsed() < PATIENCE, "{} blocks took more than {PATIENCE:?}", WARM_UP + MEASURED);
+    let last = WARM_UP + measured;
+    while nodes.iter().any(|(chain, _)| chain.head().number() < last) {
+        ensure!(started.elapsed() < PATIENCE, "{last} blocks of {members} sequencers took more than {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
     for (_, sequencer) in nodes {
         sequencer.shutdown();
     }
     let times = times.lock();
-    let mut figures = Figures { bytes: 0, first: Vec::new(), all: Vec::new() };
-    for number in WARM_UP + 1..=WARM_UP + MEASURED {
+    let mut figures = Figures { bytes: 0, first: Vec::new(), all: Vec::new(), took: Duration::ZERO };
+    let mut everywhere = Vec::new();
+    for number in WARM_UP..=last {
         let durable: Vec<_> = times.durable.iter().filter(|(at, ..)| *at == number).collect();
-        ensure!(durable.len() == usize::from(MEMBERS), "block {number} is durable on {} nodes", durable.len());
+        ensure!(durable.len() == usize::from(members), "block {number} is durable on {} nodes", durable.len());
+        everywhere.extend(durable.iter().map(|(.., at)| *at).max());
+        if number == WARM_UP {
+            continue;
+        }
         let (_, hash, bytes, _) = durable[0];
         let proposed = times.proposed.get(hash).ok_or_else(|| eyre::eyre!("nobody proposed block {number}"))?;
         let after = durable.iter().map(|(.., at)| *at - *proposed);
@@ -152,13 +192,17 @@ fn scenario<X: Execution + Clone>(
         figures.all.extend(after.max());
         figures.bytes = figures.bytes.max(*bytes);
     }
+    if let [first, .., last] = everywhere[..] {
+        figures.took = last - first;
+    }
     Ok(figures)
 }
 
-/// A chain that notes when blocks are proposed and durable.
+/// A chain that notes when blocks are proposed and durable. Its leaders make blocks as `maker` says, if there is one.
 #[derive(Clone)]
 struct Timed<X> {
     inner: X,
+    maker: Option<Maker>,
     times: Arc<Mutex<Times>>,
 }
 
@@ -197,7 +241,10 @@ impl<X: Execution> Execution for Timed<X> {
 
     fn propose(&self, parent: B256, context: ProposalContext, timestamp: u64) -> Result<Arc<SealedBlock>, ProposeError> {
         let begun = Instant::now();
-        let block = self.inner.propose(parent, context, timestamp)?;
+        let block = match &self.maker {
+            Some(make) => make(parent, context, timestamp)?,
+            None => self.inner.propose(parent, context, timestamp)?,
+        };
         self.times.lock().proposed.insert(block.hash(), begun);
         Ok(block)
     }
@@ -330,15 +377,8 @@ impl Execution for Plain {
 }
 
 /// A ledger of its own for each node. The transactions of block `n` are known to everyone, as if the pools had gossiped them.
-#[derive(Clone)]
-struct Executed {
-    inner: LedgerExecution,
-    ledger: Ledger,
-    blocks: Arc<Vec<Batch>>,
-}
-
-impl Executed {
-    fn open(dir: &Path, spec: &Arc<ChainSpec>, blocks: Arc<Vec<Batch>>) -> eyre::Result<Self> {
+fn ledger(blocks: Arc<Vec<Batch>>) -> impl Fn(&Path, &Arc<ChainSpec>) -> eyre::Result<(LedgerExecution, Option<Maker>)> {
+    move |dir, spec| {
         let ledger = Ledger::open(dir, spec.clone(), LedgerConfig::default())?;
         for (tx, sender) in blocks.iter().flatten() {
             ledger.senders().remember(*tx.hash(), *sender);
@@ -346,61 +386,18 @@ impl Executed {
         let fees = &spec.fees;
         let config = PoolConfig::new(PoolRules::Rollup, spec.chain_id, fees.gas_limit, u128::from(fees.min_base_fee));
         let pool = Arc::new(Pool::new(config, Arc::new(StoreState::rollup(ledger.store().clone(), spec.clone()))));
-        let inner = LedgerExecution::new(ledger.clone(), pool, Arc::new(StillL1), BuildLimits::default());
-        Ok(Self { inner, ledger, blocks })
-    }
-}
-
-impl Execution for Executed {
-    fn genesis(&self) -> Arc<SealedBlock> {
-        self.inner.genesis()
-    }
-
-    fn head(&self) -> Arc<SealedBlock> {
-        self.inner.head()
-    }
-
-    fn final_block(&self, number: u64) -> Option<(B256, u64)> {
-        self.inner.final_block(number)
-    }
-
-    fn epochs(&self) -> Result<Arc<Epochs>, RecoveryRefused> {
-        self.inner.epochs()
-    }
-
-    fn certificate(&self, number: u64) -> Option<Bytes> {
-        self.inner.certificate(number)
-    }
-
-    fn committee_of_epoch(&self, epoch: u64) -> Option<Committee> {
-        self.inner.committee_of_epoch(epoch)
-    }
-
-    fn is_executed(&self, hash: B256) -> bool {
-        self.inner.is_executed(hash)
-    }
-
-    fn has_work(&self, _: B256) -> bool {
-        true
-    }
-
-    fn propose(&self, parent: B256, context: ProposalContext, timestamp: u64) -> Result<Arc<SealedBlock>, ProposeError> {
-        let Ok(Some(above)) = self.ledger.block(parent) else { return Err(ProposeError::NotYet(format!("block {parent}"))) };
-        let mut source: VecDeque<_> = self.blocks.get(above.number() as usize).cloned().unwrap_or_default().into();
-        let ProposalContext { epoch, view, parent_view, leader } = context;
-        let context = ConsensusContext { epoch, view, parent_view, leader };
-        let built = self.ledger.build(parent, context, timestamp, &StillL1, &mut source, BuildLimits::default());
-        built.map_err(|error| match error {
-            BuildError::UnknownParent(hash) => ProposeError::NotYet(format!("block {hash}")),
-            other => ProposeError::Failed(other.to_string()),
-        })
-    }
-
-    fn verify(&self, block: &Arc<SealedBlock>, now: u64) -> Verdict {
-        self.inner.verify(block, now)
-    }
-
-    fn finalize(&self, block: &Arc<SealedBlock>, certificate: Option<Bytes>) -> Result<(), FinalizeError> {
-        self.inner.finalize(block, certificate)
+        let execution = LedgerExecution::new(ledger.clone(), pool, Arc::new(StillL1), BuildLimits::default());
+        let blocks = blocks.clone();
+        let maker = move |parent, ProposalContext { epoch, view, parent_view, leader }, timestamp| {
+            let Ok(Some(above)) = ledger.block(parent) else { return Err(ProposeError::NotYet(format!("block {parent}"))) };
+            let mut source: VecDeque<_> = blocks.get(above.number() as usize).cloned().unwrap_or_default().into();
+            let context = ConsensusContext { epoch, view, parent_view, leader };
+            let built = ledger.build(parent, context, timestamp, &StillL1, &mut source, BuildLimits::default());
+            built.map_err(|error| match error {
+                BuildError::UnknownParent(hash) => ProposeError::NotYet(format!("block {hash}")),
+                other => ProposeError::Failed(other.to_string()),
+            })
+        };
+        Ok((execution, Some(Arc::new(maker))))
     }
 }

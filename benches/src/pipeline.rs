@@ -92,7 +92,7 @@ fn open(dir: &Path, spec: &Arc<ChainSpec>) -> eyre::Result<Ledger> {
 
 fn one(number: usize) -> eyre::Result<Figures> {
     let accounts = Accounts::new(number);
-    let spec = spec(&accounts.addresses, 500)?;
+    let spec = spec(&accounts.addresses, 1, 500)?;
     let mut blocks = accounts.blocks(SINGLE + RUN).into_iter();
     eprintln!("two ledgers with {} accounts", count(number));
     let directory = tempfile::tempdir()?;

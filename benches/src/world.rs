@@ -15,8 +15,6 @@ use std::sync::Arc;
 
 /// The block of all figures: 5,000 transfers and 2,000 ERC-20 transfers, 0.95 MB.
 pub(crate) const BLOCK: Shape = Shape::STANDARD;
-/// Members of the committee.
-pub(crate) const MEMBERS: u8 = 4;
 /// Beyond the length of any run, so that no boundary is in the figures.
 const EPOCH_LENGTH: u64 = 10_000;
 /// Seconds since 1970.
@@ -86,8 +84,8 @@ pub(crate) fn member_keys(index: u8) -> NodeKeys {
     NodeKeys::derive(&[index + 1; 32]).expect("a seed")
 }
 
-fn committee() -> Committee {
-    let mut members: Vec<Member> = (0..MEMBERS)
+fn committee(members: u8) -> Committee {
+    let mut members: Vec<Member> = (0..members)
         .map(|index| {
             let keys = member_keys(index);
             Member { id: u64::from(index) + 1, identity: keys.identity(), bls_key: keys.bls_compressed(), weight: 1_000 }
@@ -97,8 +95,8 @@ fn committee() -> Committee {
     Committee { id: 1, seed: B256::repeat_byte(1), members }
 }
 
-/// A chain in which `accounts` hold coins and tokens. Blocks follow each other by `block_time_ms` at least.
-pub(crate) fn spec(accounts: &[Address], block_time_ms: u64) -> eyre::Result<Arc<ChainSpec>> {
+/// A chain of so many members in which `accounts` hold coins and tokens. Blocks follow each other by `block_time_ms` at least.
+pub(crate) fn spec(accounts: &[Address], members: u8, block_time_ms: u64) -> eyre::Result<Arc<ChainSpec>> {
     let mut alloc = BTreeMap::new();
     for address in predeploys::CONTRACTS {
         // STOP: all that these benches need of them.
@@ -149,7 +147,7 @@ pub(crate) fn spec(accounts: &[Address], block_time_ms: u64) -> eyre::Result<Arc
             oracle: Address::ZERO,
             ..L1Contracts::default()
         },
-        committee: committee(),
+        committee: committee(members),
         alloc,
     }))
 }

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {MiningRewards} from "../src/l1/MiningRewards.sol";
 import {OutputRootProof} from "../src/l1/Portal.sol";
-import {Predeploys} from "../src/lib/Predeploys.sol";
 import {memberWord} from "./base/L2.sol";
 import {Mining} from "./base/Mining.sol";
 import {vm} from "./base/Vm.sol";
@@ -30,10 +30,10 @@ contract MiningHandler is Mining {
     mapping(uint64 id => uint256) public ghostClaimed;
     mapping(uint64 id => uint256) public ghostBad;
     uint256 private _poolBefore;
-    // The last credited message, to try again.
+    // The last credited messages, to try again.
     uint256 private _index;
     OutputRootProof private _opened;
-    MiningRewards.EpochMessage private _message;
+    MiningRewards.EpochMessage[] private _messages;
     // The rules, a copy: from, kind, parameter.
     uint256[3][] private _rules;
 
@@ -87,13 +87,52 @@ contract MiningHandler is Mining {
         _rules.push([from, kind, parameter]);
     }
 
-    /// @dev An epoch of four members, any counts and stakes, of up to ten days; numbers may skip.
-    function creditEpoch(uint256 seed, uint256 skip, uint256 duration) external later {
-        duration = bound(duration, 0, 10 days);
+    /// @dev One to three epochs of four members each in one call, any counts and stakes, of up to ten days each, of which any part is paid;
+    ///      numbers may skip.
+    function creditEpochs(uint256 seed, uint256 skip, uint256 duration) external later {
+        uint256 count = 1 + seed % 3;
+        (uint64[] memory times, uint256 time) = (new uint64[](count), 0);
+        for (uint256 i = 0; i < count; ++i) {
+            uint256 draw = uint256(keccak256(abi.encode(seed, "time", i)));
+            times[i] = uint64(draw >> 128 & 1 == 0 ? EPOCH_SECONDS : draw % (10 days + 1));
+            time += times[i];
+        }
+        uint256 pot = ghost.fees - rewards.totalFeesCredited();
+        uint256 left = ghost.funded - rewards.totalCredited();
+        uint64 number = rewards.nextEpoch();
         uint64 start = rewards.creditedUntil();
-        uint64 end = start + uint64(duration);
-        if (now_() < end) vm.warp(end);
-        bytes32[] memory members = new bytes32[](IDS);
+        bytes[] memory datas = new bytes[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            // In half of the epochs there was an outage.
+            uint64 end = start + times[i] + uint64(duration >> i & 1 == 0 ? 0 : bound(duration, 0, 10 days));
+            bytes32[] memory members = drawMembers(uint256(keccak256(abi.encode(seed, "members", i))));
+            number += uint64(skip >> i) % 3;
+            datas[i] = told(number++, start, end, times[i], members);
+            uint256 share = time == 0 ? 0 : Math.mulDiv(pot, times[i], time, Math.Rounding.Ceil);
+            left -= expectCredits(start, times[i], left, share, members);
+            ghost.time += end - start;
+            start = end;
+        }
+        if (now_() < start) vm.warp(start);
+
+        MiningRewards.EpochMessage[] memory list;
+        (_index, _opened, list) = publish(datas, 2);
+        delete _messages;
+        for (uint256 i = 0; i < count; ++i) {
+            _messages.push(list[i]);
+        }
+        vm.warp(now_() + WINDOW);
+        rewards.creditEpochs(_index, _opened, list);
+        for (uint64 i = 0; i < IDS; ++i) {
+            uint256 credited = rewards.claimable(i + 1) + ghostClaimed[i + 1];
+            uint256 expected = ghostEarned[i + 1];
+            yes(credited + 5 * count >= expected && credited <= expected, "each credit as the formula says");
+            ghostEarned[i + 1] = credited;
+        }
+    }
+
+    function drawMembers(uint256 seed) private pure returns (bytes32[] memory members) {
+        members = new bytes32[](IDS);
         for (uint64 i = 0; i < IDS; ++i) {
             uint256 draw = uint256(keccak256(abi.encode(seed, i)));
             members[i] = memberWord(
@@ -103,27 +142,14 @@ contract MiningHandler is Mining {
                 draw >> 101 & 1 == 0 ? 0 : uint32(draw >> 160) % 1000
             );
         }
-        bytes memory data = told(rewards.nextEpoch() + uint64(skip % 3), start, end, members);
-        expectCredits(start, duration, members);
-
-        uint256 nonce = uint256(1) << 240 | ++sent;
-        (bytes32 root, bytes[] memory proof) =
-            singleLeaf(messageHash(nonce, Predeploys.EPOCH_LEDGER, address(rewards), 0, data));
-        (_index, _opened) = output(root);
-        vm.warp(now_() + WINDOW);
-        _message = MiningRewards.EpochMessage(nonce, data, proof);
-        rewards.creditEpochs(_index, _opened, messages());
-        ghost.time += duration;
-        for (uint64 i = 0; i < IDS; ++i) {
-            uint256 credited = rewards.claimable(i + 1) + ghostClaimed[i + 1];
-            uint256 expected = ghostEarned[i + 1];
-            yes(credited + 4 >= expected && credited <= expected, "each credit as the formula says");
-            ghostEarned[i + 1] = credited;
-        }
     }
 
-    /// @dev The formulas of docs/mining.md once more, each in one fraction; floors lose at most a few wei below.
-    function expectCredits(uint256 start, uint256 duration, bytes32[] memory members) private {
+    /// @dev The formulas of docs/mining.md once more, each in one fraction; floors lose at most a few wei below. `left` is the budget,
+    ///      `share` what the epoch has of the fees. Returns what it takes of the budget.
+    function expectCredits(uint256 start, uint256 duration, uint256 left, uint256 share, bytes32[] memory members)
+        private
+        returns (uint256 paid)
+    {
         (uint256 stake, uint256 blocks, uint256 worked) = (0, 0, 0);
         for (uint256 i = 0; i < IDS; ++i) {
             (uint256 weight, uint256 led, uint256 missed) = countsOf(members[i]);
@@ -134,16 +160,16 @@ contract MiningHandler is Mining {
             ghostBad[uint64(i + 1)] = missed * 2 >= led + missed ? ghostBad[uint64(i + 1)] + 1 : 0;
         }
         uint256 wanted = wantedBy(ruleAt(start), stake, blocks, duration);
-        uint256 left = ghost.funded - rewards.totalCredited();
         uint256 slice = left * duration / TAPER;
         uint256 emission = wanted < slice ? wanted : slice;
         ghost.allowed += emission;
-        uint256 pot = ghost.fees - rewards.totalFeesCredited();
         for (uint256 i = 0; i < IDS; ++i) {
             (uint256 weight, uint256 led, uint256 missed) = countsOf(members[i]);
             (uint256 over, uint256 under) = led + missed == 0 ? (weight, uint256(1)) : (weight * led, led + missed);
+            // Of the budget the exact floors: the next epoch's slice is cut from what is left.
+            if (stake != 0) paid += emission * (over / under) / stake;
             if (stake != 0) ghostEarned[uint64(i + 1)] += emission * over / (under * stake);
-            if (worked != 0) ghostEarned[uint64(i + 1)] += (pot * over / under + worked - 1) / worked;
+            if (worked != 0) ghostEarned[uint64(i + 1)] += (share * over / under + worked - 1) / worked;
         }
     }
 
@@ -221,16 +247,11 @@ contract MiningHandler is Mining {
         ghostBad[id] = 0;
     }
 
-    /// @dev The last message again: refused, whatever happened since.
+    /// @dev The last messages again: refused, whatever happened since.
     function replay() external later {
         if (_index == 0) return;
-        (bool ok,) = address(rewards).call(abi.encodeCall(MiningRewards.creditEpochs, (_index, _opened, messages())));
+        (bool ok,) = address(rewards).call(abi.encodeCall(MiningRewards.creditEpochs, (_index, _opened, _messages)));
         yes(!ok, "credited twice");
-    }
-
-    function messages() private view returns (MiningRewards.EpochMessage[] memory list) {
-        list = new MiningRewards.EpochMessage[](1);
-        list[0] = _message;
     }
 
     // ---- what must hold ----
@@ -293,7 +314,7 @@ contract MiningInvariantTest {
         targets[0].selectors[2] = MiningHandler.feesArrive.selector;
         targets[0].selectors[3] = MiningHandler.settle.selector;
         targets[0].selectors[4] = MiningHandler.changeRule.selector;
-        targets[0].selectors[5] = MiningHandler.creditEpoch.selector;
+        targets[0].selectors[5] = MiningHandler.creditEpochs.selector;
         targets[0].selectors[6] = MiningHandler.claimToL1.selector;
         targets[0].selectors[7] = MiningHandler.claimToL2.selector;
         targets[0].selectors[8] = MiningHandler.relock.selector;

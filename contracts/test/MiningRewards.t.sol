@@ -99,7 +99,7 @@ contract MiningRewardsTest is Mining {
         emit MiningRewards.Credited(0, 3, third, thirdFees);
         vm.expectEmit(address(rewards));
         emit MiningRewards.EpochCredited(
-            0, 1, genesis, genesis + EPOCH_SECONDS, emission, first + third, firstFees + thirdFees
+            0, 1, genesis, genesis + EPOCH_SECONDS, EPOCH_SECONDS, emission, first + third, firstFees + thirdFees
         );
         rewards.creditEpochs(index, opened, messages);
 
@@ -279,6 +279,118 @@ contract MiningRewardsTest is Mining {
         (_index, _opened, messages) = publish(data);
         _messages.push(messages[0]);
         vm.warp(now_() + WINDOW);
+    }
+
+    /// @dev An outage of ten days within an epoch pays nobody, by either rule that pays for time, and does not tap the budget.
+    function test_anOutageIsNotPaid() public {
+        bytes32[] memory members = one(memberWord(1, 50_000e18, 10, 0));
+        uint64 start = rewards.creditedUntil();
+        uint64 end = start + EPOCH_SECONDS + 10 days;
+        vm.warp(end);
+        credit(told(0, start, end, EPOCH_SECONDS, members));
+        uint256 expected = uint256(50_000e18) * 2000 * EPOCH_SECONDS / (10_000 * YEAR);
+        eq(rewards.claimable(1), expected, "TargetApr: only its paid time");
+        eq(rewards.creditedUntil(), end, "but there is no gap");
+        eq(rewards.lastDuration(), EPOCH_SECONDS, "runway goes by paid time");
+        // All of it was an outage.
+        start = end;
+        end += 10 days;
+        vm.warp(end);
+        credit(told(1, start, end, 0, members));
+        eq(rewards.claimable(1), expected, "nothing");
+        eq(rewards.lastEmission(), expected, "the last rate is that of an epoch that had time");
+
+        setRule(MiningRewards.Rule.Curve, 100e18);
+        start = rewards.creditedUntil();
+        end = start + EPOCH_SECONDS + 10 days;
+        vm.warp(end);
+        credit(told(rewards.nextEpoch(), start, end, EPOCH_SECONDS, one(memberWord(1, 10_000e18, 1, 0))));
+        eq(rewards.lastEmission(), 10_000e18 * uint256(EPOCH_SECONDS) / YEAR, "Curve: the same");
+
+        // The slice of the budget as well, whatever the rule.
+        start = end;
+        end += 10 days;
+        vm.warp(end);
+        uint256 left = rewards.budget();
+        credit(told(rewards.nextEpoch(), start, end, EPOCH_SECONDS, one(memberWord(1, type(uint128).max, 1, 0))));
+        eq(rewards.lastEmission(), left * EPOCH_SECONDS / TAPER, "slice");
+    }
+
+    function test_noMoreTimeIsPaidThanPassed() public {
+        vm.warp(now_() + 60);
+        expectRefusal(told(0, genesis, genesis + 60, 61, one(memberWord(1, 20_000e18, 1, 0))));
+        vm.expectRevert(abi.encodeWithSelector(MiningRewards.PaidTimeTooLong.selector, 61, 60));
+        rewards.creditEpochs(_index, _opened, _messages);
+    }
+
+    // ---- fees ----
+
+    /// @dev All fees used to go to the first epoch of a call.
+    function test_feesAreSplitByPaidTime() public {
+        // Three epochs of 100, 300 and 200 seconds paid, each with a member of its own; the second half an outage.
+        bytes[] memory datas = new bytes[](3);
+        datas[0] = told(0, genesis, genesis + 100, one(memberWord(1, 20_000e18, 1, 0)));
+        datas[1] = told(1, genesis + 100, genesis + 700, 300, one(memberWord(2, 90_000e18, 1, 0)));
+        datas[2] = told(2, genesis + 700, genesis + 900, two(memberWord(3, 1e18, 1, 0), memberWord(4, 1e18, 1, 0)));
+        vm.warp(now_() + 900);
+        setBudgetAside();
+        addFees(600e18 + 3);
+        creditAll(datas);
+        eq(rewards.claimable(1), 100e18, "100 of 600 s, rounded down");
+        eq(rewards.claimable(2), 300e18 + 2, "300 of 600 s, with what the first left");
+        eq(rewards.claimable(3), 100e18, "half of 200 of 600 s");
+        eq(rewards.claimable(4), 100e18, "the other half");
+        eq(rewards.feePot(), 1, "the wei that does not divide stays for the next");
+    }
+
+    /// @dev Shares of epochs in which nobody worked wait, and so do all where no time is paid.
+    function test_feesThatNobodyEarnedWait() public {
+        bytes[] memory datas = new bytes[](2);
+        datas[0] = told(0, genesis, genesis + 100, one(memberWord(1, 20_000e18, 0, 7)));
+        datas[1] = told(1, genesis + 100, genesis + 400, one(memberWord(2, 20_000e18, 1, 0)));
+        vm.warp(now_() + 400);
+        setBudgetAside();
+        addFees(400e18);
+        creditAll(datas);
+        eq(rewards.claimable(2), 300e18, "no more than its share");
+        eq(rewards.feePot(), 100e18, "waits");
+        credit(told(2, genesis + 400, genesis + 400, one(memberWord(2, 20_000e18, 1, 0))));
+        eq(rewards.feePot(), 100e18, "no time, no share");
+        creditNext(1, one(memberWord(2, 20_000e18, 1, 0)));
+        eq(rewards.claimable(2), 400e18, "and is paid");
+    }
+
+    /// @dev Every wei of a pot goes to one of the epochs, in proportion to its paid time, give or take a wei.
+    function testFuzz_feeSharesAddUp(uint32[5] memory times, uint128 fees) public {
+        fees = uint128(bound(fees, 1, 100_000e18));
+        bytes[] memory datas = new bytes[](5);
+        (uint64 end, uint256 sum) = (genesis, 0);
+        for (uint64 i = 0; i < 5; ++i) {
+            uint64 time = times[i] % 100_000;
+            datas[i] = told(i, end, end + time, one(memberWord(i + 1, 1e18, 1, 0)));
+            (end, sum) = (end + time, sum + time);
+        }
+        vm.warp(end);
+        setBudgetAside();
+        addFees(fees);
+        creditAll(datas);
+        for (uint64 i = 0; i < 5 && sum != 0; ++i) {
+            uint256 fair = uint256(fees) * (times[i] % 100_000) / sum;
+            uint256 got = rewards.claimable(i + 1);
+            yes(got + 1 >= fair && got <= fair + 1, "by its paid time");
+        }
+        eq(rewards.feePot(), sum == 0 ? fees : 0, "every wei");
+    }
+
+    /// @dev No emission, so that all credits are fees.
+    function setBudgetAside() private {
+        rewards = new MiningRewards(rewardsConfig(address(splitter)));
+    }
+
+    function creditAll(bytes[] memory datas) private {
+        (uint256 index, OutputRootProof memory opened, MiningRewards.EpochMessage[] memory messages) = publish(datas, 2);
+        vm.warp(now_() + WINDOW);
+        rewards.creditEpochs(index, opened, messages);
     }
 
     function test_oddEpochsAreSurvived() public {
@@ -695,9 +807,10 @@ contract MiningFlowTest is Mining, L2 {
         uint32[] memory missed = new uint32[](1);
         missed[0] = 3;
         for (uint32 block_ = 1; block_ < 60; ++block_) {
+            vm.warp(now_() + 8);
             record(0, 1, block_ % 3, block_ == 30 ? missed : new uint32[](0));
         }
-        vm.warp(genesis + 510);
+        vm.warp(now_() + 1 days); // an outage
         record(1, 1, 0);
 
         // On L2: the ledger's message and the vault's flush, one behind the other.
@@ -719,7 +832,9 @@ contract MiningFlowTest is Mining, L2 {
 
         uint256 emission = rewards.lastEmission();
         uint256 stake = weights[0] + weights[1] + weights[2] + weights[3];
-        eq(emission, stake * 2000 * 510 / (10_000 * 365 days), "20% of four locks for 510 s");
+        eq(rewards.creditedUntil(), genesis + 59 * 8 + 1 days, "all of the time");
+        uint256 paidTime = 59 * 8 + MAX_GAP;
+        eq(emission, stake * 2000 * paidTime / (10_000 * 365 days), "20% of four locks, but not for the outage");
         eq(rewards.claimable(1), emission * weights[0] / stake, "first");
         eq(rewards.claimable(4), 0, "missed all");
         vm.prank(ownerOf[1]);

@@ -7,7 +7,7 @@
 import { loadNetwork } from './lib/network.mjs'
 import { startNetwork } from './lib/start.mjs'
 
-const modules = ['reads', 'transactions', 'tokens', 'subscriptions', 'bridge', 'forced', 'token-bridge', 'uniswap', 'ethers', 'cast', 'forge', 'rotation', 'follower', 'pages']
+const modules = ['reads', 'transactions', 'tokens', 'subscriptions', 'bridge', 'forced', 'token-bridge', 'uniswap', 'ethers', 'cast', 'web3py', 'hardhat', 'forge', 'rotation', 'follower', 'pages']
 /** An item that takes longer has hung: milliseconds. */
 const ITEM_TIMEOUT = 180_000
 

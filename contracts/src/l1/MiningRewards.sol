@@ -8,7 +8,6 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IMiningRewards} from "../interfaces/IMiningRewards.sol";
 import {IRollup} from "../interfaces/IRollup.sol";
 import {ISequencerPool, Sequencer} from "../interfaces/ISequencerPool.sol";
-import {ISequencerPool, Sequencer} from "../interfaces/ISequencerPool.sol";
 import {MerklePatricia} from "../lib/MerklePatricia.sol";
 import {Predeploys} from "../lib/Predeploys.sol";
 import {OutputRootProof, Portal} from "./Portal.sol";
@@ -35,6 +34,7 @@ contract MiningRewards is IMiningRewards {
     error EpochOutOfOrder(uint64 epoch, uint64 lowest);
     error EpochNotContiguous(uint64 start, uint64 expected);
     error EpochReversed(uint64 start, uint64 end);
+    error PaidTimeTooLong(uint64 paidTime, uint64 duration);
     error EpochInFuture(uint64 end, uint256 now_);
     error NothingToClaim(uint64 id);
     error CreditTooSmall(uint64 id, uint256 amount, uint256 credit);
@@ -48,6 +48,7 @@ contract MiningRewards is IMiningRewards {
         uint64 indexed committeeId,
         uint64 start,
         uint64 end,
+        uint64 paidTime,
         uint256 emission,
         uint256 paid,
         uint256 fees
@@ -108,6 +109,7 @@ contract MiningRewards is IMiningRewards {
         uint64 committeeId;
         uint64 start; // L2 timestamps, seconds
         uint64 end;
+        uint64 paidTime; // seconds, without outages
         bytes32[] members;
     }
 
@@ -128,7 +130,7 @@ contract MiningRewards is IMiningRewards {
     Portal public immutable PORTAL;
     address public immutable SPLITTER;
     address public immutable GOVERNOR;
-    /// @notice Seconds over which a budget would last at the largest emission it allows: each epoch may take budget * time / TAPER_PERIOD.
+    /// @notice Seconds over which a budget would last at the largest emission it allows: each epoch may take budget * paidTime / TAPER_PERIOD.
     uint256 public immutable TAPER_PERIOD;
     /// @notice Share of its views, in basis points, that makes a sequencer's epoch a bad one.
     uint256 public immutable JAIL_THRESHOLD_BPS;
@@ -145,7 +147,7 @@ contract MiningRewards is IMiningRewards {
     uint64 public nextEpoch;
     /// @notice End of the last credited epoch, and so start of the next: L2 timestamp.
     uint64 public creditedUntil;
-    /// @notice Length in seconds and emission allowed, in wei, of the last epoch credited that had a length.
+    /// @notice Paid time in seconds and emission allowed, in wei, of the last epoch credited that had any.
     uint64 public lastDuration;
     uint128 public lastEmission;
     /// @dev Index in `_rules` of the one in force at the last credited epoch's start.
@@ -181,7 +183,7 @@ contract MiningRewards is IMiningRewards {
         emit Funded(msg.sender, amount);
     }
 
-    /// @notice Adds fees, which the next credited epoch shares out. Only the FeeSplitter.
+    /// @notice Adds fees, which the epochs of the next `creditEpochs` share out. Only the FeeSplitter.
     function addFees(uint256 amount) external {
         if (msg.sender != SPLITTER) revert NotSplitter(msg.sender);
         totalFees += _pull(amount);
@@ -227,9 +229,21 @@ contract MiningRewards is IMiningRewards {
         bytes32 expected = ROLLUP.getL2Output(outputIndex).outputRoot;
         bytes32 given = keccak256(abi.encode(outputRootProof));
         if (expected != given) revert OutputRootMismatch(expected, given);
+        Epoch[] memory epochs = new Epoch[](messages.length);
+        uint256 time;
         for (uint256 i = 0; i < messages.length; ++i) {
             _requireSent(outputRootProof.messagePasserStorageRoot, messages[i]);
-            _credit(_decode(messages[i].data));
+            epochs[i] = _decode(messages[i].data);
+            time += epochs[i].paidTime;
+        }
+        // The fees that wait are split by paid time. Shares are differences of rounded running sums: each is exact to the wei, and they sum up
+        // to the pot. What nobody earns of an epoch's share stays for the next call.
+        (uint256 pot, uint256 passed, uint256 shared) = (feePot(), 0, 0);
+        for (uint256 i = 0; i < epochs.length; ++i) {
+            passed += epochs[i].paidTime;
+            uint256 share = time == 0 ? 0 : pot * passed / time - shared;
+            shared += share;
+            _credit(epochs[i], share);
         }
     }
 
@@ -244,37 +258,38 @@ contract MiningRewards is IMiningRewards {
     }
 
     function _decode(bytes calldata data) private pure returns (Epoch memory e) {
-        (e.number, e.committeeId, e.start, e.end, e.members) =
-            abi.decode(data, (uint64, uint64, uint64, uint64, bytes32[]));
+        (e.number, e.committeeId, e.start, e.end, e.paidTime, e.members) =
+            abi.decode(data, (uint64, uint64, uint64, uint64, uint64, bytes32[]));
     }
 
-    function _credit(Epoch memory e) private {
+    /// @param share Wei of the fee pot for this epoch.
+    function _credit(Epoch memory e, uint256 share) private {
         // Time without gaps, so that no epoch can be skipped; numbers may skip, as a recovery makes them.
         if (e.number < nextEpoch) revert EpochOutOfOrder(e.number, nextEpoch);
         if (e.start != creditedUntil) revert EpochNotContiguous(e.start, creditedUntil);
         if (e.end < e.start) revert EpochReversed(e.start, e.end);
+        if (e.paidTime > e.end - e.start) revert PaidTimeTooLong(e.paidTime, e.end - e.start);
         // However L2's clock was set, emission never runs ahead of L1's.
         if (e.end > block.timestamp) revert EpochInFuture(e.end, block.timestamp);
         (nextEpoch, creditedUntil) = (e.number + 1, e.end);
 
         (uint256[] memory effective, uint256 effectiveStake, uint256 stake, uint256 blocks) = _work(e.members);
-        uint256 emission = _emission(_ruleAt(e.start), stake, blocks, e.end - e.start);
-        uint256 pot = effectiveStake == 0 ? 0 : feePot();
+        uint256 emission = _emission(_ruleAt(e.start), stake, blocks, e.paidTime);
         (uint256 paid, uint256 fees) = (0, 0);
         for (uint256 i = 0; i < e.members.length; ++i) {
             uint64 id = _id(e.members[i]);
             // Cannot overflow: every factor is below 2^128.
             uint256 amount = stake == 0 ? 0 : emission * effective[i] / stake;
-            uint256 fee = effectiveStake == 0 ? 0 : pot * effective[i] / effectiveStake;
+            uint256 fee = effectiveStake == 0 ? 0 : share * effective[i] / effectiveStake;
             _book(id, e.members[i], e.start, amount + fee);
             (paid, fees) = (paid + amount, fees + fee);
             emit Credited(e.number, id, amount, fee);
         }
-        // Floors: paid <= emission <= budget and fees <= pot.
+        // Floors: paid <= emission <= budget and fees <= share.
         totalCredited += uint128(paid);
         totalFeesCredited += uint128(fees);
-        if (e.end != e.start) (lastDuration, lastEmission) = (e.end - e.start, uint128(emission));
-        emit EpochCredited(e.number, e.committeeId, e.start, e.end, emission, paid, fees);
+        if (e.paidTime != 0) (lastDuration, lastEmission) = (e.paidTime, uint128(emission));
+        emit EpochCredited(e.number, e.committeeId, e.start, e.end, e.paidTime, emission, paid, fees);
     }
 
     /// @dev Each member's stake times its performance, led / (led + missed) or 1 where it was never drawn; their sum, the whole stake and
@@ -294,7 +309,7 @@ contract MiningRewards is IMiningRewards {
         }
     }
 
-    /// @dev What an epoch may pay, in wei: the rule, but no more than the budget's share for its time.
+    /// @dev What an epoch may pay, in wei: the rule, but no more than the budget's share for its paid time, `duration`.
     function _emission(RuleChange memory change, uint256 stake, uint256 blocks, uint256 duration)
         private
         view
@@ -419,12 +434,12 @@ contract MiningRewards is IMiningRewards {
         return totalFunded - totalCredited;
     }
 
-    /// @notice Wei of fees waiting for the next credited epoch.
+    /// @notice Wei of fees waiting for the next credited epochs.
     function feePot() public view returns (uint256) {
         return totalFees - totalFeesCredited;
     }
 
-    /// @notice Seconds that the budget lasts at the rate of the last credited epoch; 2^256 - 1 where that emitted nothing. In the taper,
+    /// @notice Seconds of paid time that the budget lasts at the rate of the last credited epoch; 2^256 - 1 where that emitted nothing. In the taper,
     ///         where the rate falls with the budget, it stays at about TAPER_PERIOD.
     function runway() external view returns (uint256) {
         uint256 left = budget();

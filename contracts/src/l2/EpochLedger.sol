@@ -2,13 +2,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {CodeStore} from "../lib/CodeStore.sol";
 import {Predeploys} from "../lib/Predeploys.sol";
 import {CommitteeRegistry} from "./CommitteeRegistry.sol";
 import {FeeVault} from "./FeeVault.sol";
 import {L2ToL1MessagePasser} from "./L2ToL1MessagePasser.sol";
 
-/// @notice Predeploy 0x420000000000000000000000000000000000C002. Slots: 0 rewards (L1 address of MiningRewards, genesis writes it),
+/// @notice Predeploy 0x420000000000000000000000000000000000C002. Slots: 0 rewards and maxGap (genesis writes both),
 ///         1 current (genesis writes it, startedAt = the genesis block's timestamp), 2 messages, 3 to 27 the counts of the running epoch.
 /// @dev The state transition calls `record` at the start of every block, so a revert of it would be a block nobody can execute: counting
 ///      is bounded by MAX_MEMBERS and saturates, and closing an epoch runs in a call of its own that may fail without harm.
@@ -20,6 +21,8 @@ contract EpochLedger {
         uint64 epoch; // lowest bits of the slot
         uint64 committeeId;
         uint64 startedAt; // L2 timestamp, seconds
+        uint32 elapsed; // seconds from startedAt to the newest block; saturates
+        uint32 paidTime; // of these seconds, those that are paid for; saturates
     }
 
     struct Message {
@@ -38,6 +41,9 @@ contract EpochLedger {
 
     /// @notice L1 address of MiningRewards.
     address public rewards;
+    /// @notice Seconds between a block and its parent that are paid for at most, so that nobody is paid for an outage: some intervals of the
+    ///         chain's heartbeat.
+    uint64 public maxGap;
     /// @notice The running epoch, its committee and its start: the first block's timestamp, or that of the first epoch since the last
     ///         message where epochs in between could not be told.
     Running public current;
@@ -51,7 +57,11 @@ contract EpochLedger {
     function record(uint64 epoch, uint64 committeeId, uint32 leader, uint32[] calldata missed) external {
         if (msg.sender != Predeploys.SYSTEM_ADDRESS) revert NotSystem(msg.sender);
         Running memory running = current;
-        if (epoch != running.epoch || committeeId != running.committeeId) {
+        // Before an epoch is closed: the time up to its successor's first block is its own.
+        _pass(running);
+        if (epoch == running.epoch && committeeId == running.committeeId) {
+            current = running;
+        } else {
             bool told;
             // Messages rise in epoch: of two committees within one number, which no valid chain has, the first is dropped.
             if (epoch > running.epoch) {
@@ -61,7 +71,9 @@ contract EpochLedger {
             }
             delete _counts;
             // L1 wants epochs without gaps in time: one that could not be told gives its time to the next.
-            current = Running(epoch, committeeId, told ? uint64(block.timestamp) : running.startedAt);
+            (running.epoch, running.committeeId) = (epoch, committeeId);
+            if (told) (running.startedAt, running.elapsed, running.paidTime) = (uint64(block.timestamp), 0, 0);
+            current = running;
             // Fails below its minimum. By hand, so that no answer can harm.
             (bool flushed,) = Predeploys.FEE_VAULT.call(abi.encodeCall(FeeVault.flush, ()));
             flushed;
@@ -72,15 +84,21 @@ contract EpochLedger {
         }
     }
 
-    /// @notice Part of `record`, in a call of its own. Sends abi.encode(epoch u64, committeeId u64, start u64, end u64, bytes32[] members),
-    ///         a member being id u64 | weight u128 | led u32 | missed u32 from the highest bits down.
+    /// @notice Part of `record`, in a call of its own. Sends abi.encode(epoch u64, committeeId u64, start u64, end u64, paidTime u64,
+    ///         bytes32[] members), a member being id u64 | weight u128 | led u32 | missed u32 from the highest bits down.
     /// @return sent False where the registry does not know the committee.
     function tell(Running calldata running) external returns (bool sent) {
         if (msg.sender != address(this)) revert NotSelf(msg.sender);
         bytes32[] memory members = _members(running.committeeId);
         if (members.length == 0) return false;
-        bytes memory data =
-            abi.encode(running.epoch, running.committeeId, running.startedAt, uint64(block.timestamp), members);
+        bytes memory data = abi.encode(
+            running.epoch,
+            running.committeeId,
+            running.startedAt,
+            uint64(block.timestamp),
+            uint64(running.paidTime),
+            members
+        );
         L2ToL1MessagePasser passer = L2ToL1MessagePasser(payable(Predeploys.MESSAGE_PASSER));
         // A system call leaves no log, so both halves of the message are kept here.
         _messages[running.epoch] = Message(passer.messageNonce(), CodeStore.write(data));
@@ -98,6 +116,19 @@ contract EpochLedger {
     function counts(uint256 index) public view returns (uint32 led, uint32 missed) {
         uint256 both = _counts[index / MEMBERS_PER_SLOT] >> _shift(index);
         return (uint32(both >> COUNT_BITS), uint32(both));
+    }
+
+    /// @dev Adds the time between parent and block to a running epoch, and at most maxGap of it to what is paid for.
+    function _pass(Running memory running) private view {
+        uint256 last = uint256(running.startedAt) + running.elapsed;
+        if (block.timestamp <= last) return;
+        uint256 gap = block.timestamp - last;
+        running.elapsed = _saturated(running.elapsed + gap);
+        running.paidTime = _saturated(running.paidTime + Math.min(gap, maxGap));
+    }
+
+    function _saturated(uint256 value) private pure returns (uint32) {
+        return uint32(Math.min(value, type(uint32).max));
     }
 
     /// @dev Saturates.

@@ -17,6 +17,8 @@ function memberWord(uint64 id, uint256 weight, uint256 led, uint256 missed) pure
 }
 
 abstract contract L2 is Test {
+    /// @dev Of a heartbeat of 10 s.
+    uint64 internal constant MAX_GAP = 80;
     EpochLedger internal constant LEDGER = EpochLedger(Predeploys.EPOCH_LEDGER);
     FeeVault internal constant VAULT = FeeVault(payable(Predeploys.FEE_VAULT));
     CommitteeRegistry internal constant REGISTRY = CommitteeRegistry(Predeploys.COMMITTEE_REGISTRY);
@@ -28,7 +30,7 @@ abstract contract L2 is Test {
         vm.etch(Predeploys.MESSAGE_PASSER, create("L2ToL1MessagePasser", "").code);
         vm.etch(Predeploys.FEE_VAULT, create("FeeVault", "").code);
         vm.etch(Predeploys.EPOCH_LEDGER, create("EpochLedger", "").code);
-        vm.store(address(LEDGER), 0, bytes32(uint256(uint160(rewards))));
+        vm.store(address(LEDGER), 0, bytes32(uint256(MAX_GAP) << 160 | uint160(rewards)));
         vm.store(address(LEDGER), bytes32(uint256(1)), bytes32(uint256(startedAt) << 128 | 1 << 64));
         vm.store(address(VAULT), 0, bytes32(uint256(uint160(splitter))));
     }

@@ -137,12 +137,21 @@ abstract contract Mining is Withdrawals {
         return told(epoch, start, start + duration, members);
     }
 
+    /// @dev Without an outage: all of its time is paid for.
     function told(uint64 epoch, uint64 start, uint64 end, bytes32[] memory members)
         internal
         pure
         returns (bytes memory)
     {
-        return abi.encode(epoch, uint64(1), start, end, members);
+        return told(epoch, start, end, end > start ? end - start : 0, members);
+    }
+
+    function told(uint64 epoch, uint64 start, uint64 end, uint64 paidTime, bytes32[] memory members)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        return abi.encode(epoch, uint64(1), start, end, paidTime, members);
     }
 
     function messageHash(uint256 nonce, address sender, address target, uint256 value, bytes memory data)

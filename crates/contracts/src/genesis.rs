@@ -25,6 +25,8 @@ pub struct GenesisInput<'a> {
     pub rewards: Address,
     /// `FeeSplitter` on L1.
     pub fee_splitter: Address,
+    /// Seconds between two blocks that sequencers are paid for at most ([`oceanid_primitives::Timing::max_paid_gap`]).
+    pub max_paid_gap: u64,
     /// Seconds since 1970 of block 0, when epoch 0 begins.
     pub timestamp: u64,
     /// Wei of the gas token per 10^18 wei of ETH: the ratio the oracle starts with.
@@ -114,7 +116,7 @@ pub fn alloc(input: &GenesisInput<'_>) -> Result<BTreeMap<Address, GenesisAccoun
             predeploy(
                 &l2::EpochLedger::DEPLOYED_BYTECODE,
                 [
-                    (slot(epoch_ledger::REWARDS), input.rewards.into_word()),
+                    (slot(epoch_ledger::REWARDS), epoch_ledger::rewards(input.rewards, input.max_paid_gap).into()),
                     (slot(epoch_ledger::RUNNING), epoch_ledger::running(0, committee.id, input.timestamp).into()),
                 ],
             ),
@@ -201,6 +203,7 @@ mod tests {
             bridge: Address::repeat_byte(0x13),
             rewards: Address::repeat_byte(0x14),
             fee_splitter: Address::repeat_byte(0x15),
+            max_paid_gap: 80,
             timestamp: 1_700_000_000,
             gas_token_ratio: U256::from(5),
             token_name: "Metis",
@@ -223,6 +226,15 @@ mod tests {
         let code = accounts[&pointer].code.as_ref().unwrap();
         assert_eq!(code[0], 0);
         assert_eq!(Committee::unpack(1, committee.seed, &code[1..]).unwrap(), committee);
+    }
+
+    #[test]
+    fn the_ledger_knows_whom_to_tell_and_what_gap_is_paid() {
+        let committee = committee();
+        let accounts = alloc(&input(&committee, &BTreeMap::new())).unwrap();
+        let word = accounts[&predeploys::EPOCH_LEDGER].storage.as_ref().unwrap()[&B256::ZERO];
+        assert_eq!(Address::from_word(word), Address::repeat_byte(0x14));
+        assert_eq!(word[..12], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 80], "EpochLedger: address rewards, then uint64 maxGap");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A year of mining under preset `metis`, on the real contracts: weekly epochs of a few blocks on Layer 2, executed by the node's own
 //! state transition and certified with the members' keys; their messages proven to `MiningRewards` on an embedded L1 whose clock is moved.
 //!
-//! One member never leads when drawn. The others earn the rule's 20% a year; every credit is compared with a model, to the wei.
+//! One member never leads when drawn. The others earn the rule's 20% a year; every credit is compared with a model, to the wei. In between the
+//! chain stands still for a month, which nobody is paid for.
 #![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 use alloy_consensus::{SignableTransaction, TxEip1559};
@@ -42,6 +43,9 @@ use tokio::time::sleep;
 const EPOCH_LENGTH: u64 = 4;
 const WEEK: u64 = 7 * 86_400;
 const YEAR: u64 = 365 * 86_400;
+/// Seconds that the chain stands still at the end of week [`OUTAGE_AFTER`].
+const OUTAGE: u64 = 30 * 86_400;
+const OUTAGE_AFTER: u64 = 20;
 /// Weeks that are credited.
 const WEEKS: u64 = 52;
 /// Epochs proven in one transaction.
@@ -272,11 +276,14 @@ fn model(committee: &Committee, counts: &Counts, seconds: u64) -> [U256; 4] {
 async fn a_year_under_preset_metis_pays_what_its_rule_says() {
     let l1 = L1::start().await;
     let sequencers = dev_sequencers(4).unwrap();
-    let options = DevOptions { epoch_length: EPOCH_LENGTH, ..DevOptions::of(Preset::Metis) };
+    let mut options = DevOptions { epoch_length: EPOCH_LENGTH, ..DevOptions::of(Preset::Metis) };
+    // The longest gap that is paid for is that between these blocks.
+    options.heartbeat_ms = WEEK / EPOCH_LENGTH * 1_000 / 8;
     let deployment = deploy_dev(&l1.node.http(), &options, &sequencers, &|_| ()).await.unwrap();
     let mut chain = Chain::open(deployment.spec, sequencers);
     let contracts = *chain.contracts();
     let (start, rewards) = (chain.ledger.spec().genesis_timestamp, contracts.rewards);
+    assert_eq!(chain.ledger.spec().timing.max_paid_gap(), WEEK / EPOCH_LENGTH);
     let budget = Preset::Metis.economics().mining.budget;
 
     // A week is an epoch: its first block opens it, the last but one second closes it. Batch `week + 1` holds it.
@@ -286,7 +293,8 @@ async fn a_year_under_preset_metis_pays_what_its_rule_says() {
         let mut counts = Counts::default();
         let first = (week * EPOCH_LENGTH).max(1);
         for number in first..(week + 1) * EPOCH_LENGTH {
-            let (leader, missed) = chain.advance(start + week * WEEK + (number % EPOCH_LENGTH) * WEEK / EPOCH_LENGTH);
+            let stood = if week > OUTAGE_AFTER { OUTAGE } else { 0 };
+            let (leader, missed) = chain.advance(start + stood + week * WEEK + (number % EPOCH_LENGTH) * WEEK / EPOCH_LENGTH);
             counts[leader].0 += 1;
             counts[IDLE].1 += u64::from(missed);
         }
@@ -306,6 +314,7 @@ async fn a_year_under_preset_metis_pays_what_its_rule_says() {
     let credited = l1.ask(rewards, MiningRewards::nextEpochCall {}).await;
     chain.credit(&l1, credited..WEEKS, WEEKS + 1, &chain.ledger.head()).await;
     assert_eq!(l1.ask(rewards, MiningRewards::nextEpochCall {}).await, WEEKS);
+    assert_eq!(l1.ask(rewards, MiningRewards::creditedUntilCall {}).await, start + WEEKS * WEEK + OUTAGE);
     assert!(idle_weeks > WEEKS / 2, "the idle member was drawn in {idle_weeks} weeks");
 
     // Every credit is the model's; those who work earn the rule, the one who does not earns for the weeks it was not drawn.

@@ -35,6 +35,9 @@ pub struct NodeConfig {
     /// Blocks of history kept for `eth_call` and `eth_getProof` at older blocks.
     #[serde(default = "default_history")]
     pub history: u64,
+    /// Write buffer of each of the store's five tables, MiB; up to two of each are in memory at a time.
+    #[serde(default = "default_write_buffer_mib")]
+    pub write_buffer_mib: u64,
 }
 
 /// L1 endpoints.
@@ -210,6 +213,13 @@ const fn default_history() -> u64 {
     DEFAULT_HISTORY
 }
 
+/// Write buffer of a table of the store when the configuration does not say, MiB.
+pub const DEFAULT_WRITE_BUFFER_MIB: u64 = 8;
+
+const fn default_write_buffer_mib() -> u64 {
+    DEFAULT_WRITE_BUFFER_MIB
+}
+
 const fn default_poll_ms() -> u64 {
     1_000
 }
@@ -323,6 +333,7 @@ impl NodeConfig {
             if (low..=high).contains(&value) { Ok(()) } else { Err(ConfigError::Range { field, value, limit }) }
         };
         range("history", self.history, 1, 1_000_000, "1 to 1000000 blocks")?;
+        range("write-buffer-mib", self.write_buffer_mib, 1, 1_024, "1 to 1024 MiB")?;
         range("l1.poll-ms", self.l1.poll_ms, 50, 60_000, "50 to 60000 milliseconds")?;
         if let Some(sequencer) = &self.sequencer {
             range("sequencer.batch-age-seconds", sequencer.batch_age_seconds, 1, 86_400, "1 to 86400 seconds")?;
@@ -383,6 +394,8 @@ mod tests {
     fn limits_name_the_field() {
         let error = load(&format!("history = 0\n{MINIMAL}")).expect_err("range").to_string();
         assert_eq!(error, "config: `history` is 0, must be 1 to 1000000 blocks");
+        let error = load(&format!("write-buffer-mib = 2000\n{MINIMAL}")).expect_err("range").to_string();
+        assert_eq!(error, "config: `write-buffer-mib` is 2000, must be 1 to 1024 MiB");
         let error = load(&MINIMAL.replace("http://", "ipc://")).expect_err("url").to_string();
         assert!(error.contains("`l1.http` is `ipc://"), "{error}");
     }

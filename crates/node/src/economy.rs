@@ -191,7 +191,8 @@ impl Events {
     }
 }
 
-/// Rewards and fees over the stake, a year, in the epochs of which the length is known; none without any, or without stake.
+/// Rewards and fees over the stake, a year, in the epochs of which the length is known; none without any, or without stake. Outages, for
+/// which nothing is paid, are part of that length: this is what was realised, not what the rule says.
 fn apr(credits: &[Credit], epochs: &VecDeque<CreditedEpoch>, lock: U256) -> Option<f64> {
     let (mut earned, mut seconds) = (U256::ZERO, 0u64);
     for credit in credits {

@@ -20,7 +20,9 @@ mod site;
 mod snapshot;
 mod status;
 
-pub use config::{ConfigError, DEFAULT_HISTORY, KeeperSection, L1Config, NodeConfig, RpcListen, SequencerSection};
+pub use config::{
+    ConfigError, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, RpcListen, SequencerSection,
+};
 pub use database::{DatabaseReport, DatabaseStats, MAX_FAULTS, database_stats, verify_database};
 pub use keys::{
     FileKind, KeyFile, KeyFileError, KeyFolder, KeyRole, MIN_PASSWORD, PASSWORD_VARIABLE, Password, PublicKeys, SequencerKeys,

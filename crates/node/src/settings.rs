@@ -105,6 +105,7 @@ pub const KEYS: &[Key] = &[
     key("spec", Kind::Path, "Chain specification (JSON)."),
     key("data-dir", Kind::Path, "Where the node keeps its state; one node a folder."),
     key("history", Kind::Number, "Blocks of history for eth_call and eth_getProof at older blocks, 1 to 1,000,000."),
+    key("write-buffer-mib", Kind::Number, "Write buffer of each of the store's five tables, 1 to 1,024 MiB."),
     key("l1.http", Kind::Url, "L1 execution endpoint."),
     key("l1.beacon", Kind::Url, "L1 beacon endpoint; without it only batches in calldata can be read."),
     key("l1.poll-ms", Kind::Number, "Milliseconds between two looks at L1, 50 to 60,000."),

@@ -75,7 +75,8 @@ pub mod committee_registry {
 pub mod epoch_ledger {
     use super::*;
 
-    /// L1 address of `MiningRewards`: receiver of the messages.
+    /// L1 address of `MiningRewards`, receiver of the messages, and the largest gap between blocks that is paid for; value as [`rewards`]
+    /// packs it.
     pub const REWARDS: u64 = 0;
     /// The running epoch; value as [`running`] packs it.
     pub const RUNNING: u64 = 1;
@@ -86,7 +87,13 @@ pub mod epoch_ledger {
     /// Member i has the 64 bits from `64 * (i % 4)` up: `led (u32) ++ missed (u32)`.
     pub const MEMBERS_PER_SLOT: usize = 4;
 
-    /// Slot [`RUNNING`]: epoch, its committee, and the timestamp (seconds) of its first block, from the lowest bits up.
+    /// Slot [`REWARDS`]: the address in the lowest 160 bits, then the gap (u64, seconds).
+    pub fn rewards(address: Address, max_gap: u64) -> U256 {
+        U256::from_be_bytes(address.into_word().0) | (U256::from(max_gap) << 160)
+    }
+
+    /// Slot [`RUNNING`]: epoch, its committee, and the timestamp (seconds) of its first block, from the lowest bits up. Above them the ledger
+    /// keeps the epoch's time so far: all of it, and what is paid for (u32 seconds each).
     pub const fn running(epoch: u64, committee_id: u64, started_at: u64) -> U256 {
         U256::from_limbs([epoch, committee_id, started_at, 0])
     }

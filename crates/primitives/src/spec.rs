@@ -71,6 +71,21 @@ pub struct Timing {
     pub stall_timeout: u64,
 }
 
+/// Heartbeats that may pass between two blocks before the time counts as an outage: so many leaders in a row may be silent, each of which
+/// costs about one heartbeat.
+const PAID_HEARTBEATS: u64 = 8;
+/// Milliseconds that a heartbeat counts at least in [`Timing::max_paid_gap`]: no leader is given less time, and timestamps are whole seconds.
+const MIN_PAID_HEARTBEAT_MS: u64 = 1_000;
+
+impl Timing {
+    /// Seconds between a block and its parent that sequencers are paid for at most, so that nobody is paid for an outage. `EpochLedger` has it
+    /// from genesis on.
+    pub const fn max_paid_gap(&self) -> u64 {
+        let heartbeat = if self.heartbeat_ms > MIN_PAID_HEARTBEAT_MS { self.heartbeat_ms } else { MIN_PAID_HEARTBEAT_MS };
+        heartbeat.saturating_mul(PAID_HEARTBEATS).div_ceil(1_000)
+    }
+}
+
 /// Where the chain lives on L1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -242,5 +257,30 @@ impl ChainSpec {
         preimage[32..40].copy_from_slice(&extension.epoch.to_be_bytes());
         preimage[40..].copy_from_slice(&extension.view.to_be_bytes());
         keccak256(preimage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paid_gap_is_eight_heartbeats_of_a_second_or_more() {
+        let gap = |heartbeat_ms| {
+            let timing = Timing {
+                block_time_ms: 20,
+                heartbeat_ms,
+                epoch_length: 60,
+                origin_depth: None,
+                max_origin_lag: 1,
+                max_origin_advance: 1,
+                max_clock_drift: 1,
+                challenge_window: 1,
+                stall_timeout: 1,
+            };
+            timing.max_paid_gap()
+        };
+        assert_eq!([gap(20), gap(1_000), gap(1_001), gap(10_000)], [8, 8, 9, 80]);
+        assert_eq!(gap(u64::MAX), u64::MAX.div_ceil(1_000), "no overflow");
     }
 }

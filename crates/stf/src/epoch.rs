@@ -101,7 +101,7 @@ impl Work {
 pub struct EpochMessage {
     /// Nonce of the withdrawal.
     pub nonce: U256,
-    /// `abi.encode(epoch u64, committeeId u64, start u64, end u64, bytes32[] members)`, a member being
+    /// `abi.encode(epoch u64, committeeId u64, start u64, end u64, paidTime u64, bytes32[] members)`, a member being
     /// `id (u64) ++ weight (u128) ++ led (u32) ++ missed (u32)`.
     pub data: Bytes,
 }
@@ -134,8 +134,8 @@ pub fn read_work<R: StateReader>(reader: &R, epoch: u64, members: usize) -> Resu
         work.truncate(members);
         return Ok(Some(work));
     }
-    /// Words before the members: four values, where the array begins, its length.
-    const HEAD: usize = 6;
+    /// Words before the members: five values, where the array begins, its length.
+    const HEAD: usize = 7;
     let Some(message) = read_epoch_message(reader, epoch)? else { return Ok(None) };
     let members = message.data.chunks_exact(32).skip(HEAD).take(members);
     Ok(Some(members.map(|word| Work::unpack(U256::from_be_slice(word).as_limbs()[0])).collect()))

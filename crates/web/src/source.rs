@@ -164,7 +164,7 @@ impl Economy {
 pub struct CreditedEpoch {
     /// Epoch.
     pub epoch: u64,
-    /// Its length, seconds.
+    /// Its length, seconds, with outages that are not paid for.
     pub seconds: u64,
     /// What the rule allowed, wei.
     pub emission: U256,

@@ -57,6 +57,8 @@ struct Epoch {
     /// L2 timestamps, seconds.
     start: u64,
     end: u64,
+    /// Seconds of it that are paid for: outages are not.
+    paid_time: u64,
     members: Vec<Work>,
 }
 
@@ -155,10 +157,11 @@ async fn epochs(operator: &Operator, limit: u64) -> eyre::Result<Vec<Epoch>> {
         if message.nonce.is_zero() {
             continue; // a number that a recovery skipped, or one whose committee L2 did not know
         }
-        let (epoch, committee, start, end, words) = <(u64, u64, u64, u64, Vec<B256>)>::abi_decode_params(&message.data)
-            .wrap_err_with(|| format!("EpochLedger's message of epoch {number}"))?;
+        let (epoch, committee, start, end, paid_time, words) =
+            <(u64, u64, u64, u64, u64, Vec<B256>)>::abi_decode_params(&message.data)
+                .wrap_err_with(|| format!("EpochLedger's message of epoch {number}"))?;
         let members = words.into_iter().map(Work::unpack).collect();
-        epochs.push(Epoch { number: epoch, committee, start, end, members });
+        epochs.push(Epoch { number: epoch, committee, start, end, paid_time, members });
     }
     Ok(epochs)
 }
@@ -252,7 +255,7 @@ impl Budget {
         let stake: U256 = epoch.members.iter().map(|member| U256::from(member.weight)).sum();
         let blocks: u64 = epoch.members.iter().map(|member| u64::from(member.led)).sum();
         let Some(rule) = self.rules.iter().rev().find(|rule| rule.from <= epoch.start) else { return U256::ZERO };
-        let seconds = U256::from(epoch.end.saturating_sub(epoch.start));
+        let seconds = U256::from(epoch.paid_time);
         let (parameter, year, one) = (U256::from(rule.parameter), U256::from(YEAR), U256::from(10).pow(U256::from(18)));
         let wanted = match rule.rule {
             TARGET_APR => stake * parameter * seconds / (U256::from(BPS) * year),
@@ -307,7 +310,8 @@ mod tests {
     const ONE: u128 = 1_000_000_000_000_000_000;
 
     fn epoch(members: Vec<Work>) -> Epoch {
-        Epoch { number: 4, committee: 2, start: 1_000, end: 1_000 + YEAR / 1_000, members }
+        // A year, of which a thousandth is paid: the rest was an outage.
+        Epoch { number: 4, committee: 2, start: 1_000, end: 1_000 + YEAR, paid_time: YEAR / 1_000, members }
     }
 
     fn budget(rule: u8, parameter: u128, left: u128) -> Budget {

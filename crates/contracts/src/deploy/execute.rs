@@ -201,6 +201,7 @@ async fn specification<P: Provider>(
         bridge: contracts.bridge,
         rewards: contracts.rewards,
         fee_splitter: contracts.fee_splitter,
+        max_paid_gap: params.timing.max_paid_gap(),
         timestamp: block.header.timestamp,
         gas_token_ratio: params.gas_token_ratio,
         token_name: &plan.token_name,

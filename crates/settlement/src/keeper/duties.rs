@@ -172,7 +172,7 @@ impl Creditable {
         for epoch in look.next_epoch..end {
             // A recovery passes over numbers.
             let Some(message) = chain.epoch_message(epoch)? else { continue };
-            let Ok((_, _, from, to, work)) = <(u64, u64, u64, u64, Vec<B256>)>::abi_decode_params(&message.data) else {
+            let Ok((_, _, from, to, _, work)) = <(u64, u64, u64, u64, u64, Vec<B256>)>::abi_decode_params(&message.data) else {
                 return Err(ChainError(format!("the message about epoch {epoch} does not decode")));
             };
             let withdrawal = withdrawal(message.nonce, EPOCH_LEDGER, rewards, U256::ZERO, message.data.clone());
@@ -319,7 +319,7 @@ mod tests {
     impl Told {
         fn data(&self, epoch: u64) -> Option<Bytes> {
             let (_, start, end) = self.epochs.iter().find(|(number, ..)| *number == epoch)?;
-            Some((epoch, 1u64, *start, *end, vec![B256::ZERO; 100]).abi_encode_params().into())
+            Some((epoch, 1u64, *start, *end, end - start, vec![B256::ZERO; 100]).abi_encode_params().into())
         }
 
         fn hash(&self, epoch: u64) -> Option<B256> {

@@ -16,6 +16,8 @@ use oceanid_stf::{
 
 const EPOCH: u64 = 10;
 const GENESIS_TIME: u64 = 1_700_000_000;
+/// Seconds between two blocks that are paid for.
+const MAX_GAP: u64 = 4;
 const REWARDS: Address = Address::repeat_byte(0x4e);
 const SPLITTER: Address = Address::repeat_byte(0xf5);
 
@@ -58,7 +60,7 @@ fn chain() -> World {
     }
     let mut diff = StateDiff::default();
     diff.storage.entry(EPOCH_LEDGER).or_default().slots.extend([
-        (key(epoch_ledger::REWARDS), REWARDS.into_word().into()),
+        (key(epoch_ledger::REWARDS), epoch_ledger::rewards(REWARDS, MAX_GAP)),
         (key(epoch_ledger::RUNNING), epoch_ledger::running(0, 1, GENESIS_TIME)),
     ]);
     diff.storage.entry(FEE_VAULT).or_default().slots.insert(key(fee_vault::SPLITTER), SPLITTER.into_word().into());
@@ -105,9 +107,9 @@ fn as_work(counts: &Counts) -> Vec<Work> {
     counts.iter().map(|(led, missed)| Work { led: *led, missed: *missed }).collect()
 }
 
-/// The data that must be sent for an epoch.
-fn expected_data(epoch: u64, committee: &Committee, times: (u64, u64), counts: &Counts) -> Bytes {
-    let head = [epoch, committee.id, times.0, times.1, 5 * 32, committee.members.len() as u64];
+/// The data that must be sent for an epoch: `times` are start, end and paid time.
+fn expected_data(epoch: u64, committee: &Committee, times: (u64, u64, u64), counts: &Counts) -> Bytes {
+    let head = [epoch, committee.id, times.0, times.1, times.2, 6 * 32, committee.members.len() as u64];
     let members = committee.members.iter().zip(counts).map(|(member, (led, missed))| {
         (U256::from(member.id) << 192) | (U256::from(member.weight) << 64) | (U256::from(*led) << 32) | U256::from(*missed)
     });
@@ -128,18 +130,21 @@ fn counts_are_those_of_a_model_over_random_views() {
     let mut world = chain();
     let mut seed = 0x9e37_79b9_7f4a_7c15;
     let (mut time, mut parent_view) = (GENESIS_TIME, 0);
-    let mut started = GENESIS_TIME;
+    let (mut started, mut paid_time) = (GENESIS_TIME, 0);
     let mut counts: Counts = vec![(0, 0); committees[0].members.len()];
     for number in 1..6 * EPOCH {
         let epoch = number / EPOCH;
         let current = &committees[(epoch % 2) as usize];
-        time += 1 + random(&mut seed) % 5;
+        // Some gaps are longer than what is paid for; once there is an outage.
+        let gap = if number == 27 { 100_000 } else { 1 + random(&mut seed) % 6 };
+        time += gap;
+        paid_time += gap.min(MAX_GAP);
         let closed = number.is_multiple_of(EPOCH).then(|| {
             parent_view = 0;
             let before = &committees[((epoch - 1) % 2) as usize];
-            let expected = expected_data(epoch - 1, before, (started, time), &counts);
+            let expected = expected_data(epoch - 1, before, (started, time, paid_time), &counts);
             let closed = std::mem::replace(&mut counts, vec![(0, 0); current.members.len()]);
-            started = time;
+            (started, paid_time) = (time, 0);
             (expected, closed)
         });
         // Mostly the next view, at times after a few that passed, once after a great many.
@@ -218,7 +223,7 @@ fn a_committee_the_registry_does_not_know_neither_stops_the_chain_nor_is_told() 
     // The time of the epoch that could not be told is part of the next one that can be.
     let world = advance(&world, block_env(3, GENESIS_TIME + 15, opening(3, 2, 0)));
     let expected =
-        expected_data(2, &committee(1, 4), (GENESIS_TIME + 5, GENESIS_TIME + 15), &vec![(1, 0), (0, 0), (0, 0), (0, 0)]);
+        expected_data(2, &committee(1, 4), (GENESIS_TIME + 5, GENESIS_TIME + 15, 8), &vec![(1, 0), (0, 0), (0, 0), (0, 0)]);
     assert_eq!(message(&world, 2).unwrap().1, expected);
 }
 
