@@ -3,12 +3,21 @@
 
 /// A result line on stdout.
 pub(crate) fn line(text: &str) {
-    println!("{text}");
+    print(text);
 }
 
 /// A result object on stdout, one line.
 pub(crate) fn json(value: &serde_json::Value) {
-    println!("{value}");
+    print(value);
+}
+
+/// A reader that has gone, as `head` does, has what it wanted; another failure is said.
+fn print(text: impl std::fmt::Display) {
+    use std::io::Write;
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => progress(&format!("cannot write to stdout: {error}")),
+        _ => {}
+    }
 }
 
 /// A progress line on stderr.

@@ -224,13 +224,6 @@ const fn default_poll_ms() -> u64 {
     1_000
 }
 
-impl L1Config {
-    /// An execution endpoint, no beacon, default pace.
-    pub const fn new(http: String) -> Self {
-        Self { http, beacon: None, poll_ms: default_poll_ms() }
-    }
-}
-
 const fn default_da() -> DaMode {
     DaMode::Blob
 }
