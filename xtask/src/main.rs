@@ -1,4 +1,5 @@
 //! Chores of the repository, one subcommand each: `cargo xtask snapshots`, `cargo xtask crash`, `cargo xtask bench`.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the terminal")]
 
 mod bench;
@@ -6,6 +7,7 @@ mod client;
 mod crash;
 mod follow;
 mod network;
+mod rpc_compat;
 mod snapshot;
 mod snapshots;
 mod story;
@@ -25,6 +27,8 @@ enum Chore {
     Snapshots(snapshots::Args),
     /// Kill processes of a real network with SIGKILL under load, round after round, and check that nothing final is lost.
     Crash(crash::Args),
+    /// Run the JSON-RPC tests of ethereum/execution-apis against our own server.
+    RpcCompat(rpc_compat::Args),
     /// Start a follower on an empty folder when the chain is long, and compare state roots.
     Follow(follow::Args),
     /// Restore a stopped sequencer's snapshot, refuse changed ones, and compare with a follower from L1 alone.
@@ -40,6 +44,7 @@ async fn main() -> eyre::Result<()> {
     match Cli::parse().chore {
         Chore::Snapshots(args) => snapshots::run(&args),
         Chore::Crash(args) => crash::run(args).await,
+        Chore::RpcCompat(args) => rpc_compat::run(args).await,
         Chore::Follow(args) => follow::run(args).await,
         Chore::Snapshot(args) => snapshot::run(args).await,
         Chore::Story(args) => story::run(args).await,

@@ -4,16 +4,22 @@ use crate::{
     BuildError, CommittedBlock, LedgerError, Senders, TransactionSource, execute, genesis::from_alloc, ledger::head_block,
 };
 use alloy_genesis::GenesisAccount;
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use oceanid_primitives::{Header, SealedBlock};
-use oceanid_stf::{Rules, StateDiff, ethereum_env, ethereum_header};
+use oceanid_stf::{Rules, StateDiff, StateReader, StorageDiff, ethereum_env, ethereum_header};
 use oceanid_store::{StateView, Store, StoreConfig, StoreKind};
 use parking_lot::{Mutex, RwLock};
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 use tokio::sync::broadcast;
 
 /// Committed blocks a slow subscriber may lag behind before it loses some.
 const EVENTS: usize = 256;
+/// Most states remembered for development methods.
+pub const MAX_SNAPSHOTS: usize = 64;
 
 /// First block of an Ethereum chain.
 #[derive(Clone, Debug)]
@@ -76,6 +82,36 @@ struct Inner {
     mining: Mutex<()>,
     senders: Arc<Senders>,
     events: broadcast::Sender<Arc<CommittedBlock>>,
+    snapshots: Mutex<Snapshots>,
+}
+
+/// States that development methods may go back to, with all that has changed since the oldest.
+#[derive(Default)]
+struct Snapshots {
+    /// The number the next one gets.
+    next: u64,
+    states: BTreeMap<u64, StateView>,
+    changed: BTreeMap<Address, BTreeSet<U256>>,
+}
+
+impl Snapshots {
+    /// The change that leads back to the state of that number.
+    fn way_back(&self, id: u64) -> Result<Option<StateDiff>, LedgerError> {
+        let Some(state) = self.states.get(&id) else { return Ok(None) };
+        let mut diff = StateDiff::default();
+        for (address, slots) in &self.changed {
+            let account = state.account(*address)?;
+            diff.accounts.insert(*address, account);
+            if account.is_some() {
+                let mut storage = StorageDiff::default();
+                for slot in slots {
+                    storage.slots.insert(*slot, state.storage(*address, *slot)?);
+                }
+                diff.storage.insert(*address, storage);
+            }
+        }
+        Ok(Some(diff))
+    }
 }
 
 impl core::fmt::Debug for EthLedger {
@@ -103,6 +139,7 @@ impl EthLedger {
             mining: Mutex::new(()),
             senders: Arc::default(),
             events: broadcast::channel(EVENTS).0,
+            snapshots: Mutex::default(),
         })))
     }
 
@@ -146,6 +183,28 @@ impl EthLedger {
         &self.0.events
     }
 
+    /// Remembers the state at the head and returns its number, from one up. Of more than [`MAX_SNAPSHOTS`] the oldest is
+    /// forgotten.
+    pub fn snapshot(&self) -> u64 {
+        let mut snapshots = self.0.snapshots.lock();
+        if snapshots.states.len() == MAX_SNAPSHOTS {
+            snapshots.states.pop_first();
+        }
+        snapshots.next += 1;
+        let id = snapshots.next;
+        snapshots.states.insert(id, self.0.store.view());
+        id
+    }
+
+    /// The change that makes the head's state the remembered one again, which is then forgotten with all later ones; none if
+    /// there is no such number. The caller mines it.
+    pub fn way_back(&self, id: u64) -> Result<Option<StateDiff>, LedgerError> {
+        let mut snapshots = self.0.snapshots.lock();
+        let diff = snapshots.way_back(id)?;
+        snapshots.states.split_off(&id);
+        Ok(diff)
+    }
+
     /// Mines the next block: executes what the source gives, seals, makes it durable, tells subscribers.
     pub fn mine(&self, request: MineRequest, source: &mut dyn TransactionSource) -> Result<Arc<CommittedBlock>, LedgerError> {
         let _mining = self.0.mining.lock();
@@ -160,7 +219,7 @@ impl EthLedger {
             request.prevrandao,
             request.parent_beacon_block_root,
         );
-        let filled = execute::fill(Rules::Ethereum, self.0.chain_id, env, &view, Vec::new(), source, request.max_bytes);
+        let filled = execute::fill(Rules::ETHEREUM, self.0.chain_id, env, &view, Vec::new(), source, request.max_bytes);
         let mut executed = filled.map_err(|error| match error {
             BuildError::Ledger(error) => error,
             other => LedgerError::Execution { number: env.number, reason: other.to_string() },
@@ -171,8 +230,23 @@ impl EthLedger {
         })?;
         self.0.store.commit(sealed.clone(), None)?;
         *self.0.head.write() = sealed.block().clone();
+        self.note_changes(sealed.diff());
         // An error means that nobody listens.
         let _ = self.0.events.send(sealed.content().clone());
         Ok(sealed.content().clone())
+    }
+
+    fn note_changes(&self, diff: &StateDiff) {
+        let mut snapshots = self.0.snapshots.lock();
+        if snapshots.states.is_empty() {
+            snapshots.changed.clear();
+            return;
+        }
+        for address in diff.accounts.keys() {
+            snapshots.changed.entry(*address).or_default();
+        }
+        for (address, storage) in &diff.storage {
+            snapshots.changed.entry(*address).or_default().extend(storage.slots.keys());
+        }
     }
 }

@@ -104,16 +104,21 @@ pub(crate) fn fill(
 }
 
 /// Roots after a block, and the trie nodes it changes.
-struct Roots {
-    state: B256,
+pub(crate) struct Roots {
+    pub(crate) state: B256,
     /// The message passer's storage root, if the block changed it.
     message_passer: Option<B256>,
-    trie: TrieUpdates,
+    pub(crate) trie: TrieUpdates,
 }
 
-fn roots(view: &StateView, number: u64, diff: &StateDiff) -> Result<Roots, LedgerError> {
+pub(crate) fn roots(view: &StateView, number: u64, diff: &StateDiff) -> Result<Roots, LedgerError> {
     let (state, trie, storage) = update_state_root(&view.trie()?, view.state_root(), &diff.hashed()).map_err(failed(number))?;
     Ok(Roots { state, message_passer: storage.get(&keccak256(MESSAGE_PASSER)).copied(), trie })
+}
+
+/// Root of the state that `diff` makes of `view`. `number`, the block it is asked for, is for the error.
+pub fn state_root_after(view: &StateView, number: u64, diff: &StateDiff) -> Result<B256, LedgerError> {
+    Ok(roots(view, number, diff)?.state)
 }
 
 /// Computes roots and seals. `header` makes the header but for its state root; on Layer 2 the message passer's root is the

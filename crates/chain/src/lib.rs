@@ -16,7 +16,8 @@
 //! whose origin advances begins with the new origin's system deposit and then holds every user deposit up to that origin, in
 //! order; no other deposits; then pool transactions.
 //!
-//! [`EthLedger`] is the same for the embedded L1: Ethereum rules, one sealer, no speculation.
+//! [`EthLedger`] is the same for the embedded L1: Ethereum rules, one sealer, no speculation. [`ImportedChain`] takes in a public
+//! Ethereum chain across its forks, for conformance tests.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -26,6 +27,7 @@ mod error;
 mod eth;
 mod execute;
 mod genesis;
+mod import;
 mod ledger;
 mod recovery;
 mod senders;
@@ -35,8 +37,10 @@ mod tree;
 
 pub use deposits::deposits_between;
 pub use error::{BuildError, CheckError, InvalidBlock, LedgerError, Missing};
-pub use eth::{EthGenesis, EthLedger, MineRequest};
+pub use eth::{EthGenesis, EthLedger, MAX_SNAPSHOTS, MineRequest};
+pub use execute::state_root_after;
 pub use genesis::{genesis_block, genesis_header};
+pub use import::{BlockExtras, ForkSchedule, ImportError, ImportedChain, credit, early_receipt, encode_block, payments};
 pub use ledger::{Ledger, LedgerConfig};
 pub use oceanid_stf::Work;
 pub use oceanid_store::CommittedBlock;

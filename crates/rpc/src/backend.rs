@@ -1,12 +1,14 @@
 //! What a server serves: the chain's data, its pool, and what only one kind of chain has.
 
 use crate::Pages;
-use alloy_primitives::{Address, B256, U256};
-use oceanid_chain::Ledger;
+use alloy_consensus::TxEip1559;
+use alloy_eips::eip4895::Withdrawals;
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use oceanid_chain::{BlockExtras, ImportedChain, Ledger};
 use oceanid_pool::Pool;
 use oceanid_primitives::Header;
-use oceanid_stf::{Rules, ethereum_next_base_fee, next_base_fee};
-use oceanid_store::{CommittedBlock, Store};
+use oceanid_stf::{Rules, StateDiff, StateReader, StorageDiff, ethereum_next_base_fee, next_base_fee};
+use oceanid_store::{CommittedBlock, StateView, Store, StoreError};
 use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -44,6 +46,8 @@ pub enum Network {
         finality_depth: u64,
         /// Development methods; none: they do not exist.
         dev: Option<Arc<dyn DevHooks>>,
+        /// A chain made elsewhere, across forks; none: the embedded L1's own, Prague throughout.
+        imported: Option<ImportedChain>,
     },
 }
 
@@ -68,7 +72,16 @@ impl Backend {
         dev: Option<Arc<dyn DevHooks>>,
     ) -> Self {
         let commits = Arc::new(move || commits.subscribe());
-        Self { chain_id, store, pool, commits, network: Network::Ethereum { finality_depth, dev }, pages: None }
+        let network = Network::Ethereum { finality_depth, dev, imported: None };
+        Self { chain_id, store, pool, commits, network, pages: None }
+    }
+
+    /// A chain that was imported and does not grow: every block is final.
+    pub fn imported(chain: ImportedChain, pool: Arc<Pool>) -> Self {
+        let (silent, _) = broadcast::channel(1);
+        let (chain_id, store) = (chain.chain_id(), chain.store().clone());
+        let network = Network::Ethereum { finality_depth: 0, dev: None, imported: Some(chain) };
+        Self { chain_id, store, pool, commits: Arc::new(move || silent.subscribe()), network, pages: None }
     }
 
     /// The same with answers to GET requests.
@@ -77,11 +90,41 @@ impl Backend {
         self
     }
 
-    /// The state transition's rules.
-    pub(crate) fn rules(&self) -> Rules {
+    /// The rules of the block with that number and timestamp.
+    pub(crate) fn rules_at(&self, number: u64, timestamp: u64) -> Rules {
         match &self.network {
             Network::Rollup { ledger, .. } => Rules::rollup(ledger.spec()),
-            Network::Ethereum { .. } => Rules::Ethereum,
+            Network::Ethereum { imported: Some(chain), .. } => Rules::Ethereum(chain.forks().at(number, timestamp)),
+            Network::Ethereum { imported: None, .. } => Rules::ETHEREUM,
+        }
+    }
+
+    /// The rules of a block.
+    pub(crate) fn rules(&self, header: &Header) -> Rules {
+        self.rules_at(header.number, header.timestamp)
+    }
+
+    /// Wei a block pays its beneficiary beside fees: before the merge only.
+    pub(crate) fn reward(&self, number: u64) -> u128 {
+        match &self.network {
+            Network::Ethereum { imported: Some(chain), .. } => chain.forks().reward(number),
+            _ => 0,
+        }
+    }
+
+    /// The chain that was imported, if this one was.
+    pub(crate) const fn imported_chain(&self) -> Option<&ImportedChain> {
+        match &self.network {
+            Network::Ethereum { imported, .. } => imported.as_ref(),
+            Network::Rollup { .. } => None,
+        }
+    }
+
+    /// What a block has beside header and transactions.
+    pub(crate) fn extras(&self, number: u64) -> Arc<BlockExtras> {
+        match self.imported_chain() {
+            Some(chain) => chain.extras(number),
+            None => Arc::new(BlockExtras { withdrawals: Some(Withdrawals::default()), ..BlockExtras::default() }),
         }
     }
 
@@ -200,6 +243,54 @@ pub trait DevHooks: Send + Sync {
     /// The next block has this timestamp, seconds since 1970.
     fn set_next_block_timestamp(&self, timestamp: u64) -> Result<(), String>;
 
-    /// Sets a balance, wei.
-    fn set_balance(&self, address: Address, balance: U256) -> Result<(), String>;
+    /// Changes an account outside all rules, in a block of its own.
+    fn edit_account(&self, address: Address, edit: AccountEdit) -> Result<(), String>;
+
+    /// Remembers the state and returns a number for it, from one up.
+    fn snapshot(&self) -> Result<u64, String>;
+
+    /// Makes a block whose state is the remembered one, and forgets it and the later ones. False: there is no such number.
+    fn revert(&self, id: u64) -> Result<bool, String>;
+
+    /// From now on transactions of `address` are taken unsigned, or no longer.
+    fn impersonate(&self, address: Address, on: bool);
+
+    /// Puts an unsigned transaction of an impersonated account into the pool and returns its hash.
+    fn send_as(&self, from: Address, transaction: TxEip1559) -> Result<B256, String>;
+}
+
+/// Changes of one account; what is not named stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountEdit {
+    /// Wei.
+    pub balance: Option<U256>,
+    /// Nonce.
+    pub nonce: Option<u64>,
+    /// Code.
+    pub code: Option<Bytes>,
+    /// Slots with their values.
+    pub slots: Vec<(U256, U256)>,
+}
+
+impl AccountEdit {
+    /// The edit as a change of `view`.
+    pub fn diff(self, view: &StateView, address: Address) -> Result<StateDiff, StoreError> {
+        let mut account = view.account(address)?.unwrap_or_default();
+        let mut diff = StateDiff::default();
+        account.balance = self.balance.unwrap_or(account.balance);
+        account.nonce = self.nonce.unwrap_or(account.nonce);
+        if let Some(code) = self.code {
+            account.code_hash = keccak256(&code);
+            diff.codes.insert(account.code_hash, code);
+        }
+        if !self.slots.is_empty() {
+            diff.storage.insert(address, StorageDiff { wiped: false, slots: self.slots.into_iter().collect() });
+            // Storage needs an account, and an empty one would not be kept.
+            if account.is_empty() {
+                account.nonce = 1;
+            }
+        }
+        diff.accounts.insert(address, (!account.is_empty()).then_some(account));
+        Ok(diff)
+    }
 }

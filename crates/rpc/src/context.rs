@@ -4,6 +4,7 @@ use crate::backend::{Backend, Network};
 use crate::config::RpcConfig;
 use crate::error::{RpcError, RpcResult};
 use crate::filters::Filters;
+use crate::logs::Blooms;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::B256;
 use oceanid_primitives::Header;
@@ -22,6 +23,7 @@ pub(crate) struct Context {
     /// The gate of heavy work.
     pub(crate) heavy: Arc<Semaphore>,
     pub(crate) filters: Filters,
+    pub(crate) blooms: Blooms,
     cache: Mutex<VecDeque<Arc<CommittedBlock>>>,
 }
 
@@ -29,7 +31,7 @@ impl Context {
     pub(crate) fn new(backend: Backend, config: RpcConfig) -> Self {
         let heavy = Arc::new(Semaphore::new(config.max_heavy));
         let filters = Filters::new(config.max_filters, config.filter_lifetime);
-        Self { backend, config, heavy, filters, cache: Mutex::default() }
+        Self { backend, config, heavy, filters, blooms: Blooms::default(), cache: Mutex::default() }
     }
 
     /// Number of the newest committed block.

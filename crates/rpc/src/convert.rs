@@ -1,15 +1,15 @@
 //! Chain data as JSON, in the shapes of Ethereum's execution API with the OP Stack's extra fields for deposits.
 
-use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Sealed, Transaction as _};
+use alloy_consensus::{Sealed, Transaction as _};
 use alloy_eips::eip2718::Typed2718;
 use alloy_eips::eip2930::AccessList;
-use alloy_eips::eip4895::Withdrawals;
 use alloy_eips::eip7702::SignedAuthorization;
+use alloy_eips::eip7840::BlobParams;
 use alloy_primitives::{Address, B256, Bloom, Bytes, U8, U64, U128, U256};
 use alloy_rlp::Encodable;
 use alloy_rpc_types_eth::{BlockTransactions, Header, Log};
-use oceanid_primitives::{HeaderExtension, Receipt, TxEnvelope};
-use oceanid_stf::{BLOB_PARAMS, BlockEnv};
+use oceanid_chain::BlockExtras;
+use oceanid_primitives::{Receipt, TxEnvelope};
 use oceanid_store::CommittedBlock;
 use serde::Serialize;
 
@@ -26,6 +26,7 @@ pub(crate) struct RpcTransaction {
     nonce: U64,
     block_hash: Option<B256>,
     block_number: Option<U64>,
+    block_timestamp: Option<U64>,
     transaction_index: Option<U64>,
     from: Address,
     to: Option<Address>,
@@ -83,7 +84,11 @@ pub(crate) struct RpcReceipt {
     contract_address: Option<Address>,
     logs: Vec<Log>,
     logs_bloom: Bloom,
-    status: U8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<U8>,
+    /// State root after the transaction, before Byzantium in place of the status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<B256>,
     #[serde(rename = "type")]
     ty: U8,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +162,7 @@ fn transaction(
         nonce: U64::from(deposit_nonce.unwrap_or_else(|| tx.nonce())),
         block_hash: place.map(|(block, _)| block.block.hash()),
         block_number: place.map(|(block, _)| U64::from(block.block.number())),
+        block_timestamp: place.map(|(block, _)| U64::from(block.block.header().timestamp)),
         transaction_index: place.map(|(_, index)| U64::from(index)),
         from,
         to: tx.to(),
@@ -190,6 +196,8 @@ pub(crate) fn gas_used(receipts: &[Receipt], index: usize) -> u64 {
 pub(crate) fn receipt(
     block: &CommittedBlock,
     index: usize,
+    extras: &BlockExtras,
+    blobs: BlobParams,
     l1_fee: impl FnOnce(&TxEnvelope) -> Option<u128>,
 ) -> Option<RpcReceipt> {
     let tx = block.block.body().get(index)?;
@@ -198,8 +206,9 @@ pub(crate) fn receipt(
     let header = block.block.header();
     let nonce = receipt.deposit_nonce.unwrap_or_else(|| tx.nonce());
     let first_log = block.receipts[..index].iter().map(|receipt| receipt.logs.len()).sum::<usize>();
+    let root = extras.post_states.get(index).copied();
     let blob_gas_used = tx.blob_gas_used();
-    let blob_gas_price = blob_gas_used.map(|_| BLOB_PARAMS.calc_blob_fee(header.excess_blob_gas.unwrap_or_default()));
+    let blob_gas_price = blob_gas_used.map(|_| blobs.calc_blob_fee(header.excess_blob_gas.unwrap_or_default()));
     Some(RpcReceipt {
         transaction_hash: *tx.hash(),
         transaction_index: U64::from(index),
@@ -213,7 +222,8 @@ pub(crate) fn receipt(
         contract_address: tx.is_create().then(|| from.create(nonce)),
         logs: logs_of(block, index, first_log).collect(),
         logs_bloom: receipt.bloom(),
-        status: U8::from(u8::from(receipt.success)),
+        status: root.is_none().then(|| U8::from(u8::from(receipt.success))),
+        root,
         ty: U8::from(tx.ty()),
         blob_gas_used: blob_gas_used.map(U64::from),
         blob_gas_price: blob_gas_price.map(U128::from),
@@ -241,37 +251,33 @@ pub(crate) fn logs_of(block: &CommittedBlock, index: usize, first: usize) -> imp
 }
 
 /// The header object of `newHeads` and of blocks.
-pub(crate) fn header(block: &CommittedBlock) -> Header {
+pub(crate) fn header(block: &CommittedBlock, extras: &BlockExtras) -> Header {
     let inner = block.block.header().clone();
-    let size = U256::from(block.block.block().length());
-    Header::from_consensus(Sealed::new_unchecked(inner, block.block.hash()), Some(U256::ZERO), Some(size))
+    let size = U256::from(size(block, extras));
+    Header::from_consensus(Sealed::new_unchecked(inner, block.block.hash()), None, Some(size))
+}
+
+/// Bytes of the block in Ethereum's encoding.
+fn size(block: &CommittedBlock, extras: &BlockExtras) -> usize {
+    let payload = block.block.header().length()
+        + alloy_rlp::list_length(block.block.body())
+        + alloy_rlp::list_length(&extras.ommers)
+        + extras.withdrawals.as_ref().map_or(0, |withdrawals| withdrawals.length());
+    alloy_rlp::Header { list: true, payload_length: payload }.length() + payload
 }
 
 /// A block with full transactions or with their hashes.
-pub(crate) fn block(block: &CommittedBlock, full: bool) -> RpcBlock {
-    debug_assert_eq!(block.block.header().ommers_hash, EMPTY_OMMER_ROOT_HASH, "no block has ommers");
+pub(crate) fn block(block: &CommittedBlock, extras: &BlockExtras, full: bool) -> RpcBlock {
     let body = block.block.body();
     let transactions = if full {
         BlockTransactions::Full((0..body.len()).filter_map(|index| included(block, index)).collect())
     } else {
         BlockTransactions::Hashes(body.iter().map(|tx| *tx.hash()).collect())
     };
-    RpcBlock { header: header(block), uncles: Vec::new(), transactions, withdrawals: Some(Withdrawals::default()) }
-}
-
-/// The environment a call at that block runs in: the block's own.
-pub(crate) fn block_env(header: &oceanid_primitives::Header) -> BlockEnv {
-    BlockEnv {
-        number: header.number,
-        timestamp: header.timestamp,
-        gas_limit: header.gas_limit,
-        base_fee: header.base_fee_per_gas.unwrap_or_default(),
-        prevrandao: header.mix_hash,
-        beneficiary: header.beneficiary,
-        parent_hash: header.parent_hash,
-        parent_beacon_block_root: header.parent_beacon_block_root.unwrap_or_default(),
-        excess_blob_gas: header.excess_blob_gas.unwrap_or_default(),
-        // The embedded L1's headers have none, and its rules look at none.
-        extension: HeaderExtension::decode(&header.extra_data).unwrap_or_default(),
+    RpcBlock {
+        header: header(block, extras),
+        uncles: extras.ommers.iter().map(|ommer| ommer.hash_slow()).collect(),
+        transactions,
+        withdrawals: extras.withdrawals.clone(),
     }
 }

@@ -4,7 +4,6 @@
 //! than what it traces: [`Guard`] ends one that would take too much memory or time.
 
 use crate::context::Context;
-use crate::convert::block_env;
 use crate::error::{RpcError, RpcResult};
 use crate::evm::{CallState, Prepared};
 use crate::params::Args;
@@ -20,7 +19,9 @@ use oceanid_stf::revm::context_interface::result::ResultAndState;
 use oceanid_stf::revm::context_interface::{ContextError, ContextTr};
 use oceanid_stf::revm::inspector::{Inspector, NoOpInspector};
 use oceanid_stf::revm::interpreter::Interpreter;
-use oceanid_stf::{BlockEnv, BlockExecutor, CallOutcome, Overlay, ReaderRef, TxError, call_with_inspector, replay};
+use oceanid_stf::{
+    BlockEnv, BlockExecutor, CallOutcome, Overlay, ReaderRef, Rules, StateDiff, TxError, call_with_options, replay,
+};
 use oceanid_store::{CommittedBlock, StoreError};
 use revm_inspectors::tracing::{DebugInspector, TraceLimitBehavior, TraceLimits, TracingInspector, TransactionContext};
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub(crate) fn register(registry: &mut Registry) {
         let hash: B256 = args.required("hash")?;
         let options = args.optional("options")?.unwrap_or_default();
         let place = context.transaction(hash)?;
-        let (block, index) = place.ok_or_else(|| RpcError::not_found(format!("transaction {hash} is in no block")))?;
+        let (block, index) = place.ok_or_else(|| RpcError::server(format!("transaction {hash} is in no block")))?;
         Replay::new(context, block)?.trace(index, &options)
     });
     registry.heavy("debug_traceBlockByNumber", |context: &Context, args: &mut Args<'_>| {
@@ -54,7 +55,11 @@ pub(crate) fn register(registry: &mut Registry) {
 
 fn trace_block(context: &Context, id: BlockId, args: &mut Args<'_>) -> RpcResult<Vec<TraceResult<GethTrace, String>>> {
     let options = args.optional("options")?.unwrap_or_default();
-    let number = context.resolve(id)?;
+    // Other nodes answer with the general code where a block to trace is missing.
+    let number = context.resolve(id).map_err(|error| RpcError { code: RpcError::SERVER, ..error })?;
+    if number == 0 {
+        return Err(RpcError::server("genesis is not traceable"));
+    }
     let block = context.block(number)?.ok_or_else(|| RpcError::not_found(format!("block {number} does not exist")))?;
     let hashes: Vec<B256> = block.block.body().iter().map(|tx| *tx.hash()).collect();
     if hashes.is_empty() {
@@ -74,9 +79,10 @@ fn trace_call(context: &Context, args: &mut Args<'_>) -> RpcResult<GethTrace> {
     }
     let call = Prepared::new(context, request, block, options.state_overrides, options.block_overrides)?;
     let mut tracer = tracer(&options.tracing_options)?;
-    let mut guard = Guard::new(context, &options.tracing_options);
-    let (rules, chain_id) = (context.backend.rules(), context.backend.chain_id);
-    let outcome = call_with_inspector(rules, chain_id, call.env, &call.state, &call.request, (&mut guard, &mut tracer));
+    let mut guard = Guard::for_options(context, &options.tracing_options);
+    let chain_id = context.backend.chain_id;
+    let inspector = (&mut guard, &mut tracer);
+    let outcome = call_with_options(call.rules, chain_id, call.env, &call.state, &call.request, &call.options, inspector);
     let outcome = guard.check(outcome)?;
     let tx = TxEnv {
         caller: call.request.from,
@@ -90,9 +96,10 @@ fn trace_call(context: &Context, args: &mut Args<'_>) -> RpcResult<GethTrace> {
 }
 
 /// A block on its way through execution, transaction by transaction.
-struct Replay<'c> {
+pub(crate) struct Replay<'c> {
     context: &'c Context,
     block: Arc<CommittedBlock>,
+    rules: Rules,
     env: BlockEnv,
     /// After the transactions before `next`.
     state: CallState,
@@ -100,29 +107,46 @@ struct Replay<'c> {
 }
 
 impl<'c> Replay<'c> {
-    fn new(context: &'c Context, block: Arc<CommittedBlock>) -> RpcResult<Self> {
+    pub(crate) fn new(context: &'c Context, block: Arc<CommittedBlock>) -> RpcResult<Self> {
         let header = block.block.header();
-        let env = block_env(header);
+        let env = BlockEnv::of(header);
+        let (rules, chain_id) = (context.backend.rules(header), context.backend.chain_id);
         let view = context.backend.store.view_at(header.number.saturating_sub(1))?;
         let mut state = Overlay::new(view);
-        let (rules, chain_id) = (context.backend.rules(), context.backend.chain_id);
         // What happens before the first transaction: the system calls.
         let start = BlockExecutor::new(rules, chain_id, env, &state)?.finish().diff;
         state.apply(start);
-        Ok(Self { context, block, env, state, next: 0 })
+        Ok(Self { context, block, rules, env, state, next: 0 })
+    }
+
+    /// Executes transaction `index`, which must not be before the last one applied, under an inspector.
+    pub(crate) fn inspect<I>(&mut self, index: usize, guard: &mut Guard, tracer: I) -> RpcResult<CallOutcome>
+    where
+        I: for<'s> Inspector<oceanid_stf::EvmContext<'s, CallState>>,
+    {
+        while self.next < index {
+            let outcome = self.run(self.next, NoOpInspector)?;
+            self.apply(self.next, outcome.diff);
+        }
+        let outcome = self.run(index, (&mut *guard, tracer));
+        guard.check(outcome)
+    }
+
+    /// The state before the next transaction.
+    pub(crate) const fn state(&self) -> &CallState {
+        &self.state
+    }
+
+    /// Goes on to the transaction after `index` with what that one changed.
+    pub(crate) fn apply(&mut self, index: usize, diff: StateDiff) {
+        self.state.apply(diff);
+        self.next = index + 1;
     }
 
     /// Traces transaction `index`, which must not be before the last one traced.
     fn trace(&mut self, index: usize, options: &GethDebugTracingOptions) -> RpcResult<GethTrace> {
-        while self.next < index {
-            let outcome = self.run(self.next, NoOpInspector)?;
-            self.state.apply(outcome.diff);
-            self.next += 1;
-        }
         let mut tracer = tracer(options)?;
-        let mut guard = Guard::new(self.context, options);
-        let outcome = self.run(index, (&mut guard, &mut tracer));
-        let outcome = guard.check(outcome)?;
+        let outcome = self.inspect(index, &mut Guard::for_options(self.context, options), &mut tracer)?;
         let (tx, sender) = self.part(index)?;
         let place =
             TransactionContext { block_hash: Some(self.block.block.hash()), tx_index: Some(index), tx_hash: Some(*tx.hash()) };
@@ -137,8 +161,7 @@ impl<'c> Replay<'c> {
         };
         let diff = outcome.diff.clone();
         let trace = result(&mut tracer, Some(place), &tx, self.env, outcome, &self.state)?;
-        self.state.apply(diff);
-        self.next = index + 1;
+        self.apply(index, diff);
         Ok(trace)
     }
 
@@ -154,15 +177,18 @@ impl<'c> Replay<'c> {
         let (tx, sender) = self.part(index).map_err(|error| TxError::Fatal(error.message))?;
         let used = index.checked_sub(1).and_then(|before| self.block.receipts.get(before));
         let gas_left = self.env.gas_limit.saturating_sub(used.map_or(0, |receipt| receipt.cumulative_gas_used));
-        let (rules, chain_id) = (self.context.backend.rules(), self.context.backend.chain_id);
-        replay(rules, chain_id, self.env, &self.state, gas_left, tx, sender, inspector)
+        replay(self.rules, self.context.backend.chain_id, self.env, &self.state, gas_left, tx, sender, inspector)
     }
+}
+
+/// The tracer with an end to what it records.
+pub(crate) fn bounded(tracer: TracingInspector) -> TracingInspector {
+    let limits = TraceLimits::default().set_max_recorded_bytes(Some(MAX_TRACE_BYTES)).set_behavior(TraceLimitBehavior::Halt);
+    tracer.with_limits(limits)
 }
 
 fn tracer(options: &GethDebugTracingOptions) -> RpcResult<DebugInspector> {
     let refused = |error| RpcError::invalid("options.tracer", error);
-    let limits = TraceLimits::default().set_max_recorded_bytes(Some(MAX_TRACE_BYTES)).set_behavior(TraceLimitBehavior::Halt);
-    let bounded = |tracer: TracingInspector| tracer.with_limits(limits);
     Ok(match DebugInspector::new(options.clone()).map_err(refused)? {
         DebugInspector::CallTracer(tracer, config) => DebugInspector::CallTracer(bounded(tracer), config),
         DebugInspector::PreStateTracer(tracer, config) => DebugInspector::PreStateTracer(bounded(tracer), config),
@@ -191,7 +217,7 @@ fn result(
 }
 
 /// Ends a traced execution that records too much or takes too long.
-struct Guard {
+pub(crate) struct Guard {
     /// True if every step is recorded with its stack.
     records_steps: bool,
     words: u64,
@@ -201,16 +227,21 @@ struct Guard {
 }
 
 impl Guard {
-    fn new(context: &Context, options: &GethDebugTracingOptions) -> Self {
-        let name = options.tracer.as_ref().map_or("", |tracer| tracer.as_str());
-        // Only these tracers are known not to keep steps.
-        let records_steps = !matches!(name, "callTracer" | "prestateTracer" | "4byteTracer" | "noopTracer");
+    /// A guard of a tracer that records every step, or of one that does not.
+    pub(crate) fn new(context: &Context, records_steps: bool) -> Self {
         let deadline = Instant::now() + context.config.timeout;
         Self { records_steps, words: 0, steps: 0, deadline, tripped: None }
     }
 
+    fn for_options(context: &Context, options: &GethDebugTracingOptions) -> Self {
+        let name = options.tracer.as_ref().map_or("", |tracer| tracer.as_str());
+        // Only these tracers are known not to keep steps.
+        let records_steps = !matches!(name, "callTracer" | "prestateTracer" | "4byteTracer" | "noopTracer");
+        Self::new(context, records_steps)
+    }
+
     /// Blames the limit for the failure it has caused.
-    fn check(&self, outcome: Result<CallOutcome, TxError<StoreError>>) -> RpcResult<CallOutcome> {
+    pub(crate) fn check(&self, outcome: Result<CallOutcome, TxError<StoreError>>) -> RpcResult<CallOutcome> {
         match self.tripped {
             Some(reason) => Err(RpcError::limit(reason)),
             None => Ok(outcome?),

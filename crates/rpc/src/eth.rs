@@ -6,10 +6,11 @@ use crate::convert::{self, RpcBlock, RpcReceipt};
 use crate::error::{RpcError, RpcResult};
 use crate::params::Args;
 use crate::registry::Registry;
+use alloy_consensus::Sealed;
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U64, U256, keccak256};
-use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, SyncStatus};
+use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, Header, SyncStatus};
 use alloy_serde::JsonStorageKey;
 use oceanid_pool::{Origin, PoolTransaction, SenderContent};
 use oceanid_primitives::{TxEnvelope, predeploys};
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most storage keys in one proof.
+/// Most storage keys in one proof, or in one look at several.
 const MAX_PROOF_KEYS: usize = 1_024;
 /// How long `eth_sendRawTransactionSync` waits unless the caller says, milliseconds.
 const DEFAULT_SYNC_MS: u64 = 2_000;
@@ -41,10 +42,18 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.light("eth_accounts", |_: &Context, _: &mut Args<'_>| Ok(Vec::<Address>::new()));
     registry.light("eth_mining", |_: &Context, _: &mut Args<'_>| Ok(false));
 
+    registry.light("eth_capabilities", capabilities);
+    registry.light("rpc_modules", |context: &Context, _: &mut Args<'_>| {
+        let methods = crate::catalogue(context.is_rollup());
+        let names = methods.into_iter().filter_map(|method| method.split_once('_'));
+        Ok(names.map(|(module, _)| (module, "1.0")).collect::<BTreeMap<_, _>>())
+    });
+
     registry.light("eth_getBalance", |context: &Context, args: &mut Args<'_>| Ok(account(context, args)?.balance));
     registry.light("eth_getTransactionCount", transaction_count);
     registry.light("eth_getCode", code);
     registry.light("eth_getStorageAt", storage_at);
+    registry.heavy("eth_getStorageValues", storage_values);
     registry.heavy("eth_getProof", proof);
 
     registry.heavy("eth_getBlockByNumber", |context: &Context, args: &mut Args<'_>| {
@@ -59,11 +68,11 @@ pub(crate) fn register(registry: &mut Registry) {
     });
     registry.heavy("eth_getHeaderByNumber", |context: &Context, args: &mut Args<'_>| {
         let tag: BlockNumberOrTag = args.required("block")?;
-        Ok(find_block(context, tag.into())?.map(|block| convert::header(&block)))
+        Ok(find_block(context, tag.into())?.map(|block| convert::header(&block, &context.backend.extras(block.block.number()))))
     });
     registry.heavy("eth_getHeaderByHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
-        Ok(find_block(context, hash.into())?.map(|block| convert::header(&block)))
+        Ok(find_block(context, hash.into())?.map(|block| convert::header(&block, &context.backend.extras(block.block.number()))))
     });
     registry.heavy("eth_getBlockReceipts", |context: &Context, args: &mut Args<'_>| {
         let Some(block) = find_block(context, args.required("block")?)? else { return Ok(None) };
@@ -79,21 +88,19 @@ pub(crate) fn register(registry: &mut Registry) {
     });
     registry.light("eth_getUncleCountByBlockNumber", |context: &Context, args: &mut Args<'_>| {
         let tag: BlockNumberOrTag = args.required("block")?;
-        Ok(context.find(tag.into())?.map(|_| U64::ZERO))
+        Ok(context.find(tag.into())?.map(|number| U64::from(context.backend.extras(number).ommers.len())))
     });
     registry.light("eth_getUncleCountByBlockHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
-        Ok(context.find(hash.into())?.map(|_| U64::ZERO))
+        Ok(context.find(hash.into())?.map(|number| U64::from(context.backend.extras(number).ommers.len())))
     });
-    registry.light("eth_getUncleByBlockNumberAndIndex", |_: &Context, args: &mut Args<'_>| {
-        args.required::<BlockNumberOrTag>("block")?;
-        args.required::<U64>("index")?;
-        Ok(Value::Null)
+    registry.light("eth_getUncleByBlockNumberAndIndex", |context: &Context, args: &mut Args<'_>| {
+        let tag: BlockNumberOrTag = args.required("block")?;
+        ommer(context, tag.into(), args.required("index")?)
     });
-    registry.light("eth_getUncleByBlockHashAndIndex", |_: &Context, args: &mut Args<'_>| {
-        args.required::<B256>("blockHash")?;
-        args.required::<U64>("index")?;
-        Ok(Value::Null)
+    registry.light("eth_getUncleByBlockHashAndIndex", |context: &Context, args: &mut Args<'_>| {
+        let hash: B256 = args.required("blockHash")?;
+        ommer(context, hash.into(), args.required("index")?)
     });
 
     registry.heavy("eth_getTransactionByHash", |context: &Context, args: &mut Args<'_>| {
@@ -174,6 +181,24 @@ fn syncing(context: &Context, _: &mut Args<'_>) -> RpcResult<SyncStatus> {
     }))
 }
 
+/// From which block on what can be asked for: blocks, receipts and logs are kept for ever, state is pruned.
+fn capabilities(context: &Context, _: &mut Args<'_>) -> RpcResult<Value> {
+    let store = &context.backend.store;
+    let head = store.head();
+    let state = U64::from(store.oldest_state());
+    let all = json!({ "disabled": false, "oldestBlock": U64::ZERO });
+    let recent = json!({ "disabled": false, "oldestBlock": state });
+    Ok(json!({
+        "head": { "number": U64::from(head.number), "hash": head.hash },
+        "state": recent,
+        "stateproofs": recent,
+        "tx": all,
+        "logs": all,
+        "receipts": all,
+        "blocks": all,
+    }))
+}
+
 /// Parameters: address, block.
 fn account(context: &Context, args: &mut Args<'_>) -> RpcResult<AccountState> {
     let address: Address = args.required("address")?;
@@ -201,9 +226,29 @@ fn code(context: &Context, args: &mut Args<'_>) -> RpcResult<Bytes> {
 
 fn storage_at(context: &Context, args: &mut Args<'_>) -> RpcResult<B256> {
     let address: Address = args.required("address")?;
-    let slot: JsonStorageKey = args.required("slot")?;
+    let text: String = args.required("slot")?;
+    if text.trim_start_matches("0x").len() > 2 * size_of::<B256>() {
+        return Err(RpcError::invalid("slot", "longer than 32 bytes"));
+    }
+    let slot: JsonStorageKey = serde_json::from_value(Value::String(text)).map_err(|error| RpcError::invalid("slot", error))?;
     let view = context.state(args.optional("block")?)?;
     Ok(view.storage(address, slot.as_b256().into())?.into())
+}
+
+/// Slots of several accounts at once.
+fn storage_values(context: &Context, args: &mut Args<'_>) -> RpcResult<BTreeMap<Address, Vec<B256>>> {
+    let asked: BTreeMap<Address, Vec<JsonStorageKey>> = args.required("slots")?;
+    let count: usize = asked.values().map(Vec::len).sum();
+    if count == 0 || count > MAX_PROOF_KEYS {
+        return Err(RpcError::invalid("slots", format!("{count} slots, must be 1 to {MAX_PROOF_KEYS}")));
+    }
+    let view = context.state(args.optional("block")?)?;
+    let mut values = BTreeMap::new();
+    for (address, slots) in asked {
+        let read = |slot: JsonStorageKey| Ok::<_, RpcError>(view.storage(address, slot.as_b256().into())?.into());
+        values.insert(address, slots.into_iter().map(read).collect::<RpcResult<_>>()?);
+    }
+    Ok(values)
 }
 
 /// EIP-1186. Of the message passer also at blocks whose state is gone: then without the account's proof, its storage hash being
@@ -265,7 +310,15 @@ fn find_block(context: &Context, id: BlockId) -> RpcResult<Option<Arc<CommittedB
 }
 
 fn block(context: &Context, id: BlockId, full: bool) -> RpcResult<Option<RpcBlock>> {
-    Ok(find_block(context, id)?.map(|block| convert::block(&block, full)))
+    let shown = |block: Arc<CommittedBlock>| convert::block(&block, &context.backend.extras(block.block.number()), full);
+    Ok(find_block(context, id)?.map(shown))
+}
+
+/// The header of an ommer, which only chains that were imported have.
+fn ommer(context: &Context, id: BlockId, index: U64) -> RpcResult<Option<Header>> {
+    let Some(number) = context.find(id)? else { return Ok(None) };
+    let ommer = context.backend.extras(number).ommers.get(index.saturating_to::<usize>()).cloned();
+    Ok(ommer.map(|ommer| Header::from_consensus(Sealed::new(ommer), None, None)))
 }
 
 /// L1 prices in a block of a Layer 2: those after it, since only its deposits, which come first, can change them. None where no
@@ -292,14 +345,16 @@ fn l1_fee(context: &Context, prices: Option<&L1Prices>, tx: &TxEnvelope) -> Opti
 
 fn receipts(context: &Context, block: &CommittedBlock) -> RpcResult<Vec<RpcReceipt>> {
     let prices = l1_prices(context, block.block.number())?;
-    let one = |index| convert::receipt(block, index, |tx| l1_fee(context, prices.as_ref(), tx));
+    let (extras, rules) = (context.backend.extras(block.block.number()), context.backend.rules(block.block.header()));
+    let one = |index| convert::receipt(block, index, &extras, rules.fork().blobs, |tx| l1_fee(context, prices.as_ref(), tx));
     Ok((0..block.block.body().len()).filter_map(one).collect())
 }
 
 pub(crate) fn transaction_receipt(context: &Context, hash: B256) -> RpcResult<Option<RpcReceipt>> {
     let Some((block, index)) = context.transaction(hash)? else { return Ok(None) };
     let prices = l1_prices(context, block.block.number())?;
-    Ok(convert::receipt(&block, index, |tx| l1_fee(context, prices.as_ref(), tx)))
+    let (extras, rules) = (context.backend.extras(block.block.number()), context.backend.rules(block.block.header()));
+    Ok(convert::receipt(&block, index, &extras, rules.fork().blobs, |tx| l1_fee(context, prices.as_ref(), tx)))
 }
 
 fn send(context: &Context, raw: &[u8]) -> RpcResult<B256> {

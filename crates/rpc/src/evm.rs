@@ -1,7 +1,6 @@
 //! Executing for callers: `eth_call`, `eth_estimateGas`, `eth_createAccessList`, with state and block overrides.
 
 use crate::context::Context;
-use crate::convert::block_env;
 use crate::error::{RpcError, RpcResult};
 use crate::params::Args;
 use crate::registry::Registry;
@@ -12,8 +11,12 @@ use alloy_rpc_types_eth::state::{AccountOverride, StateOverride};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest};
 use oceanid_primitives::predeploys::NATIVE_TRANSFER;
 use oceanid_stf::revm::context::result::{ExecutionResult, HaltReason};
-use oceanid_stf::{BLOB_PARAMS, BlockEnv, CallOutcome, CallRequest, Overlay, StateDiff, StateReader, StorageDiff, call};
-use oceanid_store::StateView;
+use oceanid_stf::revm::inspector::NoOpInspector;
+use oceanid_stf::{
+    BlockEnv, CallOptions, CallOutcome, CallRequest, Overlay, PrecompileMoves, Rules, StateDiff, StateReader, StorageDiff,
+    call_with_options, is_precompile,
+};
+use oceanid_store::{StateView, StoreError};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -27,8 +30,6 @@ const TRANSFER_GAS: u64 = 21_000;
 const CALL_STIPEND: u64 = 2_300;
 /// An estimate may exceed the least gas that works by this share (1.5 %), which saves several executions.
 const ESTIMATE_TOLERANCE: f64 = 0.015;
-/// Highest address of Ethereum's precompiles under Prague.
-const LAST_PRECOMPILE: u64 = 0x11;
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.heavy("eth_call", |context: &Context, args: &mut Args<'_>| {
@@ -52,8 +53,10 @@ pub(crate) type CallState = Overlay<StateView, StateDiff>;
 /// A call with its state and environment.
 pub(crate) struct Prepared {
     pub(crate) request: CallRequest,
+    pub(crate) rules: Rules,
     pub(crate) env: BlockEnv,
     pub(crate) state: CallState,
+    pub(crate) options: CallOptions,
     /// Gas limit the caller gave, if any.
     asked_gas: Option<u64>,
 }
@@ -76,27 +79,30 @@ impl Prepared {
         block_overrides: Option<BlockOverrides>,
     ) -> RpcResult<Self> {
         let view = context.state(block)?;
-        let mut env = block_env(&context.header(view.number())?);
+        let header = context.header(view.number())?;
+        let rules = context.backend.rules(&header);
+        let mut env = BlockEnv::of(&header);
         let mut state = Overlay::new(view);
+        let mut options = CallOptions::default();
         if let Some(overrides) = state_overrides {
-            let diff = state_diff(&state.base, overrides)?;
-            state = state.with_layer(diff);
+            options.precompiles = override_state(rules, &mut state, overrides)?;
         }
         if let Some(overrides) = block_overrides {
-            override_block(&mut env, &mut state.block_hashes, overrides)?;
+            options.blob_base_fee = override_block(&mut env, &mut state.block_hashes, overrides)?;
         }
         let asked_gas = request.gas;
         let request = call_request(context, request)?;
-        Ok(Self { request, env, state, asked_gas })
+        Ok(Self { request, rules, env, state, options, asked_gas })
     }
 
     fn run(&self, context: &Context, request: &CallRequest) -> RpcResult<CallOutcome> {
-        Ok(call(context.backend.rules(), context.backend.chain_id, self.env, &self.state, request)?)
+        let chain_id = context.backend.chain_id;
+        Ok(call_with_options(self.rules, chain_id, self.env, &self.state, request, &self.options, NoOpInspector)?)
     }
 }
 
 /// Checks a request's fields against each other and fills in what is missing. Gas is the cap unless less is asked for.
-fn call_request(context: &Context, request: TransactionRequest) -> RpcResult<CallRequest> {
+pub(crate) fn call_request(context: &Context, request: TransactionRequest) -> RpcResult<CallRequest> {
     let chain_id = context.backend.chain_id;
     if let Some(other) = request.chain_id.filter(|id| *id != chain_id) {
         return Err(RpcError::invalid("transaction.chainId", format!("{other}, this chain is {chain_id}")));
@@ -126,6 +132,7 @@ fn call_request(context: &Context, request: TransactionRequest) -> RpcResult<Cal
     Ok(CallRequest {
         from: request.from.unwrap_or_default(),
         to: request.to.unwrap_or(TxKind::Create),
+        nonce: request.nonce.unwrap_or_default(),
         gas_limit: request.gas.unwrap_or(context.config.gas_cap).min(context.config.gas_cap),
         gas_price: cap,
         // A tip only means something under a cap.
@@ -139,31 +146,52 @@ fn call_request(context: &Context, request: TransactionRequest) -> RpcResult<Cal
     })
 }
 
-/// The overrides as changes over `view`.
-fn state_diff(view: &StateView, overrides: StateOverride) -> RpcResult<StateDiff> {
+/// Lays the overrides over `state`; returns what becomes of precompiles. One that is overridden is a plain account from then
+/// on, one that is moved runs at its new address.
+pub(crate) fn override_state<R>(rules: Rules, state: &mut Overlay<R>, overrides: StateOverride) -> RpcResult<PrecompileMoves>
+where
+    R: StateReader<Error = StoreError>,
+{
     if overrides.len() > MAX_OVERRIDDEN_ACCOUNTS {
         let reason = format!("{} accounts, limit {MAX_OVERRIDDEN_ACCOUNTS}", overrides.len());
         return Err(RpcError::invalid("stateOverrides", reason));
     }
+    let mut moves = PrecompileMoves::default();
+    for (address, account) in overrides.iter().filter(|(address, _)| is_precompile(rules, address)) {
+        if account.move_precompile_to.is_some() || account.code.is_some() {
+            moves.remove(*address);
+        }
+    }
+    for (from, account) in &overrides {
+        let Some(to) = account.move_precompile_to else { continue };
+        if !is_precompile(rules, from) || *from == NATIVE_TRANSFER {
+            return Err(RpcError::server(format!("account {from} is not a precompile that can be moved")));
+        }
+        if overrides.contains_key(&to) {
+            return Err(RpcError::server(format!("account {to} is already overridden")));
+        }
+        moves.copy(*from, to);
+    }
     let mut diff = StateDiff::default();
     let mut slots = 0;
     for (address, account) in overrides {
-        override_account(view, &mut diff, address, account)?;
+        override_account(state, &mut diff, address, account)?;
         slots += diff.storage.get(&address).map_or(0, |storage| storage.slots.len());
         if slots > MAX_OVERRIDDEN_SLOTS {
             return Err(RpcError::invalid("stateOverrides", format!("more than {MAX_OVERRIDDEN_SLOTS} storage slots")));
         }
     }
-    Ok(diff)
+    state.apply(diff);
+    Ok(moves)
 }
 
-fn override_account(view: &StateView, diff: &mut StateDiff, address: Address, changes: AccountOverride) -> RpcResult<()> {
+fn override_account<R>(state: &Overlay<R>, diff: &mut StateDiff, address: Address, changes: AccountOverride) -> RpcResult<()>
+where
+    R: StateReader<Error = StoreError>,
+{
     let name = |field: &str| format!("stateOverrides.{address}.{field}");
-    if changes.move_precompile_to.is_some() {
-        return Err(RpcError::invalid(&name("movePrecompileToAddress"), "precompiles cannot be moved on this node"));
-    }
     if changes.balance.is_some() || changes.nonce.is_some() || changes.code.is_some() {
-        let mut account = view.account(address)?.unwrap_or_default();
+        let mut account = state.account(address)?.unwrap_or_default();
         account.balance = changes.balance.unwrap_or(account.balance);
         account.nonce = changes.nonce.unwrap_or(account.nonce);
         if let Some(code) = changes.code {
@@ -183,7 +211,8 @@ fn override_account(view: &StateView, diff: &mut StateDiff, address: Address, ch
     Ok(())
 }
 
-fn override_block(env: &mut BlockEnv, hashes: &mut BTreeMap<u64, B256>, overrides: BlockOverrides) -> RpcResult<()> {
+/// Changes the environment; returns the price of blob gas if it is overridden.
+fn override_block(env: &mut BlockEnv, hashes: &mut BTreeMap<u64, B256>, overrides: BlockOverrides) -> RpcResult<Option<u128>> {
     let small = |name: &str, value: U256| {
         u64::try_from(value).map_err(|_| RpcError::invalid(&format!("blockOverrides.{name}"), "does not fit 64 bits"))
     };
@@ -196,31 +225,13 @@ fn override_block(env: &mut BlockEnv, hashes: &mut BTreeMap<u64, B256>, override
     if let Some(base_fee) = overrides.base_fee {
         env.base_fee = small("baseFeePerGas", base_fee)?;
     }
-    if let Some(fee) = overrides.blob_base_fee {
-        env.excess_blob_gas = excess_for(fee.saturating_to());
-    }
     env.timestamp = overrides.time.unwrap_or(env.timestamp);
     env.gas_limit = overrides.gas_limit.unwrap_or(env.gas_limit);
     env.beneficiary = overrides.coinbase.unwrap_or(env.beneficiary);
     env.prevrandao = overrides.random.unwrap_or(env.prevrandao);
     env.parent_beacon_block_root = overrides.beacon_root.unwrap_or(env.parent_beacon_block_root);
     hashes.extend(overrides.block_hash.unwrap_or_default());
-    Ok(())
-}
-
-/// Least excess blob gas at which the blob base fee reaches `fee` (the fee is a function of the excess, EIP-4844).
-fn excess_for(fee: u128) -> u64 {
-    // The fee doubles every 3.5 M of excess; 2^32 is beyond any fee that fits 128 bits.
-    let (mut low, mut high) = (0u64, 1 << 32);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if BLOB_PARAMS.calc_blob_fee(middle) >= fee {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    low
+    Ok(overrides.blob_base_fee.map(|fee| fee.saturating_to()))
 }
 
 /// The output of a call that must have succeeded.
@@ -232,7 +243,7 @@ fn output(outcome: CallOutcome) -> RpcResult<Bytes> {
     }
 }
 
-fn halted(reason: &HaltReason) -> RpcError {
+pub(crate) fn halted(reason: &HaltReason) -> RpcError {
     RpcError::server(match reason {
         HaltReason::OutOfGas(_) => "out of gas".into(),
         HaltReason::OpcodeNotFound => "invalid opcode".into(),
@@ -247,7 +258,7 @@ fn halted(reason: &HaltReason) -> RpcError {
 }
 
 /// The least gas limit with which the call succeeds, by binary search as in geth, within [`ESTIMATE_TOLERANCE`].
-fn estimate(context: &Context, call: &Prepared) -> RpcResult<u64> {
+pub(crate) fn estimate(context: &Context, call: &Prepared) -> RpcResult<u64> {
     let deadline = Instant::now() + context.config.timeout;
     let mut high = call.asked_gas.unwrap_or(call.env.gas_limit).min(context.config.gas_cap);
     let mut request = call.request.clone();
@@ -255,7 +266,7 @@ fn estimate(context: &Context, call: &Prepared) -> RpcResult<u64> {
         high = high.min(affordable_gas(&call.state, &request)?);
     }
     let is_transfer = request.input.is_empty() && request.authorizations.is_empty() && request.access_list.0.is_empty();
-    if is_transfer && high >= TRANSFER_GAS && has_no_code(&call.state, request.to)? {
+    if is_transfer && high >= TRANSFER_GAS && has_no_code(call, request.to)? {
         request.gas_limit = TRANSFER_GAS;
         if call.run(context, &request).is_ok_and(|outcome| outcome.result.is_success()) {
             return Ok(TRANSFER_GAS);
@@ -307,15 +318,11 @@ fn affordable_gas(state: &CallState, request: &CallRequest) -> RpcResult<u64> {
     Ok((left / U256::from(request.gas_price)).saturating_to())
 }
 
-fn has_no_code(state: &CallState, to: TxKind) -> RpcResult<bool> {
+fn has_no_code(call: &Prepared, to: TxKind) -> RpcResult<bool> {
     let TxKind::Call(address) = to else { return Ok(false) };
-    let account = state.account(address)?;
-    Ok(account.is_none_or(|account| account.code_hash == alloy_primitives::KECCAK256_EMPTY) && !is_precompile(address))
-}
-
-fn is_precompile(address: Address) -> bool {
-    let number = U256::from_be_slice(address.as_slice());
-    (number > U256::ZERO && number <= U256::from(LAST_PRECOMPILE)) || address == NATIVE_TRANSFER
+    let account = call.state.account(address)?;
+    let is_plain = account.is_none_or(|account| account.code_hash == alloy_primitives::KECCAK256_EMPTY);
+    Ok(is_plain && !is_precompile(call.rules, &address))
 }
 
 /// Accounts and slots the call touches, and what it uses with them declared. Sender, callee and beneficiary are warm anyway.
@@ -334,7 +341,7 @@ fn access_list(context: &Context, call: &Prepared) -> RpcResult<AccessListResult
     for (address, account) in &first.state {
         let mut storage_keys: Vec<B256> = account.storage.keys().map(|slot| B256::from(*slot)).collect();
         storage_keys.sort_unstable();
-        if is_precompile(*address) || (storage_keys.is_empty() && warm.contains(&Some(*address))) {
+        if is_precompile(call.rules, address) || (storage_keys.is_empty() && warm.contains(&Some(*address))) {
             continue;
         }
         touched.push(AccessListItem { address: *address, storage_keys });

@@ -9,7 +9,6 @@ use alloy_consensus::Transaction;
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{U64, U128};
 use alloy_rpc_types_eth::FeeHistory;
-use oceanid_stf::BLOB_PARAMS;
 use oceanid_store::CommittedBlock;
 
 /// Most blocks of one fee history.
@@ -25,6 +24,9 @@ const TIP_PERCENTILE: usize = 60;
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.heavy("eth_gasPrice", gas_price);
+    registry.light("eth_baseFee", |context: &Context, _: &mut Args<'_>| {
+        Ok(U64::from(context.backend.next_base_fee(&context.header(context.head())?)))
+    });
     registry.heavy("eth_maxPriorityFeePerGas", max_priority_fee);
     registry.light("eth_blobBaseFee", blob_base_fee);
     registry.heavy("eth_feeHistory", fee_history);
@@ -42,7 +44,8 @@ fn max_priority_fee(context: &Context, _: &mut Args<'_>) -> RpcResult<U128> {
 
 fn blob_base_fee(context: &Context, _: &mut Args<'_>) -> RpcResult<U128> {
     let header = context.header(context.head())?;
-    Ok(U128::from(header.next_block_blob_fee(BLOB_PARAMS).unwrap_or(1)))
+    let blobs = context.backend.rules(&header).fork().blobs;
+    Ok(U128::from(header.next_block_blob_fee(blobs).unwrap_or(1)))
 }
 
 /// The floor while the newest block has room; else the 60th percentile of the tips of the last blocks.
@@ -92,18 +95,19 @@ fn fee_history(context: &Context, args: &mut Args<'_>) -> RpcResult<FeeHistory> 
     let mut next = (0, 0);
     for number in history.oldest_block..=newest {
         let header = context.header(number)?;
+        let blobs = context.backend.rules(&header).fork().blobs;
         history.base_fee_per_gas.push(header.base_fee_per_gas.unwrap_or_default().into());
         history.gas_used_ratio.push(header.gas_used as f64 / header.gas_limit as f64);
-        history.base_fee_per_blob_gas.push(header.blob_fee(BLOB_PARAMS).unwrap_or(1));
+        history.base_fee_per_blob_gas.push(header.blob_fee(blobs).unwrap_or(1));
         let blob_gas = header.blob_gas_used.unwrap_or_default() as f64;
-        history.blob_gas_used_ratio.push(blob_gas / BLOB_PARAMS.max_blob_gas_per_block() as f64);
+        history.blob_gas_used_ratio.push(blob_gas / blobs.max_blob_gas_per_block() as f64);
         if !percentiles.is_empty() {
             rewards.push(match context.block(number)? {
                 Some(block) => reward_percentiles(&block, &percentiles),
                 None => vec![0; percentiles.len()],
             });
         }
-        next = (u128::from(context.backend.next_base_fee(&header)), header.next_block_blob_fee(BLOB_PARAMS).unwrap_or(1));
+        next = (u128::from(context.backend.next_base_fee(&header)), header.next_block_blob_fee(blobs).unwrap_or(1));
     }
     history.base_fee_per_gas.push(next.0);
     history.base_fee_per_blob_gas.push(next.1);

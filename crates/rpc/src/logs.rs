@@ -8,6 +8,9 @@ use crate::registry::Registry;
 use alloy_primitives::Bloom;
 use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log};
 use oceanid_store::CommittedBlock;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Most addresses in a filter.
@@ -21,6 +24,35 @@ pub(crate) fn register(registry: &mut Registry) {
         check(&filter)?;
         query(context, &filter)
     });
+}
+
+/// Blocks whose blooms are kept together.
+const SECTION: u64 = 1_024;
+/// Most sections kept, 256 KiB each: 64 MiB for the blooms of 262,144 blocks.
+const MAX_SECTIONS: usize = 256;
+
+/// Blooms of committed blocks in memory, so that a range that was asked for before is searched without the store.
+#[derive(Default)]
+pub(crate) struct Blooms(Mutex<VecDeque<(u64, Arc<Vec<Bloom>>)>>);
+
+impl Blooms {
+    /// The blooms of the blocks from `index` x [`SECTION`] on; none while that section still grows.
+    fn section(&self, context: &Context, index: u64) -> RpcResult<Option<Arc<Vec<Bloom>>>> {
+        let (first, last) = (index * SECTION, index * SECTION + SECTION - 1);
+        if last > context.head() {
+            return Ok(None);
+        }
+        let kept = self.0.lock().iter().find(|(kept, _)| *kept == index).map(|(_, blooms)| blooms.clone());
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        let read = (first..=last).map(|number| Ok(context.header(number)?.logs_bloom));
+        let blooms = Arc::new(read.collect::<RpcResult<Vec<_>>>()?);
+        let mut sections = self.0.lock();
+        sections.truncate(MAX_SECTIONS - 1);
+        sections.push_front((index, blooms.clone()));
+        Ok(Some(blooms))
+    }
 }
 
 /// Bounds of a filter's sets.
@@ -51,6 +83,10 @@ pub(crate) fn query(context: &Context, filter: &Filter) -> RpcResult<Vec<Log>> {
                 let reason = format!("fromBlock {from} is after toBlock {to}");
                 return Err(RpcError::invalid("filter", reason));
             }
+            if to > context.head() {
+                let reason = format!("{to}, the head is block {}", context.head());
+                return Err(RpcError::invalid("filter.toBlock", reason));
+            }
             (from, to)
         }
     };
@@ -67,12 +103,19 @@ pub(crate) fn in_range(context: &Context, filter: &Filter, from: u64, to: u64) -
     let deadline = Instant::now() + context.config.timeout;
     let max_logs = context.config.max_logs;
     let mut logs = Vec::new();
+    let mut section: Option<(u64, Arc<Vec<Bloom>>)> = None;
     for number in from..=to {
         if Instant::now() > deadline {
             return Err(RpcError::limit(format!("query timed out at block {number}: ask for fewer blocks")));
         }
-        let header = context.header(number)?;
-        if !may_match(filter, header.logs_bloom) {
+        if section.as_ref().is_none_or(|(kept, _)| *kept != number / SECTION) {
+            section = context.blooms.section(context, number / SECTION)?.map(|blooms| (number / SECTION, blooms));
+        }
+        let bloom = match &section {
+            Some((_, blooms)) => blooms.get((number % SECTION) as usize).copied().unwrap_or_default(),
+            None => context.header(number)?.logs_bloom,
+        };
+        if !may_match(filter, bloom) {
             continue;
         }
         let Some(block) = context.block(number)? else { continue };

@@ -41,6 +41,11 @@ impl<'a> Args<'a> {
     }
 }
 
+/// Addresses and hashes need their prefix, here as with other nodes, although the types would do without.
 fn parse<T: DeserializeOwned>(name: &str, value: &RawValue) -> RpcResult<T> {
+    let text = value.get().trim_matches('"');
+    if matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(RpcError::invalid(name, "hex string without 0x prefix"));
+    }
     serde_json::from_str(value.get()).map_err(|error| RpcError::invalid(name, error))
 }

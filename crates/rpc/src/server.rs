@@ -6,7 +6,9 @@ use crate::context::Context;
 use crate::filters::HexIds;
 use crate::pages::PagesLayer;
 use crate::registry::Registry;
-use crate::{debug, dev, eth, evm, fees, filters, logs, rollup, subscriptions};
+use crate::{
+    debug, dev, eth, evm, fees, filters, fork_config, logs, openrpc, raw, rollup, simulate, subscriptions, trace, witness,
+};
 use jsonrpsee::RpcModule;
 use jsonrpsee::server::{BatchRequestConfig, PingConfig, ServerBuilder, ServerConfig, ServerHandle};
 use std::io;
@@ -102,16 +104,21 @@ fn module(config: RpcConfig, backend: Backend) -> RpcModule<Context> {
     let mut registry = Registry::new(context);
     eth::register(&mut registry);
     evm::register(&mut registry);
+    simulate::register(&mut registry);
     debug::register(&mut registry);
+    raw::register(&mut registry);
+    fork_config::register(&mut registry);
+    trace::register(&mut registry);
+    witness::register(&mut registry);
     fees::register(&mut registry);
     logs::register(&mut registry);
     filters::register(&mut registry);
     subscriptions::register(&mut registry);
     if is_rollup {
         rollup::register(&mut registry);
-    } else {
-        dev::register(&mut registry);
     }
+    dev::register(&mut registry);
+    openrpc::register(&mut registry);
     registry.into_module()
 }
 

@@ -60,7 +60,9 @@ async fn serve(params: Params<'static>, pending: PendingSubscriptionSink, contex
         Topic::NewHeads => {
             let blocks = Blocks::new(&context);
             let sink = pending.accept().await?;
-            blocks.send(&context, &sink, |block| vec![convert::header(block)]).await
+            blocks
+                .send(&context, &sink, |block| vec![convert::header(block, &context.backend.extras(block.block.number()))])
+                .await
         }
         Topic::Logs(filter) => {
             let blocks = Blocks::new(&context);

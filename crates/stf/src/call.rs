@@ -2,6 +2,7 @@
 
 use crate::executor::{EvmContext, config, machine, tx_error};
 use crate::handler::{RulesHandler, fail_deposit};
+use crate::precompile::{PrecompileMoves, Precompiles};
 use crate::tx::tx_env;
 use crate::{BlockEnv, InvalidTx, L1Prices, Rules, StateDiff, StateReader, TxError, l1_data_fee};
 use alloc::vec::Vec;
@@ -29,7 +30,9 @@ pub struct CallRequest {
     pub to: TxKind,
     /// Gas limit; the block's limit does not bound it, so the caller of this crate must.
     pub gas_limit: u64,
-    /// Price or fee cap, wei per gas. Zero: gas is free, and `BASEFEE` and `GASPRICE` read zero, as in geth.
+    /// The sender's nonce; looked at under [`CallMode::Strict`] only.
+    pub nonce: u64,
+    /// Price or fee cap, wei per gas. Zero: gas is free.
     pub gas_price: u128,
     /// Priority fee, wei per gas.
     pub priority_fee: Option<u128>,
@@ -45,6 +48,29 @@ pub struct CallRequest {
     pub blob_hashes: Vec<B256>,
     /// EIP-4844, wei per blob gas.
     pub max_fee_per_blob_gas: u128,
+}
+
+/// How far a call is held to the rules of a signed transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallMode {
+    /// Without a price gas is free, and `BASEFEE` and `GASPRICE` read zero, as in geth's `eth_call`.
+    #[default]
+    Free,
+    /// Without a price gas is free, and `BASEFEE` reads what the block has, as in `eth_simulateV1`.
+    Simulated,
+    /// Nonce and base fee are checked as of a transaction in a block.
+    Strict,
+}
+
+/// What a call changes of the machine it runs in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallOptions {
+    /// Which checks are made.
+    pub mode: CallMode,
+    /// Precompiles that are not where they are otherwise.
+    pub precompiles: PrecompileMoves,
+    /// Price of blob gas, wei, if not the one that follows from the block's excess.
+    pub blob_base_fee: Option<u128>,
 }
 
 /// What a call or a replayed transaction did.
@@ -75,20 +101,46 @@ pub fn call<R: StateReader>(
 pub fn call_with_inspector<'a, R: StateReader, I: Inspector<EvmContext<'a, R>, EthInterpreter>>(
     rules: Rules,
     chain_id: u64,
-    mut env: BlockEnv,
+    env: BlockEnv,
     reader: &'a R,
     request: &CallRequest,
     inspector: I,
 ) -> Result<CallOutcome, TxError<R::Error>> {
-    let mut config = config(chain_id);
-    config.disable_nonce_check = true;
+    call_with_options(rules, chain_id, env, reader, request, &CallOptions::default(), inspector)
+}
+
+/// As [`call_with_inspector`], with checks and precompiles of the caller's choice.
+pub fn call_with_options<'a, R: StateReader, I: Inspector<EvmContext<'a, R>, EthInterpreter>>(
+    rules: Rules,
+    chain_id: u64,
+    mut env: BlockEnv,
+    reader: &'a R,
+    request: &CallRequest,
+    options: &CallOptions,
+    inspector: I,
+) -> Result<CallOutcome, TxError<R::Error>> {
+    let mut config = config(rules, chain_id);
+    config.disable_nonce_check = options.mode != CallMode::Strict;
     config.disable_eip3607 = true;
     config.disable_block_gas_limit = true;
+    config.tx_gas_limit_cap = Some(u64::MAX);
     if request.gas_price == 0 {
-        env.base_fee = 0;
+        match options.mode {
+            CallMode::Free => env.base_fee = 0,
+            CallMode::Simulated | CallMode::Strict => {}
+        }
     }
     let mut machine = machine(rules, config, env, reader, inspector);
+    machine.ctx.chain.free = options.mode == CallMode::Simulated && request.gas_price == 0;
+    machine.precompiles = Precompiles::new(rules, options.precompiles.clone());
+    if let (Some(fee), Some(blobs)) = (options.blob_base_fee, &mut machine.ctx.block.blob_excess_gas_and_price) {
+        blobs.blob_gasprice = fee;
+    }
     machine.ctx.tx = request.tx_env(chain_id);
+    if options.mode != CallMode::Strict {
+        // It would be refused at its highest value even where nobody compares it.
+        machine.ctx.tx.nonce = 0;
+    }
     let result = RulesHandler::new().inspect_run(&mut machine).map_err(tx_error)?;
     let state = machine.ctx.journaled_state.finalize();
     let diff = machine.ctx.journaled_state.database.diff(&state);
@@ -125,7 +177,7 @@ pub fn replay<'a, R: StateReader, I: Inspector<EvmContext<'a, R>, EthInterpreter
     if deposit.is_some() && !rules.is_rollup() {
         return Err(TxError::Invalid(InvalidTx::Deposit));
     }
-    let mut machine = machine(rules, config(chain_id), env, reader, inspector);
+    let mut machine = machine(rules, config(rules, chain_id), env, reader, inspector);
     machine.ctx.tx = tx_env(tx, sender);
     machine.ctx.chain.l1_fee = l1_fee;
     machine.ctx.chain.mint = deposit.map_or(0, |deposit| deposit.mint);
@@ -161,7 +213,7 @@ impl CallRequest {
             kind: self.to,
             value: self.value,
             data: self.input.clone(),
-            nonce: 0,
+            nonce: self.nonce,
             chain_id: Some(chain_id),
             access_list: self.access_list.clone(),
             gas_priority_fee: self.priority_fee,

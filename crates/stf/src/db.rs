@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use core::fmt::{Debug, Display};
 use revm::bytecode::Bytecode;
 use revm::database_interface::DBErrorMarker;
+use revm::primitives::hardfork::SpecId;
 use revm::state::{Account, AccountId, AccountInfo, EvmState};
 use revm::{Database, DatabaseRef};
 
@@ -25,6 +26,8 @@ impl<E: Debug + Display + Send + Sync + 'static> DBErrorMarker for ReadError<E> 
 pub struct Db<'a, R> {
     reader: &'a R,
     parent: (u64, B256),
+    /// Empty accounts that were touched exist, as they did before EIP-161.
+    keeps_empty: bool,
     /// Accounts that exist.
     accounts: Vec<(Address, AccountState)>,
     slots: Vec<(Address, U256, U256)>,
@@ -33,8 +36,9 @@ pub struct Db<'a, R> {
 
 impl<'a, R: StateReader> Db<'a, R> {
     /// A view for the block after `parent` (number and hash).
-    pub(crate) fn new(reader: &'a R, parent: (u64, B256)) -> Self {
-        Self { reader, parent, accounts: Vec::new(), slots: Vec::new(), codes: B256Map::default() }
+    pub(crate) fn new(reader: &'a R, parent: (u64, B256), spec: SpecId) -> Self {
+        let keeps_empty = !spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
+        Self { reader, parent, keeps_empty, accounts: Vec::new(), slots: Vec::new(), codes: B256Map::default() }
     }
 
     /// The state below the block.
@@ -63,7 +67,7 @@ impl<'a, R: StateReader> Db<'a, R> {
                     .copied(),
                 None => None,
             };
-            diff.record(*address, account, before);
+            diff.record(*address, account, before, self.keeps_empty);
         }
         // Slots of one contract come in runs.
         for run in self.slots.chunk_by(|(one, ..), (next, ..)| one == next) {
@@ -89,8 +93,8 @@ impl<'a, R: StateReader> Db<'a, R> {
 
 impl StateDiff {
     /// Adds what a touched account became; its slots only if its storage began empty.
-    fn record(&mut self, address: Address, account: &Account, before: Option<AccountState>) {
-        let after = outcome(account);
+    fn record(&mut self, address: Address, account: &Account, before: Option<AccountState>, keeps_empty: bool) {
+        let after = outcome(account, keeps_empty);
         if after != before {
             self.accounts.insert(address, after);
         }
@@ -113,9 +117,9 @@ impl StateDiff {
 }
 
 /// The state a touched account has after the block (EIP-161: an empty one does not exist).
-fn outcome(account: &Account) -> Option<AccountState> {
+fn outcome(account: &Account, keeps_empty: bool) -> Option<AccountState> {
     // A self-destruct takes effect when the account is next loaded; without a later load it is still pending here.
-    if account.is_selfdestructed_locally() || account.is_empty() {
+    if account.is_selfdestructed_locally() || (account.is_empty() && !keeps_empty) {
         return None;
     }
     let AccountInfo { nonce, balance, code_hash, .. } = account.info;

@@ -2,14 +2,17 @@
 
 use crate::epoch::{missed_leaders, record_call};
 use crate::handler::{RulesHandler, TxContext, fail_deposit};
-use crate::precompile::Precompiles;
+use crate::precompile::{PrecompileMoves, Precompiles};
 use crate::tx::tx_env;
-use crate::{BLOB_PARAMS, BlockEnv, Db, InvalidTx, L1Prices, ReadError, Rules, StateDiff, StateReader, TxError, l1_data_fee};
+use crate::{BlockEnv, Db, Fork, InvalidTx, L1Prices, ReadError, Rules, StateDiff, StateReader, TxError, l1_data_fee};
 use alloc::vec::Vec;
 use alloy_consensus::Transaction;
 use alloy_eips::eip2718::{Encodable2718, Typed2718};
 use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
+use alloy_eips::eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS;
+use alloy_eips::eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS;
+use alloy_eips::eip7685::Requests;
 use alloy_primitives::{Address, Bytes, U256};
 use oceanid_primitives::predeploys::{EPOCH_LEDGER, HISTORY_STORAGE, L1_BLOCK_INFO};
 use oceanid_primitives::{Receipt, TxEnvelope};
@@ -93,6 +96,11 @@ impl<'a, R: StateReader> BlockExecutor<'a, R> {
     pub fn new(rules: Rules, chain_id: u64, env: BlockEnv, reader: &'a R) -> Result<Self, TxError<R::Error>> {
         Self::with_inspector(rules, chain_id, env, reader, ())
     }
+
+    /// Goes on with a block over the state after its system calls and some of its transactions.
+    pub fn resume(rules: Rules, chain_id: u64, env: BlockEnv, reader: &'a R) -> Self {
+        Self::open(rules, chain_id, env, reader, ())
+    }
 }
 
 impl<'a, R: StateReader, I> BlockExecutor<'a, R, I> {
@@ -104,25 +112,40 @@ impl<'a, R: StateReader, I> BlockExecutor<'a, R, I> {
         reader: &'a R,
         inspector: I,
     ) -> Result<Self, TxError<R::Error>> {
-        let mut executor = Self {
-            machine: machine(rules, config(chain_id), env, reader, inspector),
+        let mut executor = Self::open(rules, chain_id, env, reader, inspector);
+        executor.start(rules)?;
+        Ok(executor)
+    }
+
+    fn open(rules: Rules, chain_id: u64, env: BlockEnv, reader: &'a R, inspector: I) -> Self {
+        Self {
+            machine: machine(rules, config(rules, chain_id), env, reader, inspector),
             env,
             receipts: Vec::new(),
             gas_used: 0,
             blob_gas_used: 0,
             l1_fees: 0,
             prices: None,
-        };
-        if env.number > 0 {
-            executor.system_call(HISTORY_STORAGE, env.parent_hash.into())?;
-            if rules.is_rollup() {
-                let missed = missed_leaders(reader, &env.extension).map_err(TxError::State)?;
-                executor.system_call(EPOCH_LEDGER, record_call(&env.extension, &missed))?;
-            } else {
-                executor.system_call(BEACON_ROOTS_ADDRESS, env.parent_beacon_block_root.into())?;
-            }
         }
-        Ok(executor)
+    }
+
+    /// The system calls before the first transaction.
+    fn start(&mut self, rules: Rules) -> Result<(), TxError<R::Error>> {
+        let (env, spec) = (self.env, rules.fork().spec);
+        if env.number == 0 {
+            return Ok(());
+        }
+        if spec.is_enabled_in(SpecId::PRAGUE) {
+            self.system_call(HISTORY_STORAGE, env.parent_hash.into())?;
+        }
+        if rules.is_rollup() {
+            let reader = self.machine.ctx.journaled_state.database.reader();
+            let missed = missed_leaders(reader, &env.extension).map_err(TxError::State)?;
+            self.system_call(EPOCH_LEDGER, record_call(&env.extension, &missed))?;
+        } else if spec.is_enabled_in(SpecId::CANCUN) {
+            self.system_call(BEACON_ROOTS_ADDRESS, env.parent_beacon_block_root.into())?;
+        }
+        Ok(())
     }
 
     /// Makes room for so many more transactions, so that nothing has to grow and move on the way.
@@ -168,6 +191,20 @@ impl<'a, R: StateReader, I> BlockExecutor<'a, R, I> {
         &self.env
     }
 
+    /// Runs the system calls behind a block's last transaction that collect requests to the consensus layer: withdrawals
+    /// (EIP-7002) and consolidations (EIP-7251). Without those contracts, as on the embedded L1, there are none. Deposit
+    /// requests (EIP-6110) are made of logs and not collected here.
+    pub fn requests(&mut self) -> Result<Requests, TxError<R::Error>> {
+        let mut requests = Requests::default();
+        for (kind, contract) in [(1, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS), (2, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS)] {
+            let output = self.system_call(contract, Bytes::new())?;
+            if !output.is_empty() {
+                requests.push_request_with_type(kind, output);
+            }
+        }
+        Ok(requests)
+    }
+
     /// Ends the block.
     pub fn finish(mut self) -> ExecutionOutput {
         let state = self.machine.ctx.journaled_state.finalize();
@@ -194,9 +231,10 @@ impl<'a, R: StateReader, I> BlockExecutor<'a, R, I> {
         let blobs = tx.blob_versioned_hashes().map_or(0, <[_]>::len) as u64;
         let is_rollup = self.machine.ctx.chain.rules.is_rollup();
         if blobs > 0 && !is_rollup {
-            let left = (BLOB_PARAMS.max_blob_gas_per_block() - self.blob_gas_used) / DATA_GAS_PER_BLOB;
+            let schedule = self.machine.ctx.chain.rules.fork().blobs;
+            let left = (schedule.max_blob_gas_per_block() - self.blob_gas_used) / DATA_GAS_PER_BLOB;
             // More than a block can hold is invalid for good, and said so by the validation below.
-            if blobs > left && blobs <= BLOB_PARAMS.max_blob_count {
+            if blobs > left && blobs <= schedule.max_blob_count {
                 return Err(TxError::BlobLimit { blobs, left });
             }
         }
@@ -262,12 +300,13 @@ impl<'a, R: StateReader, I> BlockExecutor<'a, R, I> {
     }
 
     /// A call by [`SYSTEM_ADDRESS`](oceanid_primitives::predeploys::SYSTEM_ADDRESS): outside of the block's gas, without a receipt.
-    fn system_call(&mut self, contract: Address, input: Bytes) -> Result<(), TxError<R::Error>> {
+    fn system_call(&mut self, contract: Address, input: Bytes) -> Result<Bytes, TxError<R::Error>> {
         let mut tx = TxEnv::new_system_tx(contract, input);
         tx.gas_limit = SYSTEM_CALL_GAS;
         self.machine.ctx.tx = tx;
         let result = RulesHandler::new().run_system_call(&mut self.machine).map_err(tx_error)?;
-        if result.is_success() { Ok(()) } else { Err(TxError::SystemCall(contract)) }
+        let ExecutionResult::Success { output, .. } = result else { return Err(TxError::SystemCall(contract)) };
+        Ok(output.into_data())
     }
 }
 
@@ -288,12 +327,13 @@ impl<R: StateReader, I> Peek<R::Error> for Machine<'_, R, I> {
 
 pub(crate) type RunResult<E> = Result<ExecutionResult<HaltReason>, EVMError<ReadError<E>, InvalidTx>>;
 
-/// Prague, with every check of a block on.
-pub(crate) fn config(chain_id: u64) -> CfgEnv {
-    let mut config = CfgEnv::new_with_spec(SpecId::PRAGUE);
+/// The fork's rules, with every check of a block on.
+pub(crate) fn config(rules: Rules, chain_id: u64) -> CfgEnv {
+    let Fork { spec, blobs } = rules.fork();
+    let mut config = CfgEnv::new_with_spec(spec);
     config.chain_id = chain_id;
     config.tx_chain_id_check = true;
-    config.max_blobs_per_tx = Some(BLOB_PARAMS.max_blob_count);
+    config.max_blobs_per_tx = Some(blobs.max_blobs_per_tx);
     config
 }
 
@@ -304,10 +344,11 @@ pub(crate) fn machine<R: StateReader, I>(
     reader: &R,
     inspector: I,
 ) -> Machine<'_, R, I> {
-    let mut journal = Journal::new(Db::new(reader, (env.number.wrapping_sub(1), env.parent_hash)));
-    journal.set_spec_id(SpecId::PRAGUE);
+    let Fork { spec, blobs } = rules.fork();
+    let mut journal = Journal::new(Db::new(reader, (env.number.wrapping_sub(1), env.parent_hash), spec));
+    journal.set_spec_id(spec);
     let context = Context {
-        block: env.to_revm(),
+        block: env.to_revm(blobs),
         tx: TxEnv::default(),
         cfg: config,
         journaled_state: journal,
@@ -315,8 +356,8 @@ pub(crate) fn machine<R: StateReader, I>(
         local: Default::default(),
         error: Ok(()),
     };
-    let instructions = EthInstructions::new_mainnet_with_spec(SpecId::PRAGUE);
-    Evm::new_with_inspector(context, inspector, instructions, Precompiles::new(rules.is_rollup()))
+    let instructions = EthInstructions::new_mainnet_with_spec(spec);
+    Evm::new_with_inspector(context, inspector, instructions, Precompiles::new(rules, PrecompileMoves::default()))
 }
 
 pub(crate) fn tx_error<E: core::fmt::Debug + core::fmt::Display>(error: EVMError<ReadError<E>, InvalidTx>) -> TxError<E> {

@@ -5,10 +5,11 @@ use alloy_primitives::{Address, U256};
 use core::marker::PhantomData;
 use oceanid_primitives::predeploys::FEE_VAULT;
 use revm::Database;
+use revm::context::BlockEnv;
 use revm::context::result::{EVMError, HaltReason, InvalidTransaction, OutOfGasError, ResultGas};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::ExecutionResult;
-use revm::context_interface::{Block, Cfg, ContextTr, JournalTr, LocalContextTr, Transaction};
+use revm::context_interface::{Block, Cfg, ContextSetters, ContextTr, JournalTr, LocalContextTr, Transaction};
 use revm::handler::pre_execution::{calculate_caller_fee, validate_account_nonce_and_code_with_components};
 use revm::handler::{EthFrame, EvmTr, FrameResult, FrameTr, Handler, post_execution, pre_execution, validation};
 use revm::inspector::{Inspector, InspectorEvmTr, InspectorHandler};
@@ -24,11 +25,13 @@ pub struct TxContext {
     pub(crate) mint: u128,
     /// Wei of L1 data fee.
     pub(crate) l1_fee: u128,
+    /// The transaction is not held to the base fee.
+    pub(crate) free: bool,
 }
 
 impl TxContext {
     pub(crate) const fn new(rules: Rules) -> Self {
-        Self { rules, mint: 0, l1_fee: 0 }
+        Self { rules, mint: 0, l1_fee: 0, free: false }
     }
 }
 
@@ -46,7 +49,11 @@ impl<EVM> RulesHandler<EVM> {
 
 impl<EVM> Handler for RulesHandler<EVM>
 where
-    EVM: EvmTr<Context: ContextTr<Chain = TxContext, Journal: JournalTr<State = EvmState>>, Frame = EthFrame<EthInterpreter>>,
+    EVM: EvmTr<
+            Context: ContextTr<Block = BlockEnv, Chain = TxContext, Journal: JournalTr<State = EvmState>>
+                         + ContextSetters<Block = BlockEnv>,
+            Frame = EthFrame<EthInterpreter>,
+        >,
 {
     type Evm = EVM;
     type Error = Error<EVM>;
@@ -55,7 +62,7 @@ where
     fn validate_env(&self, evm: &mut EVM) -> Result<(), Self::Error> {
         let (_, tx, cfg, _, _, chain, _) = evm.ctx_ref().all();
         match (tx.tx_type(), chain.rules) {
-            (DEPOSIT, Rules::Ethereum) => Err(EVMError::Transaction(InvalidTx::Deposit)),
+            (DEPOSIT, Rules::Ethereum(_)) => Err(EVMError::Transaction(InvalidTx::Deposit)),
             (DEPOSIT, Rules::Rollup(_)) => {
                 // A deposit has no fees, nonce or chain id to check; its init code is limited as anyone's (EIP-3860).
                 if tx.kind().is_create() && tx.input().len() > cfg.max_initcode_size() {
@@ -64,6 +71,14 @@ where
                 Ok(())
             }
             (alloy_consensus::constants::EIP4844_TX_TYPE_ID, Rules::Rollup(_)) => Err(EVMError::Transaction(InvalidTx::Blob)),
+            _ if chain.free => {
+                let ctx = evm.ctx();
+                let block = ctx.block().clone();
+                ctx.set_block(BlockEnv { basefee: 0, ..block.clone() });
+                let valid = validation::validate_env(&mut *ctx);
+                ctx.set_block(block);
+                valid
+            }
             _ => validation::validate_env(evm.ctx()),
         }
     }
@@ -136,7 +151,8 @@ where
 impl<EVM> InspectorHandler for RulesHandler<EVM>
 where
     EVM: InspectorEvmTr<
-            Context: ContextTr<Chain = TxContext, Journal: JournalTr<State = EvmState>>,
+            Context: ContextTr<Block = BlockEnv, Chain = TxContext, Journal: JournalTr<State = EvmState>>
+                         + ContextSetters<Block = BlockEnv>,
             Frame = EthFrame<EthInterpreter>,
             Inspector: Inspector<<EVM as EvmTr>::Context, EthInterpreter>,
         >,

@@ -15,7 +15,8 @@
 //!
 //! # Two sets of rules
 //!
-//! Both are Ethereum's Prague rules. [`Rules::Ethereum`] is exactly that, blobs included, for the embedded L1.
+//! Both are Ethereum's Prague rules. [`Rules::ETHEREUM`] is exactly that, blobs included, for the embedded L1; under
+//! [`Rules::Ethereum`] any other [`Fork`] runs as well, for chains that are imported to be looked at.
 //! [`Rules::Rollup`] differs in what pays and what is paid; `docs/execution.md` has the whole list:
 //!
 //! * deposits (type `0x7E`) mint, pay nothing and cannot make a block invalid;
@@ -48,10 +49,10 @@ mod tx;
 #[cfg(feature = "bench")]
 pub mod workload;
 
-pub use call::{CallOutcome, CallRequest, call, call_with_inspector, replay};
+pub use call::{CallMode, CallOptions, CallOutcome, CallRequest, call, call_with_inspector, call_with_options, replay};
 pub use db::{Db, ReadError, ReaderRef};
 pub use diff::{StateDiff, StorageDiff};
-pub use env::{BLOB_PARAMS, BlockEnv, RollupRules, Rules};
+pub use env::{BLOB_PARAMS, BlockEnv, Fork, RollupRules, Rules};
 pub use epoch::{
     CommitteeReadError, EpochMessage, MAX_MISSED_PER_BLOCK, Work, missed_leaders, missed_views, read_committee,
     read_epoch_message, read_work,
@@ -65,6 +66,6 @@ pub use header::{
     header_for, l2_env, logs_bloom, receipts_root, transactions_root,
 };
 pub use overlay::{EmptyState, Overlay};
-pub use precompile::NATIVE_TRANSFER_GAS;
+pub use precompile::{NATIVE_TRANSFER_GAS, PrecompileMoves, is_precompile};
 pub use reader::{AccountState, StateReader};
 pub use revm;

@@ -1,8 +1,9 @@
-//! Precompiles: Prague's, and on Layer 2 the one that moves native balance for the token's ERC-20 face.
+//! Precompiles: Ethereum's, and on Layer 2 the one that moves native balance for the token's ERC-20 face.
 
+use crate::Rules;
 use crate::handler::TxContext;
 use alloc::string::String;
-use alloy_primitives::map::AddressSet;
+use alloy_primitives::map::{AddressMap, AddressSet};
 use alloy_primitives::{Address, Bytes, U256};
 use oceanid_primitives::predeploys::{NATIVE_TOKEN, NATIVE_TRANSFER};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
@@ -17,22 +18,47 @@ pub const NATIVE_TRANSFER_GAS: u64 = 9_000;
 /// Bytes of `abi.encode(from, to, amount)`.
 const INPUT_BYTES: usize = 3 * 32;
 
-/// Prague's precompiles, with [`NATIVE_TRANSFER`] on Layer 2.
+/// The fork's precompiles, with [`NATIVE_TRANSFER`] on Layer 2, some of them moved. A moved one leaves its warmth behind, as in
+/// geth: the access list knows the addresses of the fork.
 #[derive(Clone, Debug)]
 pub(crate) struct Precompiles {
     ethereum: EthPrecompiles,
     native_transfer: bool,
+    moves: PrecompileMoves,
     addresses: AddressSet,
 }
 
+/// Precompiles that a simulation has elsewhere or not at all (`movePrecompileToAddress` of state overrides). Only Ethereum's
+/// can be moved: [`NATIVE_TRANSFER`] acts on its own address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrecompileMoves(AddressMap<Option<Address>>);
+
+impl PrecompileMoves {
+    /// Nothing runs at `address` but the code that is there.
+    pub fn remove(&mut self, address: Address) {
+        self.0.insert(address, None);
+    }
+
+    /// What is at `from` without moves runs at `to`, too.
+    pub fn copy(&mut self, from: Address, to: Address) {
+        self.0.insert(to, Some(from));
+    }
+}
+
+/// True if a precompile is at `address` under these rules.
+pub fn is_precompile(rules: Rules, address: &Address) -> bool {
+    EthPrecompiles::new(rules.fork().spec).contains(address) || (rules.is_rollup() && *address == NATIVE_TRANSFER)
+}
+
 impl Precompiles {
-    pub(crate) fn new(native_transfer: bool) -> Self {
-        let ethereum = EthPrecompiles::new(SpecId::PRAGUE);
+    pub(crate) fn new(rules: Rules, moves: PrecompileMoves) -> Self {
+        let native_transfer = rules.is_rollup();
+        let ethereum = EthPrecompiles::new(rules.fork().spec);
         let mut addresses = ethereum.warm_addresses().clone();
         if native_transfer {
             addresses.insert(NATIVE_TRANSFER);
         }
-        Self { ethereum, native_transfer, addresses }
+        Self { ethereum, native_transfer, moves, addresses }
     }
 }
 
@@ -51,7 +77,14 @@ where
         if self.native_transfer && inputs.bytecode_address == NATIVE_TRANSFER {
             return native_transfer(context, inputs).map(Some);
         }
-        self.ethereum.run(context, inputs)
+        match self.moves.0.get(&inputs.bytecode_address) {
+            None => self.ethereum.run(context, inputs),
+            Some(None) => Ok(None),
+            Some(Some(original)) => {
+                let inputs = CallInputs { bytecode_address: *original, ..inputs.clone() };
+                self.ethereum.run(context, &inputs)
+            }
+        }
     }
 
     fn warm_addresses(&self) -> &AddressSet {

@@ -1,15 +1,15 @@
 //! Decides when a block is made and what its timestamp is; the ledger makes it.
 
 use super::blobs::{BlobError, BlobStore};
-use alloy_consensus::Transaction;
-use alloy_primitives::{Address, U256, keccak256};
+use alloy_consensus::{SignableTransaction, Transaction, TxEip1559};
+use alloy_primitives::{Address, B256, Signature, U256, keccak256};
 use oceanid_chain::{EthLedger, LedgerError, MineRequest, TransactionSource};
-use oceanid_pool::Pool;
+use oceanid_pool::{Origin, Pool};
 use oceanid_primitives::TxEnvelope;
-use oceanid_rpc::DevHooks;
-use oceanid_stf::{AccountState, StateDiff, StateReader};
+use oceanid_rpc::{AccountEdit, DevHooks};
+use oceanid_stf::StateDiff;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -39,6 +39,8 @@ pub(crate) struct Sealer {
     pool: Arc<Pool>,
     blobs: Arc<BlobStore>,
     clock: Mutex<Clock>,
+    /// Accounts whose transactions are taken unsigned.
+    impersonated: Mutex<BTreeSet<Address>>,
 }
 
 /// The chain's clock; holding its lock also makes sealing one at a time.
@@ -61,7 +63,7 @@ impl Clock {
 impl Sealer {
     /// A sealer on the ledger's head.
     pub(crate) fn new(ledger: EthLedger, pool: Arc<Pool>, blobs: Arc<BlobStore>) -> Self {
-        Self { ledger, pool, blobs, clock: Mutex::default() }
+        Self { ledger, pool, blobs, clock: Mutex::default(), impersonated: Mutex::default() }
     }
 
     /// Seals a block of the pending transactions if there are any and the clock is past the parent's timestamp. The block's own is
@@ -133,6 +135,12 @@ impl Sealer {
         Ok(())
     }
 
+    /// Seals a block that holds nothing but a change outside all rules.
+    fn seal_irregular(&self, clock: &mut Clock, irregular: StateDiff) -> Result<(), String> {
+        let timestamp = self.next_timestamp(clock);
+        self.seal_from(clock, timestamp, irregular, &mut VecDeque::new()).map_err(|error| error.to_string())
+    }
+
     /// The clock's time, or a second after the parent where that is later.
     fn next_timestamp(&self, clock: &Clock) -> u64 {
         clock.now().max(self.parent_timestamp() + 1)
@@ -169,15 +177,44 @@ impl DevHooks for Sealer {
         Ok(())
     }
 
-    /// Seals a block of its own for the new balance, so that it is there when the call returns.
-    fn set_balance(&self, address: Address, balance: U256) -> Result<(), String> {
+    /// Seals a block of its own for the change, so that it is there when the call returns.
+    fn edit_account(&self, address: Address, edit: AccountEdit) -> Result<(), String> {
         let mut clock = self.clock.lock();
-        let before = self.ledger.view().account(address).map_err(|error| error.to_string())?.unwrap_or_default();
-        let account = AccountState { balance, ..before };
-        let mut irregular = StateDiff::default();
-        irregular.accounts.insert(address, (!account.is_empty()).then_some(account));
-        let timestamp = self.next_timestamp(&clock);
-        self.seal_from(&mut clock, timestamp, irregular, &mut VecDeque::new()).map_err(|error| error.to_string())
+        let diff = edit.diff(&self.ledger.view(), address).map_err(|error| error.to_string())?;
+        self.seal_irregular(&mut clock, diff)
+    }
+
+    fn snapshot(&self) -> Result<u64, String> {
+        let _sealing = self.clock.lock();
+        Ok(self.ledger.snapshot())
+    }
+
+    fn revert(&self, id: u64) -> Result<bool, String> {
+        let mut clock = self.clock.lock();
+        match self.ledger.way_back(id).map_err(|error| error.to_string())? {
+            Some(diff) => self.seal_irregular(&mut clock, diff).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn impersonate(&self, address: Address, on: bool) {
+        let mut impersonated = self.impersonated.lock();
+        if on {
+            impersonated.insert(address);
+        } else {
+            impersonated.remove(&address);
+        }
+    }
+
+    fn send_as(&self, from: Address, transaction: TxEip1559) -> Result<B256, String> {
+        if !self.impersonated.lock().contains(&from) {
+            return Err(format!("no key of {from} here: impersonate it first, or sign and use eth_sendRawTransaction"));
+        }
+        // The sender stands in place of a signature, so that equal transactions of two accounts have two hashes.
+        let unsigned = Signature::new(U256::from_be_slice(from.as_slice()), U256::ONE, false);
+        let envelope = TxEnvelope::Eip1559(transaction.into_signed(unsigned));
+        self.ledger.senders().remember(*envelope.hash(), from);
+        self.pool.add(envelope, Origin::Local).map_err(|error| error.to_string())
     }
 }
 

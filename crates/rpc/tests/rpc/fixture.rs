@@ -16,7 +16,8 @@ use oceanid_primitives::{
     predeploys,
 };
 use oceanid_rpc::{
-    Backend, DevHooks, L1Heads, L1Ref, NodeStatus, Page, Pages, RpcConfig, RpcServer, StatusReport, SyncProgress, Waiting,
+    AccountEdit, Backend, DevHooks, L1Heads, L1Ref, NodeStatus, Page, Pages, RpcConfig, RpcServer, StatusReport, SyncProgress,
+    Waiting,
 };
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -339,10 +340,28 @@ impl DevHooks for Sealer {
         Ok(())
     }
 
-    fn set_balance(&self, address: Address, balance: U256) -> Result<(), String> {
-        let account = oceanid_stf::AccountState { balance, ..Default::default() };
-        self.next.lock().irregular.accounts.insert(address, Some(account));
+    fn edit_account(&self, address: Address, edit: AccountEdit) -> Result<(), String> {
+        self.next.lock().irregular = edit.diff(&self.ledger.view(), address).map_err(|error| error.to_string())?;
         self.mine(1)
+    }
+
+    fn snapshot(&self) -> Result<u64, String> {
+        Ok(self.ledger.snapshot())
+    }
+
+    fn revert(&self, id: u64) -> Result<bool, String> {
+        let Some(diff) = self.ledger.way_back(id).map_err(|error| error.to_string())? else { return Ok(false) };
+        self.next.lock().irregular = diff;
+        self.mine(1).map(|()| true)
+    }
+
+    fn impersonate(&self, _address: Address, _on: bool) {}
+
+    fn send_as(&self, from: Address, transaction: TxEip1559) -> Result<B256, String> {
+        let unsigned = alloy_primitives::Signature::new(U256::ONE, U256::ONE, false);
+        let envelope = oceanid_primitives::TxEnvelope::Eip1559(transaction.into_signed(unsigned));
+        self.ledger.senders().remember(*envelope.hash(), from);
+        self.pool.add(envelope, oceanid_pool::Origin::Local).map_err(|error| error.to_string())
     }
 }
 
@@ -362,6 +381,10 @@ impl Ethereum {
         let server = RpcServer::start(RpcConfig::default(), backend).await.expect("a free port");
         let client = Client::new(&server.http_url());
         Self { client, server, _dir: dir }
+    }
+
+    pub(crate) fn call_with(&self, nonce: u64, to: Address, input: Bytes, gas_limit: u64) -> (Bytes, B256) {
+        signed(TxEip1559 { gas_limit, ..transaction(L1_CHAIN, nonce, TxKind::Call(to), 0, input) })
     }
 
     pub(crate) fn transfer(&self, nonce: u64, to: Address, value: u128) -> (Bytes, B256) {

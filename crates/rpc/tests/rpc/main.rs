@@ -1,6 +1,8 @@
 //! The server over real sockets: every method of both kinds of chain, subscriptions, limits, and garbage.
 
 mod fixture;
+mod methods;
+mod million;
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex, keccak256};
 use fixture::{ETHER, Ethereum, GENESIS_TIME, GWEI, HISTORY, L2_CHAIN, Rollup, counter_init_code, key};
@@ -262,12 +264,16 @@ async fn every_method_of_layer_two_answers() {
     assert_eq!((&status["role"], &status["waiting"][0]["remedy"]), (&json!("sequencer"), &json!("check --l1")));
     assert_eq!((&status["head"], &status["peers"]), (&json!(4), &json!(3)));
 
+    methods::of_both(c, &block, counter).await;
+    methods::refused_on_layer_two(c).await;
+
     // Nothing is served that was not called here, or over ws below; and the documentation names everything.
     let mut called = c.called();
     called.extend(["eth_subscribe", "eth_unsubscribe"].map(str::to_owned));
     let served: BTreeSet<String> = chain.server.methods().iter().map(|method| (*method).to_owned()).collect();
     assert_eq!(called, served);
     documented(chain.server.methods());
+    assert_eq!(oceanid_rpc::catalogue(true).into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), served);
     chain.server.stop().await;
 }
 
@@ -307,6 +313,9 @@ async fn every_method_of_the_embedded_l1_answers() {
     assert_eq!((many.0, many.1.as_str()), (-32_602, "invalid argument `blocks`: 1048576, limit 10000"));
     assert_eq!(c.try_call("seq_status", json!([])).await.unwrap_err().0, -32_601);
     documented(chain.server.methods());
+    let served: BTreeSet<&str> = chain.server.methods().iter().copied().collect();
+    assert_eq!(oceanid_rpc::catalogue(false), served);
+    methods::for_development(c).await;
 }
 
 async fn next(subscription: &mut Subscription<Value>) -> Value {
@@ -426,7 +435,12 @@ async fn refusals_name_the_argument_and_the_limit() {
         ("eth_call", json!([{ "gasPrice": "0x1", "maxFeePerGas": "0x1" }]), -32_602, "invalid argument `transaction`"),
         ("eth_call", json!([{ "to": TO, "data": "0x01", "input": "0x02" }]), -32_602, "transaction"),
         ("eth_call", json!([{ "to": TO, "blobVersionedHashes": [B256::ZERO] }]), -32_602, "not accepted on this Layer 2"),
-        ("eth_call", json!([{}, "latest", { TO.to_string(): { "movePrecompileToAddress": TO } }]), -32_602, "movePrecompile"),
+        (
+            "eth_call",
+            json!([{}, "latest", { TO.to_string(): { "movePrecompileToAddress": counter } }]),
+            -32_000,
+            "not a precompile",
+        ),
         ("eth_call", json!([{}, "latest", {}, { "difficulty": "0x1" }]), -32_602, "blockOverrides.difficulty"),
         (
             "eth_call",
@@ -439,7 +453,7 @@ async fn refusals_name_the_argument_and_the_limit() {
         // JUMPDEST PUSH0 JUMP: runs until the cap of 50,000,000 gas.
         ("eth_call", json!([{ "data": "0x5b5f56", "gas": "0xffffffffffff" }]), -32_000, "out of gas"),
         ("eth_estimateGas", json!([{ "data": "0x5b5f56" }]), -32_000, "gas required exceeds allowance (30000000)"),
-        ("debug_traceTransaction", json!([B256::ZERO]), -32_001, "is in no block"),
+        ("debug_traceTransaction", json!([B256::ZERO]), -32_000, "is in no block"),
         ("debug_traceCall", json!([{}, "latest", { "tracer": "{step: function() {}}" }]), -32_602, "options.tracer"),
         // An endless loop, step by step: the trace ends before memory does.
         ("debug_traceCall", json!([{ "data": "0x5b5f56" }, "latest", {}]), -32_005, "more than 4,000,000 stack words"),

@@ -23,7 +23,7 @@ fn returning(value: Asm) -> Asm {
 fn reads_without_paying() {
     let mut world = world();
     deploy(&mut world, CONTRACT, returning(asm().op(&[GASPRICE, BASEFEE, 0x01])).bytes());
-    for rules in [ROLLUP, Rules::Ethereum] {
+    for rules in [ROLLUP, Rules::ETHEREUM] {
         // A sender without a coin, a nonce that is not zero, and code: none of it matters.
         let request = CallRequest { from: CONTRACT, ..request(CONTRACT) };
         let outcome = call(rules, CHAIN_ID, env(), &world, &request).unwrap();

@@ -120,6 +120,6 @@ fn a_new_account_that_only_fails_exists_by_its_nonce() {
 #[test]
 fn is_refused_on_ethereum() {
     let world = world();
-    let error = run(Rules::Ethereum, &world, deposit()).unwrap_err();
+    let error = run(Rules::ETHEREUM, &world, deposit()).unwrap_err();
     assert_eq!(error, TxError::Invalid(InvalidTx::Deposit));
 }

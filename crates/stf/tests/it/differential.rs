@@ -340,7 +340,7 @@ fn random_blocks_agree_under_rollup_rules() {
 
 #[test]
 fn random_blocks_agree_under_ethereum_rules() {
-    (0..BLOCKS).for_each(|seed| compare(1_000_000 + seed, Rules::Ethereum));
+    (0..BLOCKS).for_each(|seed| compare(1_000_000 + seed, Rules::ETHEREUM));
 }
 
 /// The generator reaches the cases it is there for.

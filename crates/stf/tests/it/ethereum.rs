@@ -40,7 +40,7 @@ fn blob(nonce: u64, blobs: usize) -> TxEnvelope {
 #[test]
 fn the_base_fee_is_burnt_and_the_tip_paid() {
     let world = world();
-    let (outcome, after) = run(Rules::Ethereum, &world, seal(tx())).unwrap();
+    let (outcome, after) = run(Rules::ETHEREUM, &world, seal(tx())).unwrap();
     assert_eq!(balance(&after, FEE_VAULT), U256::from(outcome.gas_used * 10));
     assert_eq!(balance(&after, ALICE), U256::from(ETHER) - U256::from(outcome.gas_used * GAS_PRICE));
     assert_eq!(supply(&world) - supply(&after), U256::from(outcome.gas_used * BASE_FEE));
@@ -53,9 +53,9 @@ fn blobs_pay_their_own_price_and_share_the_blocks_room() {
     deploy(&mut world, CONTRACT, asm().push(U256::ONE).op(&[BLOBHASH]).store(0).op(&[BLOBBASEFEE]).store(1).bytes());
     // e^(20,000,000 / 5,007,716) is 54.
     let env = BlockEnv { excess_blob_gas: 20_000_000, ..env() };
-    let price = env.blob_base_fee();
+    let price = oceanid_stf::BLOB_PARAMS.calc_blob_fee(env.excess_blob_gas);
     assert!((50..60).contains(&price), "{price}");
-    let mut executor = BlockExecutor::new(Rules::Ethereum, CHAIN_ID, env, &world).unwrap();
+    let mut executor = BlockExecutor::new(Rules::ETHEREUM, CHAIN_ID, env, &world).unwrap();
     let outcome = executor.execute(&blob(0, 6), ALICE).unwrap();
     assert!(outcome.success);
     assert_eq!(executor.execute(&blob(1, 4), ALICE), Err(TxError::BlobLimit { blobs: 4, left: 3 }));
@@ -75,7 +75,7 @@ fn blobs_pay_their_own_price_and_share_the_blocks_room() {
 fn blob_transactions_are_validated() {
     let world = world();
     let invalid = |tx: TxEip4844, env: BlockEnv| {
-        let mut executor = BlockExecutor::new(Rules::Ethereum, CHAIN_ID, env, &world).unwrap();
+        let mut executor = BlockExecutor::new(Rules::ETHEREUM, CHAIN_ID, env, &world).unwrap();
         match executor.execute(&TxEnvelope::Eip4844(tx.into_signed(signature())), ALICE) {
             Err(TxError::Invalid(InvalidTx::Evm(reason))) => reason,
             other => panic!("{other:?}"),
@@ -97,7 +97,7 @@ fn block_start_writes_history_under_both_rules_and_beacon_roots_on_ethereum() {
     deploy(&mut world, BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE.clone());
     let root = B256::repeat_byte(0x66);
     let env = BlockEnv { parent_beacon_block_root: root, ..env() };
-    for rules in [ROLLUP, Rules::Ethereum] {
+    for rules in [ROLLUP, Rules::ETHEREUM] {
         let output = BlockExecutor::new(rules, CHAIN_ID, env, &world).unwrap().finish();
         assert_eq!((output.gas_used, output.receipts.len()), (0, 0));
         let after = after(&world, output);
@@ -110,7 +110,7 @@ fn block_start_writes_history_under_both_rules_and_beacon_roots_on_ethereum() {
 #[test]
 fn without_system_contracts_block_start_changes_nothing() {
     let world = world();
-    for rules in [ROLLUP, Rules::Ethereum] {
+    for rules in [ROLLUP, Rules::ETHEREUM] {
         assert!(executor(rules, &world).finish().diff.is_empty());
     }
 }
@@ -150,7 +150,7 @@ fn delegations_are_set_and_followed() {
         authorization_list: vec![authorization.into_signed(signed)],
         input: Bytes::new(),
     };
-    for rules in [ROLLUP, Rules::Ethereum] {
+    for rules in [ROLLUP, Rules::ETHEREUM] {
         let tx = TxEnvelope::Eip7702(tx.clone().into_signed(signature()));
         let (outcome, after) = run(rules, &world, tx).unwrap();
         assert!(outcome.success, "{outcome:?}");

@@ -151,7 +151,7 @@ impl StateReader for Counting<'_> {
 #[test]
 fn prices_are_read_once_a_block_and_never_if_free() {
     let world = with_prices();
-    for (rules, reads) in [(CHARGED, 3), (ROLLUP, 0), (Rules::Ethereum, 0)] {
+    for (rules, reads) in [(CHARGED, 3), (ROLLUP, 0), (Rules::ETHEREUM, 0)] {
         let reader = Counting(&world, Cell::new(0));
         let mut executor = BlockExecutor::new(rules, CHAIN_ID, env(), &reader).unwrap();
         for nonce in 0..3 {

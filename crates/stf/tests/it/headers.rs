@@ -181,7 +181,7 @@ fn the_embedded_l1_follows_ethereum() {
     let env =
         ethereum_env(&parent, parent.hash_slow(), 1_700_000_000, 36_000_000, BOB, B256::repeat_byte(8), B256::repeat_byte(9));
     assert_eq!((env.base_fee, env.excess_blob_gas), (900, (1 + 9 - 6) << 17));
-    let mut executor = BlockExecutor::new(Rules::Ethereum, CHAIN_ID, env, &world).unwrap();
+    let mut executor = BlockExecutor::new(Rules::ETHEREUM, CHAIN_ID, env, &world).unwrap();
     let body = vec![seal(tx())];
     executor.execute(&body[0], ALICE).unwrap();
     let output = executor.finish();

@@ -102,7 +102,7 @@ fn costs_nine_thousand_gas() {
 
 #[test]
 fn is_an_empty_account_on_ethereum() {
-    let (flag, after) = flag_of(&forwarder(CALL, 0), input(BOB, CONTRACT, 400), Rules::Ethereum);
+    let (flag, after) = flag_of(&forwarder(CALL, 0), input(BOB, CONTRACT, 400), Rules::ETHEREUM);
     assert_eq!((flag, balance(&after, BOB)), (U256::ONE, U256::from(1_000)));
 }
 
