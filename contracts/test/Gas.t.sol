@@ -15,7 +15,8 @@ import {Withdrawals} from "./base/Withdrawals.sol";
 /// @dev Every call is a transaction of its own (cold storage, 21,000 gas, calldata).
 /// forge-config: default.isolate = true
 contract GasTest is Votes, Withdrawals {
-    address private constant POSTER = address(0x9057e2);
+    /// @dev posterAt(1).
+    address private constant POSTER = address(0x9057e201);
     /// @dev A changed slot (2,900) instead of an unchanged one (100).
     uint256 private constant RECORD_UNSEEN = 2_800;
 
@@ -138,7 +139,10 @@ contract GasTest is Votes, Withdrawals {
         post(nextHeader(1), 0xf, 255, "");
         vm.snapshotValue("rollup", "submitBatch, no data", used() + RECORD_UNSEEN);
         rollup.repostData(1, 0, 1, 0, "data");
-        vm.snapshotValue("rollup", "repostData", used());
+        vm.snapshotValue("rollup", "repostData, by an outsider", used());
+        vm.prank(POSTER, POSTER);
+        rollup.repostData(1, 0, 1, 0, "data");
+        vm.snapshotValue("rollup", "repostData", used() + RECORD_UNSEEN);
         bytes memory data = new bytes(40_000);
         for (uint256 i = 0; i < data.length; ++i) {
             data[i] = 0xaa;
@@ -228,7 +232,7 @@ contract GasTest is Votes, Withdrawals {
         // Made before the prank, which counts for the next call, to a precompile too.
         (Keys memory keys, bytes memory proof) = (keysOf(999), possession(999, owner));
         vm.prank(owner);
-        uint64 id = pool.lock(keys, proof, MIN_LOCK, owner);
+        uint64 id = pool.lock(keys, proof, MIN_LOCK, owner, address(0x9057));
         vm.snapshotValue("pool", "lock", used());
         vm.prank(owner);
         pool.increase(id, 10e18);
@@ -246,6 +250,9 @@ contract GasTest is Votes, Withdrawals {
         vm.prank(owner);
         pool.setRecipient(id, address(this));
         vm.snapshotValue("pool", "setRecipient", used());
+        vm.prank(owner);
+        pool.setPoster(id, address(0x9058));
+        vm.snapshotValue("pool", "setPoster", used());
         vm.prank(owner);
         pool.exit(id);
         vm.snapshotValue("pool", "exit, queued", used());
@@ -268,6 +275,8 @@ contract GasTest is Votes, Withdrawals {
         pool.unjail(2);
         vm.snapshotValue("pool", "unjail", used());
         jailBook.accuse(3);
+        pool.jail(3);
+        vm.warp(now_() + UNBONDING + 1);
         pool.forceExit(3);
         vm.snapshotValue("pool", "forceExit", used());
         vm.prank(SLASHER);

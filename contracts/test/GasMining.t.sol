@@ -3,7 +3,7 @@
 pragma solidity 0.8.37;
 
 import {MiningRewards} from "../src/l1/MiningRewards.sol";
-import {OutputRootProof} from "../src/l1/Portal.sol";
+import {OutputRootProof} from "../src/lib/SentMessages.sol";
 import {L2, memberWord} from "./base/L2.sol";
 import {Mining} from "./base/Mining.sol";
 import {vm} from "./base/Vm.sol";
@@ -117,7 +117,8 @@ contract GasMiningTest is Mining, L2 {
         string[4] memory labels = ["004", "016", "050", "100"];
         registerMany(1, 4);
         record(0, 1, 1);
-        record(0, 1, 1);
+        vm.warp(1_800_000_001);
+        record(0, 1, 1); // later than its parent, as blocks are: the epoch's time is written
         snapshot("EpochLedger.record, within an epoch", used());
         uint32[] memory missed = new uint32[](256);
         for (uint32 i = 0; i < 256; ++i) {
@@ -129,6 +130,7 @@ contract GasMiningTest is Mining, L2 {
         for (uint64 i = 0; i < 4; ++i) {
             registerMany(2 + i, sizes[i]);
             record(++epoch, 2 + i, 0, missed);
+            vm.warp(1_800_000_002 + i);
             vm.deal(address(VAULT), 5e18);
             record(++epoch, 2 + i, 0);
             snapshot(string.concat("EpochLedger.record, ends an epoch of ", labels[i], " members and flushes"), used());

@@ -3,6 +3,7 @@
 pragma solidity 0.8.37;
 
 import {WithdrawalTransaction} from "../src/l1/Portal.sol";
+import {InvariantBase} from "./base/InvariantBase.sol";
 import {Withdrawals} from "./base/Withdrawals.sol";
 import {vm} from "./base/Vm.sol";
 
@@ -78,32 +79,16 @@ contract Handler is Withdrawals {
     }
 }
 
-contract InvariantTest {
+contract InvariantTest is InvariantBase {
     Handler private _handler;
 
     function setUp() public {
         _handler = new Handler();
-    }
-
-    /// @dev Forge calls only the handler's actions.
-    function targetContracts() external view returns (address[] memory targets) {
-        targets = new address[](1);
-        targets[0] = address(_handler);
-    }
-
-    struct FuzzSelector {
-        address addr;
-        bytes4[] selectors;
-    }
-
-    function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        targets = new FuzzSelector[](1);
-        targets[0].addr = address(_handler);
-        targets[0].selectors = new bytes4[](4);
-        targets[0].selectors[0] = Handler.rotate.selector;
-        targets[0].selectors[1] = Handler.deposit.selector;
-        targets[0].selectors[2] = Handler.withdraw.selector;
-        targets[0].selectors[3] = Handler.finalize.selector;
+        drive(address(_handler));
+        act(Handler.rotate.selector);
+        act(Handler.deposit.selector);
+        act(Handler.withdraw.selector);
+        act(Handler.finalize.selector);
     }
 
     function invariant_escrow() public view {

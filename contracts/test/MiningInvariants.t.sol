@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {MiningRewards} from "../src/l1/MiningRewards.sol";
-import {OutputRootProof} from "../src/l1/Portal.sol";
+import {OutputRootProof} from "../src/lib/SentMessages.sol";
+import {InvariantBase} from "./base/InvariantBase.sol";
 import {memberWord} from "./base/L2.sol";
 import {Mining} from "./base/Mining.sol";
 import {vm} from "./base/Vm.sol";
@@ -287,39 +288,23 @@ contract MiningHandler is Mining {
 
 /// forge-config: default.invariant.runs = 500
 /// forge-config: default.invariant.depth = 100
-contract MiningInvariantTest {
+contract MiningInvariantTest is InvariantBase {
     MiningHandler private _handler;
 
     function setUp() public {
         _handler = new MiningHandler();
-    }
-
-    /// @dev Forge calls only the handler's actions.
-    function targetContracts() external view returns (address[] memory targets) {
-        targets = new address[](1);
-        targets[0] = address(_handler);
-    }
-
-    struct FuzzSelector {
-        address addr;
-        bytes4[] selectors;
-    }
-
-    function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        targets = new FuzzSelector[](1);
-        targets[0].addr = address(_handler);
-        targets[0].selectors = new bytes4[](11);
-        targets[0].selectors[0] = MiningHandler.addToBudget.selector;
-        targets[0].selectors[1] = MiningHandler.donate.selector;
-        targets[0].selectors[2] = MiningHandler.feesArrive.selector;
-        targets[0].selectors[3] = MiningHandler.settle.selector;
-        targets[0].selectors[4] = MiningHandler.changeRule.selector;
-        targets[0].selectors[5] = MiningHandler.creditEpochs.selector;
-        targets[0].selectors[6] = MiningHandler.claimToL1.selector;
-        targets[0].selectors[7] = MiningHandler.claimToL2.selector;
-        targets[0].selectors[8] = MiningHandler.relock.selector;
-        targets[0].selectors[9] = MiningHandler.clear.selector;
-        targets[0].selectors[10] = MiningHandler.replay.selector;
+        drive(address(_handler));
+        act(MiningHandler.addToBudget.selector);
+        act(MiningHandler.donate.selector);
+        act(MiningHandler.feesArrive.selector);
+        act(MiningHandler.settle.selector);
+        act(MiningHandler.changeRule.selector);
+        act(MiningHandler.creditEpochs.selector);
+        act(MiningHandler.claimToL1.selector);
+        act(MiningHandler.claimToL2.selector);
+        act(MiningHandler.relock.selector);
+        act(MiningHandler.clear.selector);
+        act(MiningHandler.replay.selector);
     }
 
     function invariant_everyWeiIsAccountedFor() public view {

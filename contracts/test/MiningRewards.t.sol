@@ -3,12 +3,13 @@
 pragma solidity 0.8.37;
 
 import {MiningRewards} from "../src/l1/MiningRewards.sol";
-import {OutputRootProof, Portal} from "../src/l1/Portal.sol";
+import {Portal} from "../src/l1/Portal.sol";
 import {SequencerPool} from "../src/l1/SequencerPool.sol";
 import {EpochLedger} from "../src/l2/EpochLedger.sol";
 import {Aliasing} from "../src/lib/Aliasing.sol";
 import {MerklePatricia} from "../src/lib/MerklePatricia.sol";
 import {Predeploys} from "../src/lib/Predeploys.sol";
+import {OutputRootProof, SentMessages} from "../src/lib/SentMessages.sol";
 import {L2, memberWord} from "./base/L2.sol";
 import {Mining} from "./base/Mining.sol";
 import {Trie} from "./base/Trie.sol";
@@ -132,12 +133,12 @@ contract MiningRewardsTest is Mining {
         vm.warp(now_() + WINDOW);
         bytes32 expected = outputs.getL2Output(other).outputRoot;
         bytes32 given = keccak256(abi.encode(opened));
-        vm.expectRevert(abi.encodeWithSelector(MiningRewards.OutputRootMismatch.selector, expected, given));
+        vm.expectRevert(abi.encodeWithSelector(SentMessages.OutputRootMismatch.selector, expected, given));
         rewards.creditEpochs(other, opened, messages);
         opened.stateRoot = keccak256("forged");
         given = keccak256(abi.encode(opened));
         expected = outputs.getL2Output(index).outputRoot;
-        vm.expectRevert(abi.encodeWithSelector(MiningRewards.OutputRootMismatch.selector, expected, given));
+        vm.expectRevert(abi.encodeWithSelector(SentMessages.OutputRootMismatch.selector, expected, given));
         rewards.creditEpochs(index, opened, messages);
     }
 
@@ -218,7 +219,7 @@ contract MiningRewardsTest is Mining {
         vm.warp(now_() + WINDOW);
         MiningRewards.EpochMessage[] memory messages = new MiningRewards.EpochMessage[](1);
         messages[0] = MiningRewards.EpochMessage(nonce, data, proofs[0]);
-        vm.expectRevert(abi.encodeWithSelector(MiningRewards.MessageNotSent.selector, hash, hex"02"));
+        vm.expectRevert(abi.encodeWithSelector(SentMessages.MessageNotSent.selector, hash, hex"02"));
         rewards.creditEpochs(index, opened, messages);
     }
 

@@ -5,6 +5,7 @@ pragma solidity 0.8.37;
 import {Sequencer, Status} from "../src/interfaces/ISequencerPool.sol";
 import {Keys} from "../src/l1/CommitteeBuilder.sol";
 import {Chain} from "./base/Chain.sol";
+import {InvariantBase} from "./base/InvariantBase.sol";
 import {Signer} from "./base/Signer.sol";
 import {vm} from "./base/Vm.sol";
 
@@ -39,6 +40,9 @@ contract PoolHandler is Chain {
 
     mapping(uint64 id => Keys) private _keys;
     mapping(uint64 id => bytes) private _proofs;
+    /// @dev Three accounts from here on post for many.
+    address private constant POSTERS = address(0x905700);
+    mapping(uint64 id => address) private _poster;
 
     constructor() {
         deploy(4);
@@ -46,6 +50,7 @@ contract PoolHandler is Chain {
             (_lock[id], _status[id], _since[id]) = (pool.sequencer(id).amount, Status.Active, now_());
             _locked += _lock[id];
             _active.push(id);
+            _poster[id] = posterAt(id);
         }
         for (uint64 id = 5; id <= LAST_ID; ++id) {
             ownerOf[id] = address(uint160(0x5e900000 + id));
@@ -69,7 +74,8 @@ contract PoolHandler is Chain {
         amount = bound(amount, pool.minLock(), pool.maxLock());
         fund(ownerOf[id], address(pool), amount);
         vm.prank(ownerOf[id]);
-        pool.lock(_keys[id], _proofs[id], amount, ownerOf[id]);
+        pool.lock(_keys[id], _proofs[id], amount, ownerOf[id], POSTERS);
+        _poster[id] = POSTERS;
         _lock[id] = amount;
         _locked += amount;
         _enter(id, Status.Queued);
@@ -216,11 +222,18 @@ contract PoolHandler is Chain {
         _queue.push(id);
     }
 
+    function setPoster(uint64 id, uint160 account) external step {
+        id = _pick(id);
+        if (_status[id] == Status.None || _status[id] == Status.Exiting) return;
+        _poster[id] = account % 4 == 3 ? address(0) : address(uint160(POSTERS) + account % 4);
+        vm.prank(ownerOf[id]);
+        pool.setPoster(id, _poster[id]);
+    }
+
     function forceExit(uint64 id) external step {
         id = _pick(id);
-        if (_status[id] == Status.None || _status[id] == Status.Queued) return;
-        if (_status[id] == Status.Jailed) _warpTo(_since[id] + UNBONDING + 1);
-        else jailBook.accuse(id);
+        if (_status[id] != Status.Jailed) return;
+        _warpTo(_since[id] + UNBONDING + 1);
         vm.prank(STRANGER);
         pool.forceExit(id);
         _gone(id);
@@ -392,6 +405,16 @@ contract PoolHandler is Chain {
             eq(s.since, _since[id], "since");
             eq(s.owner, ownerOf[id], "owner");
             eq(pool.ticketsOf(id).length, _openTickets[id], "open tickets");
+            eq(pool.posterOf(id), s.status == Status.None ? address(0) : _poster[id], "poster");
+            eq(pool.isPoster(posterAt(id)) ? 1 : 0, pool.posterOf(id) == posterAt(id) ? 1 : 0, "its own poster");
+        }
+        for (uint160 i = 0; i < 3; ++i) {
+            address shared = address(uint160(POSTERS) + i);
+            bool named;
+            for (uint64 id = 1; id <= last; ++id) {
+                named = named || pool.posterOf(id) == shared;
+            }
+            yes(pool.isPoster(shared) == named, "known while somebody names it");
         }
         for (uint256 i = 0; i < _tickets.length; ++i) {
             if (!_tickets[i].open) continue;
@@ -435,52 +458,32 @@ contract PoolHandler is Chain {
     }
 }
 
-contract PoolInvariantTest {
-    struct FuzzSelector {
-        address addr;
-        bytes4[] selectors;
-    }
-
+contract PoolInvariantTest is InvariantBase {
     PoolHandler private _handler;
 
     function setUp() public {
         _handler = new PoolHandler();
-    }
-
-    /// @dev Forge calls only the handler's actions.
-    function targetContracts() external view returns (address[] memory targets) {
-        targets = new address[](1);
-        targets[0] = address(_handler);
-    }
-
-    function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        bytes4[17] memory actions = [
-            PoolHandler.lock.selector,
-            PoolHandler.lock.selector,
-            PoolHandler.increase.selector,
-            PoolHandler.decrease.selector,
-            PoolHandler.exit.selector,
-            PoolHandler.completeExit.selector,
-            PoolHandler.claim.selector,
-            PoolHandler.transferTicket.selector,
-            PoolHandler.transferOwnership.selector,
-            PoolHandler.rotate.selector,
-            PoolHandler.jail.selector,
-            PoolHandler.unjail.selector,
-            PoolHandler.forceExit.selector,
-            PoolHandler.slash.selector,
-            PoolHandler.claimSlashShare.selector,
-            PoolHandler.setLimits.selector,
-            PoolHandler.setPaused.selector
-        ];
-        targets = new FuzzSelector[](1);
-        targets[0].addr = address(_handler);
-        targets[0].selectors = new bytes4[](actions.length + 2);
-        for (uint256 i = 0; i < actions.length; ++i) {
-            targets[0].selectors[i] = actions[i];
-        }
-        targets[0].selectors[actions.length] = PoolHandler.donate.selector;
-        targets[0].selectors[actions.length + 1] = PoolHandler.wait.selector;
+        drive(address(_handler));
+        act(PoolHandler.lock.selector);
+        act(PoolHandler.lock.selector);
+        act(PoolHandler.increase.selector);
+        act(PoolHandler.decrease.selector);
+        act(PoolHandler.exit.selector);
+        act(PoolHandler.completeExit.selector);
+        act(PoolHandler.claim.selector);
+        act(PoolHandler.transferTicket.selector);
+        act(PoolHandler.transferOwnership.selector);
+        act(PoolHandler.rotate.selector);
+        act(PoolHandler.jail.selector);
+        act(PoolHandler.unjail.selector);
+        act(PoolHandler.setPoster.selector);
+        act(PoolHandler.forceExit.selector);
+        act(PoolHandler.slash.selector);
+        act(PoolHandler.claimSlashShare.selector);
+        act(PoolHandler.setLimits.selector);
+        act(PoolHandler.setPaused.selector);
+        act(PoolHandler.donate.selector);
+        act(PoolHandler.wait.selector);
     }
 
     /// forge-config: default.invariant.runs = 500

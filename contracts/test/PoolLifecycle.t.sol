@@ -96,7 +96,7 @@ contract PoolJoiningTest is PoolBase {
         fund(ALICE, address(pool), MIN_LOCK + 2);
         vm.prank(ALICE);
         refuse(abi.encodeWithSelector(SequencerPool.QueueFull.selector, MIN_LOCK + 2));
-        pool.lock(keys, proof, MIN_LOCK + 2, ALICE);
+        pool.lock(keys, proof, MIN_LOCK + 2, ALICE, address(0));
     }
 
     function test_theYoungestOfTheSmallestIsDisplacedAndKeepsItsStake() public {
@@ -164,7 +164,7 @@ contract PoolJoiningTest is PoolBase {
         fund(ALICE, address(pool), MIN_LOCK);
         vm.prank(ALICE);
         refuse(abi.encodeWithSelector(SequencerPool.JoinsPaused.selector));
-        pool.lock(keys, proof, MIN_LOCK, ALICE);
+        pool.lock(keys, proof, MIN_LOCK, ALICE, address(0));
         vm.warp(now_() + JAIL);
         vm.prank(ownerOf[2]);
         refuse(abi.encodeWithSelector(SequencerPool.JoinsPaused.selector));
@@ -585,7 +585,7 @@ contract PoolSlashingTest is PoolBase {
         Keys memory keys = keysOf(2);
         vm.prank(ownerOf[2]);
         refuse(abi.encodeWithSelector(SequencerPool.IdentityTaken.selector, keys.identity, 2));
-        pool.lock(keys, "", MIN_LOCK, ownerOf[2]);
+        pool.lock(keys, "", MIN_LOCK, ownerOf[2], address(0));
     }
 
     function test_theQueuedTheExitingAndTheJailedAreSlashedToo() public {
@@ -711,22 +711,29 @@ contract PoolJailTest is PoolBase {
         eq(pool.ticket(1).amount, MIN_LOCK, "ticket");
     }
 
-    function test_forceExitNeedsMissedSlots() public {
-        refuse(abi.encodeWithSelector(SequencerPool.NotJailable.selector, 1));
-        pool.forceExit(1);
+    /// @dev A jailable member used to be removable for good by whoever credited its bad epochs and none after them.
+    function test_forceExitNeedsJail() public {
         uint64 queued = join(MIN_LOCK);
         refuse(wrongStatus(queued, Status.Queued));
         pool.forceExit(queued);
         jailBook.accuse(1);
+        vm.warp(now_() + 2 * UNBONDING);
+        refuse(wrongStatus(1, Status.Active));
+        pool.forceExit(1);
+        exit(2);
+        jailBook.accuse(2);
+        refuse(wrongStatus(2, Status.Exiting));
+        pool.forceExit(2);
+        pool.jail(1);
+        refuse(abi.encodeWithSelector(SequencerPool.StillJailed.selector, 1, now_() + UNBONDING));
+        pool.forceExit(1);
+        vm.warp(now_() + UNBONDING + 1);
         vm.prank(MALLORY);
         pool.forceExit(1);
         expectStatus(1, Status.None);
         eq(ticket.ownerOf(1), ownerOf[1], "the stake is the owner's");
         refuse(wrongStatus(1, Status.None));
         pool.forceExit(1);
-        exit(2);
-        jailBook.accuse(2);
-        pool.forceExit(2);
         rotateLater();
         eq(sizeOfNewest(), 3, "3, 4 and the queued one");
     }
@@ -740,6 +747,61 @@ contract PoolJailTest is PoolBase {
         vm.warp(until + 1);
         pool.forceExit(1);
         expectStatus(1, Status.None);
+    }
+}
+
+contract PoolPosterTest is PoolBase {
+    function test_theOwnerNamesWhoPosts() public {
+        address poster = posterAt(1);
+        eq(pool.posterOf(1), poster, "named with the lock");
+        yes(pool.isPoster(poster), "known");
+        yes(!pool.isPoster(ownerOf[1]), "the owner is not, unless it says so");
+        yes(!pool.isPoster(address(0)), "nobody is nobody");
+        refuse(abi.encodeWithSelector(SequencerPool.NotOwner.selector, MALLORY, 1));
+        vm.prank(MALLORY);
+        pool.setPoster(1, MALLORY);
+        vm.expectEmit(address(pool));
+        emit SequencerPool.PosterSet(1, ALICE);
+        setPoster(1, ALICE);
+        yes(pool.isPoster(ALICE) && !pool.isPoster(poster), "one at a time");
+        setPoster(1, address(0));
+        yes(!pool.isPoster(ALICE) && !pool.isPoster(address(0)), "none");
+    }
+
+    /// @dev Another sequencer that names the same account, and takes it back, changes nothing for the first.
+    function test_nobodyTakesANameAwayThatAnotherGave() public {
+        address poster = posterAt(1);
+        setPoster(2, poster);
+        setPoster(2, poster);
+        setPoster(2, address(0));
+        yes(pool.isPoster(poster), "still named by the first");
+        setPoster(2, poster);
+        slash(2, 10_000, 0);
+        yes(pool.isPoster(poster), "the second is gone, the first is not");
+    }
+
+    function test_whoLeavesNamesNobody() public {
+        slash(1, 500, 0);
+        yes(!pool.isPoster(posterAt(1)), "slashed");
+        exit(2);
+        yes(pool.isPoster(posterAt(2)), "as long as it is there");
+        refuse(wrongStatus(2, Status.Exiting));
+        vm.prank(ownerOf[2]);
+        pool.setPoster(2, ALICE);
+        rotateLater();
+        yes(!pool.isPoster(posterAt(2)), "gone");
+        refuse(wrongStatus(2, Status.None));
+        vm.prank(ownerOf[2]);
+        pool.setPoster(2, ALICE);
+        jail(3);
+        yes(pool.isPoster(posterAt(3)), "the jailed are there");
+        exit(3);
+        eq(pool.posterOf(3), address(0), "until they leave");
+    }
+
+    function setPoster(uint64 id, address poster) private {
+        vm.prank(ownerOf[id]);
+        pool.setPoster(id, poster);
     }
 }
 
@@ -906,7 +968,7 @@ contract PoolFaultsTest is PoolBase {
         bytes memory proof = proofOf(secretAt(77), keys, ALICE);
         vm.prank(ALICE);
         refuse(abi.encodeWithSelector(SequencerPool.RecipientZero.selector));
-        pool.lock(keys, proof, MIN_LOCK, address(0));
+        pool.lock(keys, proof, MIN_LOCK, address(0), address(0));
 
         // Owned by a contract that takes neither tokens nor tickets, every ticket's place taken, keys replaced, below a raised minimum.
         increase(1, 31e18);
@@ -922,11 +984,14 @@ contract PoolFaultsTest is PoolBase {
         pool.setLockLimits(MAX_LOCK, MAX_LOCK);
         jailBook.accuse(1);
         vm.prank(MALLORY);
+        pool.jail(1);
+        rotateLater();
+        yes(!inNewest(1), "out");
+        vm.warp(now_() + UNBONDING);
+        vm.prank(MALLORY);
         pool.forceExit(1);
         expectStatus(1, Status.None);
         eq(ticket.ownerOf(32), address(token), "ticket");
-        rotateLater();
-        yes(!inNewest(1), "out");
     }
 
     /// @dev Original: one stale record stops payments for all. Here no record, however it was left, stops a rotation.

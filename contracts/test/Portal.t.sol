@@ -3,9 +3,10 @@
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {OutputRootProof, Portal, WithdrawalTransaction} from "../src/l1/Portal.sol";
+import {Portal, WithdrawalTransaction} from "../src/l1/Portal.sol";
 import {Aliasing} from "../src/lib/Aliasing.sol";
 import {MerklePatricia} from "../src/lib/MerklePatricia.sol";
+import {OutputRootProof, SentMessages} from "../src/lib/SentMessages.sol";
 import {Withdrawals} from "./base/Withdrawals.sol";
 import {vm} from "./base/Vm.sol";
 
@@ -428,7 +429,7 @@ contract PortalTest is Withdrawals {
         bytes32 expected = rollup.getL2Output(index).outputRoot;
         opened.stateRoot = keccak256("other");
         vm.expectRevert(
-            abi.encodeWithSelector(Portal.OutputRootMismatch.selector, expected, keccak256(abi.encode(opened)))
+            abi.encodeWithSelector(SentMessages.OutputRootMismatch.selector, expected, keccak256(abi.encode(opened)))
         );
         portal.proveWithdrawalTransaction(w, index, opened, proof);
     }
@@ -438,7 +439,8 @@ contract PortalTest is Withdrawals {
         (, bytes[] memory proof) = singleLeaf(portal.hashWithdrawal(w));
         proof[0][proof[0].length - 1] = 0x02;
         (uint256 index, OutputRootProof memory opened) = postOutput(keccak256(proof[0]));
-        vm.expectRevert(abi.encodeWithSelector(Portal.WithdrawalValueInTrie.selector, hex"02"));
+        bytes32 hash = portal.hashWithdrawal(w);
+        vm.expectRevert(abi.encodeWithSelector(SentMessages.MessageNotSent.selector, hash, hex"02"));
         portal.proveWithdrawalTransaction(w, index, opened, proof);
     }
 

@@ -12,7 +12,8 @@ import {vm} from "./base/Vm.sol";
 
 contract RollupTest is Chain {
     uint256 private constant ALL = 0xf;
-    address private constant POSTER = address(0x9057e2);
+    /// @dev posterAt(1).
+    address private constant POSTER = address(0x9057e201);
 
     function setUp() public {
         deploy(4);
@@ -506,7 +507,7 @@ contract RollupTest is Chain {
 
     function test_countsThePostersCost() public {
         vm.fee(3 gwei);
-        submitAs(POSTER, POSTER, 0, "data");
+        submitAs(POSTER, POSTER, 10, 0, "data");
         uint256 first = rollup.postingCost(POSTER);
         yes(first > 150_000 * 3 gwei && first < 300_000 * 3 gwei, "gas at the base fee");
         eq(rollup.postingCost(address(this)), 0, "nobody else");
@@ -516,30 +517,110 @@ contract RollupTest is Chain {
         (hashes[0], hashes[1], hashes[2]) = (bytes32(uint256(5)), bytes32(uint256(6)), bytes32(uint256(7)));
         vm.blobhashes(hashes);
         vm.blobBaseFee(120_000_000); // forge takes it for excess blob gas, of which the price follows
-        submitAs(POSTER, POSTER, 1, "");
+        submitAs(POSTER, POSTER, 10, 1, "");
         uint256 blobs = 3 * 131_072 * this.blobPrice();
         yes(blobs > 300_000 * 3 gwei, "worth a test");
         uint256 second = rollup.postingCost(POSTER) - first;
         yes(second > blobs + 100_000 * 3 gwei && second < blobs + 300_000 * 3 gwei, "gas and blobs");
-        // Blobs of a transaction that does not use them are its own affair, and posting again is not paid.
-        submitAs(POSTER, POSTER, 0, "data");
+        // Blobs of a transaction that does not use them are its own affair.
+        submitAs(POSTER, POSTER, 10, 0, "data");
         uint256 third = rollup.postingCost(POSTER) - first - second;
         yes(third < 300_000 * 3 gwei, "no blobs");
+    }
+
+    /// @dev Anybody may post a finished certificate beside useless data, ahead of whoever made the data. Nobody pays for it.
+    function test_anOutsidersCostIsNotCounted() public {
+        vm.fee(3 gwei);
+        address outsider = address(0xbad);
+        submitAs(outsider, outsider, 10, 0, new bytes(10_000));
+        vm.prank(outsider, outsider);
+        rollup.repostData(1, 0, 1, 0, new bytes(10_000));
+        eq(rollup.postingCost(outsider), 0, "nothing");
+        eq(rollup.latestOutputIndex(), 1, "accepted all the same");
+
+        // The one who has the data posts it behind, and is counted; whoever owns the sequencer, and only while it is there.
         vm.prank(POSTER, POSTER);
-        rollup.repostData(1, 0, 1, 0, "data");
-        eq(rollup.postingCost(POSTER), first + second + third, "submitBatch only");
+        rollup.repostData(1, 0, 1, 0, "good data");
+        uint256 cost = rollup.postingCost(POSTER);
+        yes(cost > 25_000 * 3 gwei && cost < 80_000 * 3 gwei, "the data's");
+        vm.prank(ownerOf[1]);
+        pool.setPoster(1, address(0x9058));
+        submitAs(POSTER, POSTER, 10, 0, "data");
+        eq(rollup.postingCost(POSTER), cost, "no longer named");
+        submitAs(address(0x9058), address(0x9058), 10, 0, "data");
+        yes(rollup.postingCost(address(0x9058)) > 150_000 * 3 gwei, "named");
+    }
+
+    /// @dev However dear a posting is, a block is worth so much gas and half a blob.
+    function test_aBlockCostsNoMoreThanItsAllowance() public {
+        vm.fee(3 gwei);
+        submitAs(POSTER, POSTER, 1, 0, "data");
+        uint256 cost = 100_000 * 3 gwei;
+        eq(rollup.postingCost(POSTER), cost, "a certificate alone is worth more than a block's gas");
+        submitAs(POSTER, POSTER, 7, 0, new bytes(100_000));
+        cost += 700_000 * 3 gwei;
+        eq(rollup.postingCost(POSTER), cost, "seven blocks");
+
+        bytes32[] memory hashes = new bytes32[](6);
+        for (uint256 i = 0; i < 6; ++i) {
+            hashes[i] = bytes32(i + 1);
+        }
+        vm.blobhashes(hashes);
+        vm.blobBaseFee(120_000_000);
+        submitAs(POSTER, POSTER, 2, 1, "");
+        cost += 200_000 * 3 gwei + 131_072 * this.blobPrice();
+        eq(rollup.postingCost(POSTER), cost, "two blocks, one of six blobs");
+    }
+
+    /// @dev Of one batch the postings behind it are worth, together, what its submission may be worth: whoever posts, and how often.
+    function test_repostingIsCountedUpToTheSameAllowance() public {
+        vm.fee(1 gwei);
+        submitAs(address(0xbad), address(0xbad), 3, 255, "");
+        address other = posterAt(2);
+        bytes memory half = new bytes(10_000); // 100,000 gas and the transaction's 21,000
+        vm.prank(POSTER, POSTER);
+        rollup.repostData(1, 0, 2, 0, half);
+        uint256 first = rollup.postingCost(POSTER) / 1 gwei;
+        yes(first >= 121_000 && first < 150_000, "a part");
+        vm.prank(other, other);
+        rollup.repostData(1, 1, 2, 0, half);
+        uint256 second = rollup.postingCost(other) / 1 gwei;
+        yes(second >= 121_000 && second < 150_000, "another, by another");
+        vm.prank(POSTER, POSTER);
+        rollup.repostData(1, 0, 1, 0, half);
+        eq(rollup.postingCost(POSTER) / 1 gwei + second, 300_000, "up to three blocks' worth");
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.prank(other, other);
+            rollup.repostData(1, 0, 1, 0, half);
+        }
+        eq(rollup.postingCost(other) / 1 gwei, second, "and no more");
+        // Blobs by their own allowance; the gas of this batch is used up.
+        bytes32[] memory hashes = new bytes32[](2);
+        (hashes[0], hashes[1]) = (bytes32(uint256(5)), bytes32(uint256(6)));
+        vm.blobhashes(hashes);
+        vm.blobBaseFee(120_000_000);
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.prank(other, other);
+            rollup.repostData(1, 0, 1, 1, "");
+        }
+        eq(rollup.postingCost(other), second * 1 gwei + 3 * 65_536 * this.blobPrice(), "three halves of a blob");
+
+        submitAs(POSTER, POSTER, 3, 0, "data");
+        vm.prank(other, other);
+        rollup.repostData(2, 0, 1, 0, half);
+        yes(rollup.postingCost(other) / 1 gwei >= second + 121_000, "the next batch has its own");
     }
 
     /// @dev Against the rule of EIP-7623, written plainly: what is counted is what the transaction costs, or up to 1% less.
     function testFuzz_countsNoMoreThanWasPaid(uint16 zeros, uint16 others) public {
         vm.fee(1 gwei);
-        submitAs(POSTER, POSTER, 0, "data"); // the first one's new slot is not counted
+        submitAs(POSTER, POSTER, 3, 0, "data"); // the first one's new slot is not counted
         bytes memory data = new bytes(uint256(1) + zeros % 20_000 + others % 20_000);
         for (uint256 i = 0; i < others % 20_000; ++i) {
             data[i * 7_919 % data.length] = 0x80;
         }
         uint256 before = rollup.postingCost(POSTER);
-        (bytes memory call_, uint256 execution) = submitAs(POSTER, POSTER, 0, data);
+        (bytes memory call_, uint256 execution) = submitAs(POSTER, POSTER, 20, 0, data);
         uint256 tokens;
         for (uint256 i = 0; i < call_.length; ++i) {
             tokens += call_[i] == 0 ? 1 : 4;
@@ -553,11 +634,13 @@ contract RollupTest is Chain {
 
     function test_countsNoCostThroughOtherCode() public {
         vm.fee(3 gwei);
-        submitAs(address(this), HOLDER, 0, "data");
-        submitAs(address(this), POSTER, 0, "data");
+        vm.prank(ownerOf[2]);
+        pool.setPoster(2, address(this));
+        submitAs(address(this), HOLDER, 10, 0, "data");
+        submitAs(address(this), POSTER, 10, 0, "data");
         // An account that delegates (EIP-7702) may be running code of its own.
         vm.etch(POSTER, abi.encodePacked(hex"ef0100", address(0x1234)));
-        submitAs(POSTER, POSTER, 0, "data");
+        submitAs(POSTER, POSTER, 10, 0, "data");
         eq(rollup.postingCost(POSTER) + rollup.postingCost(address(this)), 0, "nothing");
         eq(rollup.latestOutputIndex(), 3, "accepted all the same");
     }
@@ -645,12 +728,12 @@ contract RollupTest is Chain {
         return block.blobbasefee;
     }
 
-    /// @dev Returns the calldata and the gas the call itself used.
-    function submitAs(address sender, address origin, uint8 daMode, bytes memory data)
+    /// @dev Submits `blocks` blocks. Returns the calldata and the gas the call itself used.
+    function submitAs(address sender, address origin, uint64 blocks, uint8 daMode, bytes memory data)
         private
         returns (bytes memory call_, uint256 execution)
     {
-        TestHeader memory h = nextHeader(1);
+        TestHeader memory h = nextHeader(blocks);
         (uint256 index,, uint64 number,,,) = rollup.head();
         call_ = abi.encodeCall(
             Rollup.submitBatch, (index, number + 1, encode(h), certify(rollup, h, 1, ALL), daMode, data)

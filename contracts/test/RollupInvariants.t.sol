@@ -5,6 +5,7 @@ pragma solidity 0.8.37;
 import {Rollup} from "../src/l1/Rollup.sol";
 import {CertificateVerifier} from "../src/lib/CertificateVerifier.sol";
 import {Chain, TestHeader} from "./base/Chain.sol";
+import {InvariantBase} from "./base/InvariantBase.sol";
 import {vm} from "./base/Vm.sol";
 
 /// @dev Every action succeeds by construction (fail_on_revert), hostile ones by being refused.
@@ -137,33 +138,17 @@ contract RollupHandler is Chain {
     }
 }
 
-contract RollupInvariantTest {
+contract RollupInvariantTest is InvariantBase {
     RollupHandler private _handler;
 
     function setUp() public {
         _handler = new RollupHandler();
-    }
-
-    /// @dev Forge calls only the handler's actions.
-    function targetContracts() external view returns (address[] memory targets) {
-        targets = new address[](1);
-        targets[0] = address(_handler);
-    }
-
-    struct FuzzSelector {
-        address addr;
-        bytes4[] selectors;
-    }
-
-    function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        targets = new FuzzSelector[](1);
-        targets[0].addr = address(_handler);
-        targets[0].selectors = new bytes4[](5);
-        targets[0].selectors[0] = RollupHandler.batch.selector;
-        targets[0].selectors[1] = RollupHandler.foreignBatch.selector;
-        targets[0].selectors[2] = RollupHandler.wrongEpoch.selector;
-        targets[0].selectors[3] = RollupHandler.rotate.selector;
-        targets[0].selectors[4] = RollupHandler.recover.selector;
+        drive(address(_handler));
+        act(RollupHandler.batch.selector);
+        act(RollupHandler.foreignBatch.selector);
+        act(RollupHandler.wrongEpoch.selector);
+        act(RollupHandler.rotate.selector);
+        act(RollupHandler.recover.selector);
     }
 
     /// @dev Every accepted header was certified by a quorum of the committee that its parent, or a recovery behind it, put in office.

@@ -75,7 +75,7 @@ contract SequencerPoolTest is Chain {
         );
         fund(ALICE, address(pool), MIN_LOCK);
         vm.prank(ALICE);
-        pool.lock(keys, proof, MIN_LOCK, ALICE);
+        pool.lock(keys, proof, MIN_LOCK, ALICE, address(0));
     }
 
     function test_refusesAProofOfAnotherPoolOrChain() public {
@@ -172,7 +172,7 @@ contract SequencerPoolTest is Chain {
             abi.encodeWithSelector(SequencerPool.LockOutOfRange.selector, uint256(MAX_LOCK) + 1, MIN_LOCK, MAX_LOCK)
         );
         vm.expectRevert(abi.encodeWithSelector(SequencerPool.RecipientZero.selector));
-        pool.lock(keys, "", MIN_LOCK, address(0));
+        pool.lock(keys, "", MIN_LOCK, address(0), address(0));
     }
 
     // ---- increase, exit, claim ----
@@ -386,7 +386,7 @@ contract SequencerPoolTest is Chain {
     {
         vm.prank(owner);
         vm.expectRevert(reason);
-        pool.lock(keys, proof, amount, owner);
+        pool.lock(keys, proof, amount, owner, address(0));
     }
 
     /// @dev A pool the portal does not know as a system contract draws on the users' gas of the block.

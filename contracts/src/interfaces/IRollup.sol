@@ -27,6 +27,6 @@ interface IRollup {
     function batch(uint256 index) external view returns (Batch memory);
     /// @notice Base namespace of every vote, 75 bytes.
     function namespace() external view returns (bytes memory);
-    /// @notice Wei of ether that `poster` has spent on posting batches, ever.
+    /// @notice Wei of ether that `poster` has spent on posting batches, as far as it is counted, ever.
     function postingCost(address poster) external view returns (uint256);
 }

@@ -38,6 +38,8 @@ interface ISequencerPool {
     function idOfIdentity(bytes32 identity) external view returns (uint64);
     /// @notice keccak256 of a consensus key (EIP-2537, 256 bytes) to the id it was ever registered for; 0 if none.
     function idOfConsensusKey(bytes32 keyHash) external view returns (uint64);
+    /// @notice Whether a sequencer that has not left names `account` as the one that posts batches for it.
+    function isPoster(address account) external view returns (bool);
     /// @notice An unclaimed ticket; all zero if there is none.
     function ticket(uint256 ticketId) external view returns (Ticket memory);
 

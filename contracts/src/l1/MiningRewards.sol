@@ -8,9 +8,9 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IMiningRewards} from "../interfaces/IMiningRewards.sol";
 import {IRollup} from "../interfaces/IRollup.sol";
 import {ISequencerPool, Sequencer} from "../interfaces/ISequencerPool.sol";
-import {MerklePatricia} from "../lib/MerklePatricia.sol";
 import {Predeploys} from "../lib/Predeploys.sol";
-import {OutputRootProof, Portal} from "./Portal.sol";
+import {OutputRootProof, SentMessages} from "../lib/SentMessages.sol";
+import {Portal} from "./Portal.sol";
 
 /// @notice Credits each epoch from the message that EpochLedger sent on L2, once that message is in a final output; nobody's word is taken.
 ///         Credits are pull payments, one record per sequencer. The budget can only be paid to sequencers: no call takes it back.
@@ -29,8 +29,6 @@ contract MiningRewards is IMiningRewards {
     error RuleNotInFuture(uint256 from, uint256 lowest);
     error RuleParameterOutOfRange(Rule rule, uint256 parameter);
     error OutputNotFinal(uint256 outputIndex);
-    error OutputRootMismatch(bytes32 expected, bytes32 given);
-    error MessageNotSent(bytes32 withdrawalHash, bytes value);
     error EpochOutOfOrder(uint64 epoch, uint64 lowest);
     error EpochNotContiguous(uint64 start, uint64 expected);
     error EpochReversed(uint64 start, uint64 end);
@@ -121,8 +119,6 @@ contract MiningRewards is IMiningRewards {
     uint256 private constant ONE = 1e18;
     /// @dev L2 gas of the transfer to the recipient.
     uint64 private constant L2_GAS = 50_000;
-    /// @dev A message that exists is stored as `true`; its RLP is the byte 0x01.
-    bytes32 private constant TRUE_RLP_HASH = 0x5fe7f977e71dba2ea1a68e21057beebb9be2ac30c6410aa38d4f3fbe41dcffd2;
 
     IERC20 public immutable TOKEN;
     ISequencerPool public immutable POOL;
@@ -226,9 +222,7 @@ contract MiningRewards is IMiningRewards {
         EpochMessage[] calldata messages
     ) external {
         if (!ROLLUP.isFinal(outputIndex)) revert OutputNotFinal(outputIndex);
-        bytes32 expected = ROLLUP.getL2Output(outputIndex).outputRoot;
-        bytes32 given = keccak256(abi.encode(outputRootProof));
-        if (expected != given) revert OutputRootMismatch(expected, given);
+        SentMessages.requireOpened(ROLLUP.getL2Output(outputIndex).outputRoot, outputRootProof);
         Epoch[] memory epochs = new Epoch[](messages.length);
         uint256 time;
         for (uint256 i = 0; i < messages.length; ++i) {
@@ -249,12 +243,10 @@ contract MiningRewards is IMiningRewards {
 
     /// @dev Shows that EpochLedger sent exactly this to exactly this contract.
     function _requireSent(bytes32 storageRoot, EpochMessage calldata m) private view {
-        // The hash and slot of L2ToL1MessagePasser: no value, no gas.
+        // As L2ToL1MessagePasser hashed it: no value, no gas.
         bytes32 withdrawalHash =
             keccak256(abi.encode(m.nonce, Predeploys.EPOCH_LEDGER, address(this), uint256(0), uint256(0), m.data));
-        bytes32 storageKey = keccak256(abi.encode(withdrawalHash, uint256(0)));
-        bytes calldata value = MerklePatricia.get(storageRoot, keccak256(abi.encode(storageKey)), m.storageProof);
-        if (keccak256(value) != TRUE_RLP_HASH) revert MessageNotSent(withdrawalHash, value);
+        SentMessages.requireSent(storageRoot, withdrawalHash, m.storageProof);
     }
 
     function _decode(bytes calldata data) private pure returns (Epoch memory e) {

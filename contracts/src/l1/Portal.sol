@@ -7,7 +7,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {IPortal} from "../interfaces/IPortal.sol";
 import {IRollup} from "../interfaces/IRollup.sol";
 import {Aliasing} from "../lib/Aliasing.sol";
-import {MerklePatricia} from "../lib/MerklePatricia.sol";
+import {OutputRootProof, SentMessages} from "../lib/SentMessages.sol";
 
 /// @notice A withdrawal as L2ToL1MessagePasser hashed it (OP's layout).
 struct WithdrawalTransaction {
@@ -17,14 +17,6 @@ struct WithdrawalTransaction {
     uint256 value;
     uint256 gasLimit;
     bytes data;
-}
-
-/// @notice The preimage of an output root, version 0 (OP's layout).
-struct OutputRootProof {
-    bytes32 version;
-    bytes32 stateRoot;
-    bytes32 messagePasserStorageRoot;
-    bytes32 latestBlockhash;
 }
 
 /// @notice OP's OptimismPortal in form (`TransactionDeposited`, two-step withdrawals, L2OutputOracle generation), with an ERC-20 as the
@@ -41,9 +33,7 @@ contract Portal is IPortal {
     error MintTooLarge(uint256 mint, uint256 limit);
     error EscrowMismatch(uint256 expected, uint256 received);
     error BadTarget(address target);
-    error OutputRootMismatch(bytes32 expected, bytes32 given);
     error AlreadyProven(bytes32 withdrawalHash, uint256 l2OutputIndex);
-    error WithdrawalValueInTrie(bytes value);
     error NotProven(bytes32 withdrawalHash);
     error OutputReplaced(uint256 l2OutputIndex, bytes32 proven, bytes32 current);
     error OutputNotFinal(uint256 l2OutputIndex);
@@ -89,8 +79,6 @@ contract Portal is IPortal {
     address private constant NO_SENDER = 0x000000000000000000000000000000000000dEaD;
     /// @dev Gas kept back from a withdrawal's call for what follows it: the event, clearing `l2Sender`, and the call's own cost.
     uint256 private constant CALL_RESERVE = 25_000;
-    /// @dev A withdrawal that exists is stored as `true`; its RLP is the byte 0x01.
-    bytes32 private constant TRUE_RLP_HASH = 0x5fe7f977e71dba2ea1a68e21057beebb9be2ac30c6410aa38d4f3fbe41dcffd2;
 
     IERC20 public immutable TOKEN;
     IRollup public immutable ROLLUP;
@@ -262,8 +250,7 @@ contract Portal is IPortal {
     ) external {
         _requireTarget(withdrawal.target);
         bytes32 outputRoot = ROLLUP.getL2Output(l2OutputIndex).outputRoot;
-        bytes32 given = keccak256(abi.encode(outputRootProof));
-        if (outputRoot != given) revert OutputRootMismatch(outputRoot, given);
+        SentMessages.requireOpened(outputRoot, outputRootProof);
 
         bytes32 withdrawalHash = hashWithdrawal(withdrawal);
         // Proving again against a later output would push finality back, so it is refused while the first output stands.
@@ -272,13 +259,7 @@ contract Portal is IPortal {
             revert AlreadyProven(withdrawalHash, proven.l2OutputIndex);
         }
 
-        // sentMessages is at slot 0 of the message passer.
-        bytes32 storageKey = keccak256(abi.encode(withdrawalHash, uint256(0)));
-        bytes calldata value = MerklePatricia.get(
-            outputRootProof.messagePasserStorageRoot, keccak256(abi.encode(storageKey)), withdrawalProof
-        );
-        if (keccak256(value) != TRUE_RLP_HASH) revert WithdrawalValueInTrie(value);
-
+        SentMessages.requireSent(outputRootProof.messagePasserStorageRoot, withdrawalHash, withdrawalProof);
         provenWithdrawals[withdrawalHash] = ProvenWithdrawal({
             outputRoot: outputRoot, timestamp: uint128(block.timestamp), l2OutputIndex: uint128(l2OutputIndex)
         });

@@ -3,6 +3,7 @@
 pragma solidity 0.8.37;
 
 import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {Batch, IRollup, OutputProposal} from "../interfaces/IRollup.sol";
 import {ISequencerPool} from "../interfaces/ISequencerPool.sol";
 import {CalldataGas} from "../lib/CalldataGas.sol";
@@ -82,6 +83,12 @@ contract Rollup is IRollup {
         bytes signature; // G1, EIP-2537 encoding, 128 bytes
     }
 
+    /// @dev What a posting costs, or may cost.
+    struct Spent {
+        uint128 gas;
+        uint128 blobGas;
+    }
+
     /// @dev One slot: what the next batch is checked against, besides the latest batch itself. Ids are sequential from 1.
     struct Office {
         address code; // of the committee that certified the latest batch: a batch within an epoch makes no call to the pool
@@ -104,8 +111,13 @@ contract Rollup is IRollup {
     uint256 private constant HISTORY_WINDOW = 8191;
     /// @dev EIP-4844.
     uint256 private constant GAS_PER_BLOB = 131_072;
-    /// @dev Gas of a submission behind the measurement: a cold slot changed from one value to another.
+    /// @dev Gas of a posting behind the measurement: a cold slot changed from one value to another.
     uint256 private constant RECORD_GAS = 5_000;
+    /// @notice Gas that is counted at most for each block of a batch: three blocks pay for a certificate's check, one for 2,500 bytes of
+    ///         calldata. Whoever wastes can be reimbursed for no more, however small the batches are.
+    uint256 public constant POSTING_GAS_PER_BLOCK = 100_000;
+    /// @notice Blob gas (1 a byte) that is counted at most for each block of a batch: half a blob.
+    uint256 public constant POSTING_BLOB_GAS_PER_BLOCK = 65_536;
 
     ISequencerPool public immutable POOL;
     bytes32 public immutable GENESIS_HASH;
@@ -134,9 +146,12 @@ contract Rollup is IRollup {
     /// @dev L1 time of the last recovery, or of the last fresh batch before the late ones at the head, whichever came last.
     uint40 private _progressAt;
     /// @inheritdoc IRollup
-    /// @dev Gas at the base fee and blobs, of `submitBatch` called directly by an account without code: a call through a contract carries no
-    ///      data that a follower would read, and could claim calldata that nobody paid for.
+    /// @dev Gas at the base fee and blobs, of `submitBatch` and `repostData`, up to POSTING_GAS_PER_BLOCK and POSTING_BLOB_GAS_PER_BLOCK, by an
+    ///      account that a sequencer names: anybody can post a finished certificate, and garbage beside it. Called directly by an account
+    ///      without code: a call through a contract carries no data that a follower would read, and could claim calldata that nobody paid for.
     mapping(address poster => uint256) public postingCost;
+    /// @dev What `repostData` has counted for a batch.
+    mapping(uint256 index => Spent) private _reposted;
 
     constructor(Config memory config) {
         if (config.epochLength < 2) revert ConfigOutOfRange("epochLength", config.epochLength);
@@ -225,18 +240,26 @@ contract Rollup is IRollup {
             })
         );
         emit BatchSubmitted(latest + 1, header.hash, firstBlock, header.number, daMode, commitment, outputRoot);
-        _recordCost(gasAtEntry, daMode);
+        _recordCost(gasAtEntry, daMode, _allowance(header.number + 1 - firstBlock));
     }
 
     /// @notice Posts data for batch `index`: again, where the first posting did not reproduce the certified header, or for the first time,
     ///         where the batch came with none (DA_NONE).
+    /// @dev Costs are counted until they reach, once per batch and whoever posts, what its submission may cost at most.
     /// @param part Number of this part, from 0.
     /// @param parts Parts in all, 1 to MAX_PARTS.
     function repostData(uint256 index, uint16 part, uint16 parts, uint8 daMode, bytes calldata data) external {
+        uint256 gasAtEntry = gasleft();
         uint256 latest = _batches.length - 1;
         if (index == 0 || index > latest) revert UnknownBatch(index, latest);
         if (part >= parts || parts > MAX_PARTS) revert PartOutOfRange(part, parts, MAX_PARTS);
         emit BatchData(index, msg.sender, part, parts, daMode, _daCommitment(daMode, data));
+
+        Spent memory spent = _reposted[index];
+        Spent memory left = _allowance(_batches[index].lastBlock - _batches[index - 1].lastBlock);
+        (left.gas, left.blobGas) = (left.gas - spent.gas, left.blobGas - spent.blobGas);
+        Spent memory counted = _recordCost(gasAtEntry, daMode, left);
+        _reposted[index] = Spent(spent.gas + counted.gas, spent.blobGas + counted.blobGas);
     }
 
     /// @notice Puts the newest committee of the pool in office behind the last accepted header. Anyone may call, when no fresh batch came for
@@ -367,18 +390,26 @@ contract Rollup is IRollup {
         if (count == 0) revert BatchDataMissing(DA_BLOB);
     }
 
-    /// @dev Adds this transaction's cost to its sender's. Never more than was paid: no tip, no access list, no first write of a slot.
-    function _recordCost(uint256 gasAtEntry, uint8 daMode) private {
+    /// @dev Adds this transaction's cost to its sender's, up to `limit`, and returns it. Never more than was paid: no tip, no access list, no
+    ///      first write of a slot. Nothing for an account that no sequencer names.
+    function _recordCost(uint256 gasAtEntry, uint8 daMode, Spent memory limit) private returns (Spent memory counted) {
         // An account with delegated code could have called from within.
-        if (msg.sender != tx.origin || msg.sender.code.length != 0) return;
+        if (msg.sender != tx.origin || msg.sender.code.length != 0 || !POOL.isPoster(msg.sender)) return counted;
         uint256 tokens = CalldataGas.tokensOfCall(); // before the measurement, which is to have this in it
-        uint256 cost = CalldataGas.transactionGas(tokens, gasAtEntry - gasleft() + RECORD_GAS) * block.basefee;
+        uint256 blobs;
         if (daMode == DA_BLOB) {
-            uint256 count = 1;
-            while (blobhash(count) != 0) ++count;
-            cost += count * GAS_PER_BLOB * block.blobbasefee;
+            while (blobhash(blobs) != 0) ++blobs;
         }
-        postingCost[msg.sender] += cost;
+        // Both limits are far below 2^128.
+        counted.blobGas = uint128(Math.min(blobs * GAS_PER_BLOB, limit.blobGas));
+        uint256 used = CalldataGas.transactionGas(tokens, gasAtEntry - gasleft() + RECORD_GAS);
+        counted.gas = uint128(Math.min(used, limit.gas));
+        postingCost[msg.sender] += counted.gas * block.basefee + counted.blobGas * block.blobbasefee;
+    }
+
+    /// @dev What the posting of that many blocks may cost.
+    function _allowance(uint256 blocks) private pure returns (Spent memory) {
+        return Spent(uint128(blocks * POSTING_GAS_PER_BLOCK), uint128(blocks * POSTING_BLOB_GAS_PER_BLOCK));
     }
 
     /// @dev L1 time of the last recovery or fresh batch, given the latest batch.

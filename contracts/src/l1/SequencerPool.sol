@@ -76,6 +76,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     event ExitForced(uint64 indexed id, address indexed by);
     event KeysUpdated(uint64 indexed id, bytes32 indexed identity, bytes consensusKey);
     event RecipientSet(uint64 indexed id, address indexed recipient);
+    event PosterSet(uint64 indexed id, address indexed poster);
     event OwnershipTransferred(uint64 indexed id, address indexed from, address indexed to);
     event CommitteeFixed(uint64 indexed id, bytes32 digest, bytes32 seed, bytes packedMembers);
     event KeysPacked(address indexed page, uint64[] ids);
@@ -194,6 +195,10 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     /// @inheritdoc ISequencerPool
     /// @dev Never freed either: who signed with a key it has since replaced is still found.
     mapping(bytes32 keyHash => uint64) public idOfConsensusKey;
+    /// @notice Who posts batches for `id`; zero: nobody, as for one that left.
+    mapping(uint64 id => address) public posterOf;
+    /// @dev Sequencers that name an account. Counted, so that nobody can take a name away that another gave.
+    mapping(address account => uint256) private _namedBy;
     /// @notice Reporters' shares of slashes, wei of the token.
     mapping(address reporter => uint256) public slashShareOf;
 
@@ -226,7 +231,8 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     ///        BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_.
     /// @param amount Wei of the token, pulled from the caller.
     /// @param recipient Of rewards, on L1.
-    function lock(Keys calldata keys, bytes calldata possession, uint256 amount, address recipient)
+    /// @param poster As in `setPoster`.
+    function lock(Keys calldata keys, bytes calldata possession, uint256 amount, address recipient, address poster)
         external
         returns (uint64 id)
     {
@@ -241,6 +247,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         totalLocked += uint128(amount);
         _enqueue(id, amount);
         emit Locked(id, msg.sender, keys.identity, keys.consensusKey, amount, recipient);
+        if (poster != address(0)) _setPoster(id, poster);
     }
 
     /// @notice Adds to a lock, up to maxLock. Counts from the next rotation.
@@ -270,6 +277,21 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         if (recipient == address(0)) revert RecipientZero();
         s.recipient = recipient;
         emit RecipientSet(id, recipient);
+    }
+
+    /// @notice Which account posts batches for `id`, so that `Rollup` counts what it spends on them; zero: none.
+    function setPoster(uint64 id, address poster) external {
+        _owned(id);
+        _staying(id);
+        _setPoster(id, poster);
+    }
+
+    function _setPoster(uint64 id, address poster) private {
+        address before = posterOf[id];
+        if (before != address(0)) --_namedBy[before];
+        if (poster != address(0)) ++_namedBy[poster];
+        posterOf[id] = poster;
+        emit PosterSet(id, poster);
     }
 
     /// @notice Hands `id` over. Tickets issued before stay with those who own them.
@@ -442,6 +464,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         s.amount = 0;
         _setStatus(id, Status.None);
         if (amount != 0) _issueTicket(id, s.owner, amount);
+        if (posterOf[id] != address(0)) _setPoster(id, address(0));
         emit Left(id);
     }
 
@@ -515,19 +538,14 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         REWARDS.clearMissed(id);
     }
 
-    /// @notice Makes a member leave for good that missed too many slots, or that stayed in jail for longer than UNBONDING_PERIOD. Its stake
-    ///         becomes a ticket. Anyone may call.
-    /// @dev Nothing else in the record is looked at, so that no owner can make itself unremovable.
+    /// @notice Makes a sequencer leave for good that stayed in jail for longer than UNBONDING_PERIOD. Its stake becomes a ticket. Anyone may call.
+    /// @dev Nothing else in the record is looked at, so that no owner can make itself unremovable. Only from jail: whether a member is jailable
+    ///      at this moment depends on which epochs were credited up to now, which anyone may time.
     function forceExit(uint64 id) external {
         Sequencer storage s = _sequencers[id];
-        if (s.status == Status.Jailed) {
-            uint256 until = s.since + UNBONDING_PERIOD;
-            if (block.timestamp <= until) revert StillJailed(id, until);
-        } else if (s.status == Status.Active || s.status == Status.Exiting) {
-            if (!REWARDS.jailable(id)) revert NotJailable(id);
-        } else {
-            revert WrongStatus(id, s.status);
-        }
+        if (s.status != Status.Jailed) revert WrongStatus(id, s.status);
+        uint256 until = s.since + UNBONDING_PERIOD;
+        if (block.timestamp <= until) revert StillJailed(id, until);
         emit ExitForced(id, msg.sender);
         _leave(id);
     }
@@ -799,6 +817,11 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     /// @inheritdoc ISequencerPool
     function sequencer(uint64 id) external view returns (Sequencer memory) {
         return _sequencers[id];
+    }
+
+    /// @inheritdoc ISequencerPool
+    function isPoster(address account) external view returns (bool) {
+        return _namedBy[account] != 0;
     }
 
     /// @inheritdoc ISequencerPool

@@ -213,9 +213,14 @@ abstract contract Chain is Test {
         Keys memory keys = keysOf(index);
         bytes memory possession = Signer.sign(secretAt(index), pool.possessionMessage(owner, keys), Signer.POSSESSION);
         vm.prank(owner);
-        id = pool.lock(keys, possession, amount, owner);
+        id = pool.lock(keys, possession, amount, owner, posterAt(index));
         secretOf[id] = secretAt(index);
         ownerOf[id] = owner;
+    }
+
+    /// @dev The account that posts batches for the sequencer with that index.
+    function posterAt(uint256 index) internal pure returns (address) {
+        return address(uint160(0x9057e200 + index));
     }
 
     function fund(address account, address spender, uint256 amount) internal {

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {OutputRootProof, WithdrawalTransaction} from "../../src/l1/Portal.sol";
+import {WithdrawalTransaction} from "../../src/l1/Portal.sol";
+import {OutputRootProof} from "../../src/lib/SentMessages.sol";
 import {Chain, TestHeader} from "./Chain.sol";
 import {Rlp} from "./Rlp.sol";
 

@@ -155,6 +155,7 @@ impl DevSequencer {
             consensus_key: self.keys.bls_eip2537(),
             possession: self.keys.possession(l1_chain_id, pool, owner),
             amount: ether(STAKE).to(),
+            poster: self.poster.address(),
         }
     }
 }

@@ -157,8 +157,9 @@ async fn epochs(operator: &Operator, limit: u64) -> eyre::Result<Vec<Epoch>> {
         if message.nonce.is_zero() {
             continue; // a number that a recovery skipped, or one whose committee L2 did not know
         }
-        let (epoch, committee, start, end, paid_time, words) = <(u64, u64, u64, u64, u64, Vec<B256>)>::abi_decode_params(&message.data)
-            .wrap_err_with(|| format!("EpochLedger's message of epoch {number}"))?;
+        let (epoch, committee, start, end, paid_time, words) =
+            <(u64, u64, u64, u64, u64, Vec<B256>)>::abi_decode_params(&message.data)
+                .wrap_err_with(|| format!("EpochLedger's message of epoch {number}"))?;
         let members = words.into_iter().map(Work::unpack).collect();
         epochs.push(Epoch { number: epoch, committee, start, end, paid_time, members });
     }

@@ -14,7 +14,8 @@ pub(super) async fn lock(operator: &Operator, args: &LockArgs) -> eyre::Result<(
     let chain = operator.chain().await?;
     let (amount, owner) = (tokens(&args.amount)?, operator.account()?);
     let folder = operator.key_folder()?;
-    let identity = folder.public()?.identity;
+    let public = folder.public()?;
+    let identity = public.identity;
     let registered = chain.pool().idOfIdentity(identity).call().await?;
     if registered != 0 {
         bail!("identity {identity} {}", taken(registered, status::name(chain.record(registered).await?.status)));
@@ -27,6 +28,7 @@ pub(super) async fn lock(operator: &Operator, args: &LockArgs) -> eyre::Result<(
         possession: possession.into(),
         amount,
         recipient: args.recipient.unwrap_or(owner),
+        poster: public.poster,
     };
     let mut calls = approval(&chain, owner, amount).await?;
     calls.push(Call::new(format!("SequencerPool.lock({})", whole(amount)), chain.spec.l1.pool, &call));

@@ -24,6 +24,8 @@ pub struct SequencerRegistration {
     pub possession: FixedBytes<128>,
     /// Stake, wei of the token.
     pub amount: u128,
+    /// Account that posts batches, of which the costs are counted.
+    pub poster: Address,
 }
 
 /// Why there is no plan.
@@ -401,6 +403,7 @@ impl DeploymentPlan {
             possession: registration.possession.to_vec().into(),
             amount,
             recipient: owner,
+            poster: registration.poster,
         };
         [
             Step::call(format!("approve the stake of {owner}"), self.contracts.token, &approve, TOKEN_CALL_GAS),

@@ -7,7 +7,7 @@ use alloy_primitives::{B256, Bytes, U256};
 use commonware_codec::Encode;
 use commonware_consensus::simplex::types::{Notarize, Proposal};
 use commonware_consensus::types::{Epoch, Round, View};
-use oceanid_contracts::l1::{FeeSplitter, MiningRewards, SequencerPool, Slasher};
+use oceanid_contracts::l1::{FeeSplitter, MiningRewards, Rollup, SequencerPool, Slasher};
 use oceanid_primitives::DaMode;
 use oceanid_sequencer::{block, g1_eip2537};
 use oceanid_settlement::{Evidence, EvidenceSource, Keeper, KeeperConfig, L1Account, NoEvidence, Task};
@@ -72,6 +72,11 @@ async fn each_duty_is_done_once_and_by_one_node() {
     producer.generous_block(&link.watcher);
     producer.blocks(&link.watcher, 2 * epoch);
     settled(&batcher, producer.head()).await;
+
+    // Deployment named the posters, so that what they spend is counted.
+    let poster = producer.sequencers[0].poster.address();
+    let rollup = producer.ledger.spec().l1.rollup;
+    assert!(!l1.view(rollup, Rollup::postingCostCall { poster }).await.is_zero());
 
     // Credits and fees, by keepers that are all stopped and started again on the way.
     let first = keepers(&link, &producer);
