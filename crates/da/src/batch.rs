@@ -61,19 +61,19 @@ pub enum BatchError {
     #[error("batch codec version {0}, this node knows version {known}", known = crate::CODEC_VERSION)]
     Version(u8),
     /// The compressed part is not a valid stream, or is longer than it says.
-    #[error("batch columns do not decompress")]
+    #[error("free-form bytes of the batch do not decompress")]
     Compression,
-    /// More than is decompressed: a bomb, or a batch that should have been two.
-    #[error("batch columns have {0} bytes or more: the limit is {limit}", limit = crate::MAX_COLUMN_BYTES)]
+    /// More than is decompressed: a bomb.
+    #[error("batch has {0} free-form bytes or more: the limit is {limit}", limit = crate::MAX_FREE_BYTES)]
     Inflated(u64),
-    /// A column ends early.
-    #[error("batch column `{0}` ends early")]
+    /// A section ends early.
+    #[error("batch section `{0}` ends early")]
     Truncated(&'static str),
-    /// A column has bytes that nothing asked for.
-    #[error("batch column `{0}` has bytes left over")]
+    /// A section has bytes that nothing asked for.
+    #[error("batch section `{0}` has bytes left over")]
     Leftover(&'static str),
     /// A value outside the range of its field.
-    #[error("batch column `{0}` has a value out of range")]
+    #[error("batch has a value out of range: {0}")]
     Range(&'static str),
     /// More blocks than a batch may hold, or none.
     #[error("batch of {0} blocks: must be 1 to {MAX_BATCH_BLOCKS}")]

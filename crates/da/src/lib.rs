@@ -1,4 +1,4 @@
-//! Batches and where their data sits: the columnar codec, and the data availability modes behind one trait. Nothing here does I/O.
+//! Batches and where their data sits: the codec, and the data availability modes behind one trait. Nothing here does I/O.
 //!
 //! A [`Batch`] is what L1 must hold so that anyone can rebuild a run of blocks ([`BatchBlock`] each). [`Batch::encode`] makes
 //! bytes of it, a [`DataAvailability`] mode makes an L1 transaction's calldata or blobs of those, and the way back checks each
@@ -11,7 +11,7 @@ mod codec;
 mod mode;
 
 pub use batch::{Batch, BatchBlock, BatchError, MAX_BATCH_BLOCKS, MAX_BATCH_BYTES};
-pub use codec::{CODEC_VERSION, MAX_COLUMN_BYTES, MAX_DECODED_BYTES};
+pub use codec::{CODEC_VERSION, MAX_DECODED_BYTES, MAX_FREE_BYTES};
 pub use mode::{
     CALLDATA_BYTES, DaError, DataAvailability, MAX_BLOBS, Material, Packed, blob_capacity, mode, versioned_hash, warm_up,
 };

@@ -1,81 +1,92 @@
-//! The address book of a batch: addresses used more than once are numbered, the most used first; the others stand where they occur.
+//! The addresses of a batch. One that came before is told by how often it came, first in its place (recipients of one kind of
+//! call, an argument of a function), then anywhere. A new one is 20 random bytes.
 
-use super::columns::{Column, Reader, Writer, name};
+use super::Part;
+use super::coder::{Bit, Coder};
+use super::numbers::Popular;
 use crate::BatchError;
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use std::collections::HashMap;
 
-/// Index of an address that occurs once: its bytes come next in the raw column.
-const SINGLE: u32 = 0;
-
-/// Where an index is written: recipients and addresses in call data have different favourites.
-#[derive(Clone, Copy)]
-pub(super) enum Place {
-    Recipient,
-    Word,
-}
-
-impl Place {
-    const fn columns(self) -> (Column, Column) {
-        match self {
-            Self::Recipient => (Column::ToIndex, Column::ToTail),
-            Self::Word => (Column::WordIndex, Column::WordTail),
-        }
-    }
-}
-
-/// Counts uses, then numbers the addresses worth numbering.
+/// All addresses so far.
 #[derive(Default)]
-pub(super) struct Census(HashMap<Address, (u32, u32)>);
+pub(super) struct Book {
+    entries: Vec<Entry>,
+    /// Only a writer looks addresses up.
+    numbers: HashMap<Address, u32>,
+    popular: Popular,
+}
 
-impl Census {
-    pub(super) fn count(&mut self, address: Address) {
-        let order = self.0.len() as u32;
-        self.0.entry(address).or_insert((order, 0)).1 += 1;
+struct Entry {
+    address: Address,
+    latest: Option<Latest>,
+}
+
+/// What the latest transaction to an address had; the next often has the same, or comes from the same sender.
+#[derive(Clone, Copy)]
+pub(super) struct Latest {
+    pub nonce: u64,
+    pub gas_limit: u64,
+    pub value: U256,
+}
+
+impl Book {
+    pub(super) fn address(&self, number: u32) -> Address {
+        self.entries[number as usize].address
     }
 
-    /// Writes the table and returns the numbering.
-    pub(super) fn finish(self, out: &mut Writer) -> HashMap<Address, u32> {
-        let mut table: Vec<_> = self.0.into_iter().filter(|(_, (_, uses))| *uses > 1).collect();
-        table.sort_unstable_by_key(|(_, (order, uses))| (u32::MAX - uses, *order));
-        out.varint(Column::Lists, table.len() as u64);
-        for (address, _) in &table {
-            out.bytes(Column::Raw, address.as_slice());
+    pub(super) fn latest(&mut self, number: u32) -> &mut Option<Latest> {
+        &mut self.entries[number as usize].latest
+    }
+
+    fn add<C: Coder>(&mut self, address: Address) -> u32 {
+        let number = self.entries.len() as u32;
+        self.entries.push(Entry { address, latest: None });
+        self.popular.push();
+        if C::WRITES {
+            self.numbers.insert(address, number);
         }
-        table.into_iter().zip(SINGLE + 1..).map(|((address, _), number)| (address, number)).collect()
+        number
     }
 }
 
-pub(super) fn write(out: &mut Writer, book: &HashMap<Address, u32>, place: Place, address: Address) {
-    let (column, tail) = place.columns();
-    match book.get(&address) {
-        Some(number) => out.index(column, tail, *number),
-        None => {
-            out.index(column, tail, SINGLE);
-            out.bytes(Column::Raw, address.as_slice());
-        }
-    }
+/// The addresses of one place.
+#[derive(Default)]
+pub(super) struct Favourites {
+    /// The next one was in this place before.
+    known: Bit,
+    /// If not: it was elsewhere.
+    elsewhere: Bit,
+    /// Numbers in the book.
+    numbers: Vec<u32>,
+    /// Where in `numbers` an address stands. Only a writer asks.
+    places: HashMap<u32, usize>,
+    popular: Popular,
 }
 
-/// The table on the reading side.
-pub(super) struct Book<'a>(&'a [u8]);
-
-impl<'a> Book<'a> {
-    pub(super) fn read(columns: &mut Reader<'a>) -> Result<Self, BatchError> {
-        let count = usize::try_from(columns.varint(Column::Lists)?).map_err(|_| BatchError::Range(name(Column::Lists)))?;
-        let length = count.checked_mul(Address::len_bytes()).ok_or(BatchError::Range(name(Column::Lists)))?;
-        columns.bytes(Column::Raw, length).map(Self)
-    }
-
-    pub(super) fn get(&self, columns: &mut Reader<'a>, place: Place) -> Result<Address, BatchError> {
-        let (column, tail) = place.columns();
-        match columns.index(column, tail)? {
-            SINGLE => columns.array(Column::Raw).map(Address::new),
-            number => {
-                let at = (number - SINGLE - 1) as usize * Address::len_bytes();
-                let bytes = self.0.get(at..at + Address::len_bytes()).ok_or(BatchError::Range(name(column)))?;
-                Ok(Address::from_slice(bytes))
-            }
+impl Favourites {
+    /// An address, by its number in the book.
+    pub(super) fn code<C: Coder>(&mut self, coder: &mut C, book: &mut Book, address: Address) -> Result<u32, BatchError> {
+        let number = book.numbers.get(&address).copied();
+        let place = number.and_then(|number| self.places.get(&number).copied());
+        if !self.numbers.is_empty() && self.known.code(coder, place.is_some())? {
+            let number = self.numbers[self.popular.code(coder, place.unwrap_or_default())?];
+            book.popular.uses(number as usize);
+            return Ok(number);
         }
+        let number = if !book.entries.is_empty() && self.elsewhere.code(coder, number.is_some())? {
+            book.popular.code(coder, number.unwrap_or_default() as usize)? as u32
+        } else {
+            let mut address = address;
+            coder.part(Part::NewAddresses);
+            coder.raw(address.as_mut_slice())?;
+            book.add::<C>(address)
+        };
+        if C::WRITES {
+            self.places.insert(number, self.numbers.len());
+        }
+        self.numbers.push(number);
+        self.popular.push();
+        Ok(number)
     }
 }

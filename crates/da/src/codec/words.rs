@@ -1,78 +1,104 @@
 //! 32-byte words of call data, access lists and storage keys: each is told by what it most likely is.
 
-use super::addresses::{self, Book, Place};
-use super::columns::{Column, Reader, Writer, name};
+use super::Part;
+use super::addresses::{Book, Favourites};
+use super::coder::{Bit, Coder};
+use super::numbers::{Amount, Integer, Symbol};
 use crate::BatchError;
-use alloy_primitives::{Address, U256};
-use std::collections::HashMap;
+use alloy_primitives::{Address, B256, U256};
 
 /// Words within this many seconds of the block's time are deadlines.
 const TIME_WINDOW: u64 = 1 << 16;
 
 /// What a word is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Kind {
-    /// An integer below 2^128, as a decimal number.
-    Number = 0,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An integer below 2^128, as an amount.
+    #[default]
+    Number,
     /// An address, left padded.
-    Address = 1,
+    Address,
     /// 2^256 - 1: an unlimited approval.
-    Max = 2,
+    Max,
     /// A time near the block's, as the difference in seconds.
-    Time = 3,
+    Time,
     /// Anything else.
-    Bytes = 4,
+    Bytes,
 }
 
-fn kind(word: &[u8; 32], timestamp: u64) -> Kind {
-    if word[..12].iter().any(|byte| *byte != 0) {
-        return if word.iter().all(|byte| *byte == 0xff) { Kind::Max } else { Kind::Bytes };
-    }
-    if word[12..16].iter().any(|byte| *byte != 0) {
-        return Kind::Address;
-    }
-    let value = U256::from_be_bytes(*word);
-    match u64::try_from(value) {
-        Ok(value) if value.abs_diff(timestamp) < TIME_WINDOW => Kind::Time,
-        _ => Kind::Number,
-    }
-}
+impl Kind {
+    const ALL: [Self; 5] = [Self::Number, Self::Address, Self::Max, Self::Time, Self::Bytes];
 
-/// The address a word holds, for the census.
-pub(super) fn address(word: &[u8; 32]) -> Option<Address> {
-    // The time only tells numbers apart.
-    (kind(word, 0) == Kind::Address).then(|| Address::from_slice(&word[12..]))
-}
-
-pub(super) fn write(out: &mut Writer, book: &HashMap<Address, u32>, word: &[u8; 32], timestamp: u64) {
-    let kind = kind(word, timestamp);
-    out.byte(Column::WordKinds, kind as u8);
-    match kind {
-        Kind::Number => out.number(Column::Numbers, Column::NumberDigits, U256::from_be_bytes(*word)),
-        Kind::Address => addresses::write(out, book, Place::Word, Address::from_slice(&word[12..])),
-        Kind::Max => {}
-        Kind::Time => {
-            let value = u64::from_be_bytes(word[24..].try_into().expect("eight bytes"));
-            out.difference(Column::NumberDigits, value, timestamp);
+    fn of(word: &B256, timestamp: u64) -> Self {
+        if word[..12].iter().any(|byte| *byte != 0) {
+            return if word.iter().all(|byte| *byte == 0xff) { Self::Max } else { Self::Bytes };
         }
-        Kind::Bytes => out.bytes(Column::Data, word),
+        if word[12..16].iter().any(|byte| *byte != 0) {
+            return Self::Address;
+        }
+        match u64::try_from(U256::from_be_bytes(word.0)) {
+            Ok(value) if value.abs_diff(timestamp) < TIME_WINDOW => Self::Time,
+            _ => Self::Number,
+        }
     }
 }
 
-pub(super) fn read<'a>(columns: &mut Reader<'a>, book: &Book<'a>, timestamp: u64) -> Result<[u8; 32], BatchError> {
-    let kind = columns.byte(Column::WordKinds)?;
-    if kind == Kind::Number as u8 {
-        columns.number(Column::Numbers, Column::NumberDigits).map(|number| number.to_be_bytes())
-    } else if kind == Kind::Address as u8 {
-        book.get(columns, Place::Word).map(|address| address.into_word().0)
-    } else if kind == Kind::Max as u8 {
-        Ok([0xff; 32])
-    } else if kind == Kind::Time as u8 {
-        columns.difference(Column::NumberDigits, timestamp).map(|value| U256::from(value).to_be_bytes())
-    } else if kind == Kind::Bytes as u8 {
-        columns.array(Column::Data)
-    } else {
-        Err(BatchError::Range(name(Column::WordKinds)))
+/// What all words of a batch share.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub book: Book,
+    times: Integer,
+}
+
+/// The words of one place: an argument of a function, or the keys of access lists.
+#[derive(Default)]
+pub(super) struct Words {
+    /// The word is the one before it in this place: offsets and lengths of the ABI, constants.
+    same: Bit,
+    latest: B256,
+    /// Given the kind of the word before it in the same call: what is an array of addresses stays one.
+    kinds: [Symbol<8>; Kind::ALL.len()],
+    amounts: Amount,
+    addresses: Favourites,
+}
+
+impl Words {
+    /// A word in a block of that time; `before` is the kind of the word before it.
+    pub(super) fn code<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        shared: &mut Shared,
+        before: &mut Kind,
+        timestamp: u64,
+        word: B256,
+    ) -> Result<B256, BatchError> {
+        coder.part(Part::WordKinds);
+        if self.same.code(coder, word == self.latest)? {
+            return Ok(self.latest);
+        }
+        let kind = self.kinds[*before as usize].code(coder, Kind::of(&word, timestamp) as usize)?;
+        *before = *Kind::ALL.get(kind).ok_or(BatchError::Range("kind of a word"))?;
+        self.latest = match *before {
+            Kind::Number => {
+                coder.part(Part::Numbers);
+                self.amounts.code(coder, U256::from_be_bytes(word.0))?.into()
+            }
+            Kind::Address => {
+                coder.part(Part::WordAddresses);
+                let number = self.addresses.code(coder, &mut shared.book, Address::from_word(word))?;
+                shared.book.address(number).into_word()
+            }
+            Kind::Max => B256::repeat_byte(0xff),
+            Kind::Time => {
+                coder.part(Part::Times);
+                let value = u64::from_be_bytes(word[24..].try_into().expect("eight bytes"));
+                U256::from(shared.times.difference(coder, value, timestamp)?).into()
+            }
+            Kind::Bytes => {
+                coder.part(Part::FreeForm);
+                B256::from_slice(&coder.free(word.len(), word.as_slice())?)
+            }
+        };
+        Ok(self.latest)
     }
 }
