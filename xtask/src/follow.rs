@@ -5,7 +5,7 @@ use crate::network::{Network, PATIENCE, wait_for};
 use eyre::{OptionExt, WrapErr, ensure};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,28 @@ pub(crate) struct Args {
     blocks: u64,
 }
 
-/// The follower's process, ended with the chore.
-struct Follower(Child);
+/// A follower's process, ended with the chore.
+pub(crate) struct Follower(Child);
+
+impl Follower {
+    /// Starts one that has nothing but the specification and L1, and waits until it serves.
+    pub(crate) fn start(oceanid: &Path, folder: &Path, network: &Network, data_dir: &Path) -> eyre::Result<(Self, Client)> {
+        let mut child = Command::new(oceanid)
+            .args(["node", "--follow", "--http", "127.0.0.1:0", "--spec"])
+            .arg(folder.join("state").join("spec.json"))
+            .args(["--l1", network.text("/l1/http")?, "--l1-beacon", network.text("/l1/beacon")?, "--data-dir"])
+            .arg(data_dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .wrap_err("cannot run the follower")?;
+        let stdout = child.stdout.take().ok_or_eyre("the follower has no stdout")?;
+        let follower = Self(child);
+        let mut line = String::new();
+        tokio::task::block_in_place(|| BufReader::new(stdout).read_line(&mut line))?;
+        let announced: Value = serde_json::from_str(&line).wrap_err_with(|| format!("the follower said: {line}"))?;
+        Ok((follower, Client::new(announced["http"].as_str().ok_or_eyre("`http` in what the follower said")?)))
+    }
+}
 
 impl Drop for Follower {
     fn drop(&mut self) {
@@ -35,10 +55,7 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     let folder = tempfile::tempdir()?;
     let pace = ["--block-time", "20ms", "--heartbeat", "20ms", "--epoch-length", "200", "--da", "blob"];
     let network = Network::start(&args.oceanid, folder.path(), &pace).await?;
-    let text = |path: &str| {
-        network.config.pointer(path).and_then(Value::as_str).ok_or_else(|| eyre::eyre!("{path} in the network file"))
-    };
-    let sequencer = Client::new(text("/l2/http")?);
+    let sequencer = Client::new(network.text("/l2/http")?);
 
     let started = Instant::now();
     let patience = PATIENCE + Duration::from_millis(100 * args.blocks);
@@ -46,20 +63,7 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     println!("{} blocks made and posted in {:.1} s", args.blocks, started.elapsed().as_secs_f64());
 
     let started = Instant::now();
-    let mut child = Command::new(&args.oceanid)
-        .args(["node", "--follow", "--http", "127.0.0.1:0", "--spec"])
-        .arg(folder.path().join("state").join("spec.json"))
-        .args(["--l1", text("/l1/http")?, "--l1-beacon", text("/l1/beacon")?, "--data-dir"])
-        .arg(folder.path().join("fresh"))
-        .stdout(Stdio::piped())
-        .spawn()
-        .wrap_err("cannot run the follower")?;
-    let stdout = child.stdout.take().ok_or_eyre("the follower has no stdout")?;
-    let _follower = Follower(child);
-    let mut line = String::new();
-    tokio::task::block_in_place(|| BufReader::new(stdout).read_line(&mut line))?;
-    let announced: Value = serde_json::from_str(&line).wrap_err_with(|| format!("the follower said: {line}"))?;
-    let follower = Client::new(announced["http"].as_str().ok_or_eyre("`http` in what the follower said")?);
+    let (_follower, follower) = Follower::start(&args.oceanid, folder.path(), &network, &folder.path().join("fresh"))?;
 
     wait_for("the follower to catch up", patience, async || Ok(follower.block_number().await? >= args.blocks)).await?;
     let seconds = started.elapsed().as_secs_f64();
@@ -71,14 +75,14 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     Ok(())
 }
 
-async fn safe(client: &Client) -> eyre::Result<u64> {
+pub(crate) async fn safe(client: &Client) -> eyre::Result<u64> {
     let block = client.call("eth_getBlockByNumber", json!(["safe", false])).await?;
     let number = block["number"].as_str().unwrap_or("0x0");
     Ok(u64::from_str_radix(number.trim_start_matches("0x"), 16)?)
 }
 
 /// Hash and state root of a block.
-async fn header(client: &Client, number: u64) -> eyre::Result<(String, String)> {
+pub(crate) async fn header(client: &Client, number: u64) -> eyre::Result<(String, String)> {
     let block = client.call("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await?;
     let field = |name: &str| block[name].as_str().map(str::to_owned).ok_or_else(|| eyre::eyre!("block {number} has no {name}"));
     Ok((field("hash")?, field("stateRoot")?))

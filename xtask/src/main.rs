@@ -8,6 +8,7 @@ mod crash;
 mod follow;
 mod network;
 mod rpc_compat;
+mod snapshot;
 mod snapshots;
 mod story;
 
@@ -30,6 +31,8 @@ enum Chore {
     RpcCompat(rpc_compat::Args),
     /// Start a follower on an empty folder when the chain is long, and compare state roots.
     Follow(follow::Args),
+    /// Restore a stopped sequencer's snapshot, refuse changed ones, and compare with a follower from L1 alone.
+    Snapshot(snapshot::Args),
     /// The life of sequencers over real processes: join, earn, leave, slash, jail, recover.
     Story(story::Args),
     /// Measure, and print Markdown tables: everything in docs/benchmarks.md.
@@ -43,6 +46,7 @@ async fn main() -> eyre::Result<()> {
         Chore::Crash(args) => crash::run(args).await,
         Chore::RpcCompat(args) => rpc_compat::run(args).await,
         Chore::Follow(args) => follow::run(args).await,
+        Chore::Snapshot(args) => snapshot::run(args).await,
         Chore::Story(args) => story::run(args).await,
         Chore::Bench(args) => bench::run(args).await,
     }

@@ -44,6 +44,11 @@ impl Network {
         Ok(network)
     }
 
+    /// A text in what `--config-out` wrote.
+    pub(crate) fn text(&self, path: &str) -> eyre::Result<&str> {
+        self.config.pointer(path).and_then(Value::as_str).ok_or_else(|| eyre::eyre!("{path} in the network file"))
+    }
+
     /// Process id of the parent, which holds every node unless they are processes of their own.
     pub(crate) fn pid(&self) -> u32 {
         self.parent.id()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Commands whose help is committed.
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 35] = [
     &[],
     &["dev"],
     &["node"],
@@ -14,6 +14,17 @@ const COMMANDS: [&[&str]; 24] = [
     &["bridge", "withdraw"],
     &["spec"],
     &["spec", "check"],
+    &["config"],
+    &["config", "show"],
+    &["config", "check"],
+    &["db"],
+    &["db", "stats"],
+    &["db", "verify"],
+    &["snapshot"],
+    &["snapshot", "create"],
+    &["snapshot", "restore"],
+    &["completions"],
+    &["man"],
     &["sequencer"],
     &["sequencer", "doctor"],
     &["sequencer", "keys"],

@@ -1,5 +1,6 @@
 //! The command line: names, defaults and help of every command.
 
+use crate::output::LogFormat;
 use crate::sequencer::cli::SequencerArgs;
 use alloy_primitives::B256;
 use clap::{Args, Parser, Subcommand};
@@ -15,9 +16,9 @@ pub(crate) struct Cli {
     /// What to log, as in RUST_LOG: `warn`, `info`, `oceanid_sequencer=debug`, …
     #[arg(long, global = true, env = "OCEANID_LOG", default_value = "warn", value_name = "FILTER")]
     pub(crate) log: String,
-    /// Logs as JSON lines (on stderr, as always).
-    #[arg(long, global = true)]
-    pub(crate) log_json: bool,
+    /// How log lines look; they go to stderr, as always.
+    #[arg(long, global = true, env = "OCEANID_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
     /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -36,6 +37,23 @@ pub(crate) enum Command {
     Sequencer(SequencerArgs),
     /// Look at chain specifications.
     Spec(SpecArgs),
+    /// Look at a node's configuration: the file, the environment (OCEANID_NODE_…) over it, flags over both.
+    Config(ConfigArgs),
+    /// Look into the database of a node that does not run.
+    Db(DbArgs),
+    /// The blocks of a stopped node in one file, with the certificates that make them final.
+    Snapshot(SnapshotArgs),
+    /// Print the completion script of a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages, one for each command.
+    Man {
+        /// Where to.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// `oceanid dev`.
@@ -106,7 +124,7 @@ pub(crate) struct DevArgs {
 /// `oceanid node`.
 #[derive(Debug, Args)]
 pub(crate) struct NodeArgs {
-    /// Configuration file (TOML). Flags below override it.
+    /// Configuration file (TOML). Over it come variables (`l1.poll-ms` is OCEANID_NODE_L1_POLL_MS), then the flags below.
     #[arg(long, value_name = "FILE", env = "OCEANID_CONFIG_FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Follow L1 without any peer: derive, execute, compare. Ignores `[sequencer]`.
@@ -116,16 +134,16 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) watch: Option<PathBuf>,
     /// Chain specification (JSON).
-    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) spec: Option<PathBuf>,
     /// L1 execution endpoint.
-    #[arg(long, value_name = "URL", required_unless_present = "config")]
+    #[arg(long, value_name = "URL")]
     pub(crate) l1: Option<String>,
     /// L1 beacon endpoint.
     #[arg(long, value_name = "URL")]
     pub(crate) l1_beacon: Option<String>,
     /// Where the node keeps its state.
-    #[arg(long, value_name = "DIR", required_unless_present = "config")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Address of the JSON-RPC server.
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -145,6 +163,100 @@ pub(crate) struct NodeArgs {
     /// Where a sequencer's batches go.
     #[arg(long, value_name = "calldata|blob")]
     pub(crate) da: Option<DaMode>,
+}
+
+/// `oceanid config`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+/// Actions of `oceanid config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Print every value that `oceanid node` would run with, and where it comes from.
+    Show {
+        /// As for `oceanid node`.
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the values and the files they name, without starting anything. Exit code 1 if something fails.
+    Check {
+        /// As for `oceanid node`.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+}
+
+/// Which chain a command about a database is about.
+#[derive(Debug, Args)]
+pub(crate) struct ChainArgs {
+    /// Configuration file of the node (TOML). The flags below override it.
+    #[arg(long, global = true, value_name = "FILE", env = "OCEANID_CONFIG_FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Chain specification (JSON).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) spec: Option<PathBuf>,
+    /// The node's data directory.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// `oceanid db`.
+#[derive(Debug, Args)]
+pub(crate) struct DbArgs {
+    /// Which database.
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+    /// Print the result as one JSON object.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) action: DbAction,
+}
+
+/// Actions of `oceanid db`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum DbAction {
+    /// Newest block, marks, reach of the history, bytes on disk.
+    Stats,
+    /// Go through every block, certificate and index entry, and compute the state root from all values. Exit code 1 if something is wrong.
+    Verify,
+}
+
+/// `oceanid snapshot`.
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotArgs {
+    /// Of which node, or into which data directory.
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+    /// Print the result as one JSON object.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) action: SnapshotAction,
+}
+
+/// Actions of `oceanid snapshot`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotAction {
+    /// Write a snapshot of a stopped sequencer, up to its newest certified block.
+    Create {
+        /// The new file.
+        file: PathBuf,
+    },
+    /// Build an empty data directory from a snapshot: executes every block, verifies every certificate, trusts nothing in the file.
+    Restore {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 /// `oceanid bridge`.

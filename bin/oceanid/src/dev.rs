@@ -5,7 +5,7 @@
 
 use crate::cli::DevArgs;
 use crate::node::stop_signal;
-use crate::output;
+use crate::output::{self, LogFormat};
 use crate::processes::{Processes, pid_file};
 use eyre::{OptionExt, WrapErr, bail, ensure};
 use oceanid_contracts::probe::probe;
@@ -60,7 +60,7 @@ enum Running {
     Processes(Processes),
 }
 
-pub(crate) async fn run(args: DevArgs, log: &str) -> eyre::Result<()> {
+pub(crate) async fn run(args: DevArgs, log: &str, format: LogFormat) -> eyre::Result<()> {
     let started = Instant::now();
     if args.port != 0 {
         // Found out before anything is deployed. Port 0 is chosen later: what is free now may be L1's by then.
@@ -78,7 +78,7 @@ pub(crate) async fn run(args: DevArgs, log: &str) -> eyre::Result<()> {
         Some(_) => None,
         None => Some(embedded_l1(&args, &folder).await?),
     };
-    let result = network(&args, log, &folder, embedded.as_ref(), started).await;
+    let result = network(&args, (log, format), &folder, embedded.as_ref(), started).await;
     if let Some(l1) = embedded {
         l1.shutdown().await;
     }
@@ -86,7 +86,13 @@ pub(crate) async fn run(args: DevArgs, log: &str) -> eyre::Result<()> {
 }
 
 /// Everything above L1: deploy or resume, start the nodes, greet, wait for the end, stop.
-async fn network(args: &DevArgs, log: &str, folder: &Path, embedded: Option<&EmbeddedL1>, started: Instant) -> eyre::Result<()> {
+async fn network(
+    args: &DevArgs,
+    log: (&str, LogFormat),
+    folder: &Path,
+    embedded: Option<&EmbeddedL1>,
+    started: Instant,
+) -> eyre::Result<()> {
     let l1 = l1_endpoints(args, embedded).await?;
     let spec = specification(args, folder, &l1).await?;
     if let Some(embedded) = embedded {

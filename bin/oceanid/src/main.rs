@@ -2,12 +2,15 @@
 
 mod bridge;
 mod cli;
+mod config;
 mod dev;
+mod manual;
 mod node;
 mod output;
 mod processes;
 mod sequencer;
 mod spec;
+mod storage;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -32,14 +35,22 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> ExitCode {
-    let result = match output::start_logging(&cli.log, cli.log_json) {
+    let result = match output::start_logging(&cli.log, cli.log_format) {
         Err(error) => Err(error),
         Ok(()) => match cli.command {
-            Command::Dev(args) => done(dev::run(args, &cli.log).await),
+            Command::Dev(args) => done(dev::run(args, &cli.log, cli.log_format).await),
             Command::Node(args) => done(node::run(args).await),
             Command::Bridge(args) => done(bridge::run(args).await),
             Command::Sequencer(args) => sequencer::run(args).await,
             Command::Spec(args) => done(spec::run(&args)),
+            Command::Config(args) => config::run(args),
+            Command::Db(args) => storage::db(&args),
+            Command::Snapshot(args) => done(storage::snapshot(&args)),
+            Command::Completions { shell } => {
+                manual::completions(shell);
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Man { folder } => done(manual::pages(&folder)),
         },
     };
     match result {

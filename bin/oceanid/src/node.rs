@@ -1,12 +1,13 @@
-//! `oceanid node`: one node from a configuration file, flags on top.
+//! `oceanid node`: one node from a configuration file, the environment and flags.
 
 use crate::cli::NodeArgs;
 use crate::output;
-use eyre::{OptionExt, WrapErr, ensure};
-use oceanid_node::{KeeperSection, L1Config, Node, NodeConfig, RpcListen, SequencerSection};
+use eyre::{WrapErr, ensure};
+use oceanid_node::{Node, Settings, Source};
+use std::path::PathBuf;
 
 pub(crate) async fn run(args: NodeArgs) -> eyre::Result<()> {
-    let config = configuration(args)?;
+    let config = settings(args)?.build()?;
     let node = Node::start(config).await?;
     output::json(&serde_json::json!({
         "http": format!("http://{}", node.rpc_address()),
@@ -22,61 +23,40 @@ pub(crate) async fn run(args: NodeArgs) -> eyre::Result<()> {
     ended
 }
 
-fn configuration(args: NodeArgs) -> eyre::Result<NodeConfig> {
-    let mut config = match &args.config {
-        Some(file) => NodeConfig::load(file)?,
-        None => NodeConfig {
-            spec: args.spec.clone().ok_or_eyre("--spec is missing")?,
-            data_dir: args.data_dir.clone().ok_or_eyre("--data-dir is missing")?,
-            l1: L1Config::new(args.l1.clone().ok_or_eyre("--l1 is missing")?),
-            rpc: RpcListen::default(),
-            sequencer: None,
-            keeper: KeeperSection::default(),
-            history: oceanid_node::DEFAULT_HISTORY,
-            write_buffer_mib: oceanid_node::DEFAULT_WRITE_BUFFER_MIB,
-        },
-    };
+/// The file, the environment over it, and flags over both.
+pub(crate) fn settings(args: NodeArgs) -> eyre::Result<Settings> {
+    let mut settings = Settings::from_process(args.config.as_deref())?;
     if args.follow {
-        config.sequencer = None;
+        settings.forget("sequencer");
     }
-    if let Some(keys) = args.keys {
-        let listen = args.p2p.or(config.sequencer.as_ref().map(|section| section.listen));
-        let listen = listen.ok_or_eyre("--p2p is missing: say where other sequencers reach this one")?;
-        let section = config.sequencer.get_or_insert_with(|| SequencerSection::new(listen));
-        section.keys = Some(keys);
-    }
-    match &mut config.sequencer {
-        Some(section) => {
-            section.listen = args.p2p.unwrap_or(section.listen);
-            section.password_file = args.password_file.or(section.password_file.take());
-            section.da = args.da.unwrap_or(section.da);
-            section.peers.extend(args.peers);
+    let path = |given: Option<PathBuf>| given.map(|path| path.to_string_lossy().into_owned());
+    let flags = [
+        ("spec", "--spec", path(args.spec)),
+        ("data-dir", "--data-dir", path(args.data_dir)),
+        ("l1.http", "--l1", args.l1),
+        ("l1.beacon", "--l1-beacon", args.l1_beacon),
+        ("rpc.listen", "--http", args.http.map(|address| address.to_string())),
+        ("sequencer.keys", "--keys", path(args.keys)),
+        ("sequencer.password-file", "--password-file", path(args.password_file)),
+        ("sequencer.listen", "--p2p", args.p2p.map(|address| address.to_string())),
+        ("sequencer.da", "--da", args.da.map(|mode| mode.to_string())),
+        ("keeper.account", "--watch", path(args.watch)),
+    ];
+    let mut sequences = !args.peers.is_empty();
+    for (key, flag, value) in flags {
+        if let Some(value) = value {
+            sequences |= key.starts_with("sequencer.");
+            settings.set(key, value, Source::Flag(flag))?;
         }
-        None => ensure!(
-            args.p2p.is_none() && args.peers.is_empty() && args.password_file.is_none() && args.da.is_none(),
-            "--p2p, --peer, --password-file and --da are for sequencers: name the keys with --keys or `sequencer.keys`"
-        ),
     }
-    if let Some(account) = args.watch {
-        config.keeper.account = Some(account);
+    for (identity, address) in args.peers {
+        settings.set(&format!("sequencer.peers.{identity}"), address.to_string(), Source::Flag("--peer"))?;
     }
-    if let Some(spec) = args.spec {
-        config.spec = spec;
-    }
-    if let Some(url) = args.l1 {
-        config.l1.http = url;
-    }
-    if let Some(url) = args.l1_beacon {
-        config.l1.beacon = Some(url);
-    }
-    if let Some(folder) = args.data_dir {
-        config.data_dir = folder;
-    }
-    if let Some(listen) = args.http {
-        config.rpc.listen = listen;
-    }
-    config.check()?;
-    Ok(config)
+    ensure!(
+        !sequences || settings.has("sequencer.keys") || settings.has("sequencer.key-file"),
+        "--p2p, --peer, --password-file and --da are for sequencers: name the keys with --keys or `sequencer.keys`"
+    );
+    Ok(settings)
 }
 
 /// Waits for SIGINT or SIGTERM.

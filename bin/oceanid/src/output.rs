@@ -3,12 +3,21 @@
 
 /// A result line on stdout.
 pub(crate) fn line(text: &str) {
-    println!("{text}");
+    print(text);
 }
 
 /// A result object on stdout, one line.
 pub(crate) fn json(value: &serde_json::Value) {
-    println!("{value}");
+    print(value);
+}
+
+/// A reader that has gone, as `head` does, has what it wanted; another failure is said.
+fn print(text: impl std::fmt::Display) {
+    use std::io::Write;
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => progress(&format!("cannot write to stdout: {error}")),
+        _ => {}
+    }
 }
 
 /// A progress line on stderr.
@@ -16,16 +25,34 @@ pub(crate) fn progress(text: &str) {
     eprintln!("{text}");
 }
 
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+impl LogFormat {
+    /// As it is given to `--log-format`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// Starts logging to stderr; `filter` is `RUST_LOG` syntax.
-pub(crate) fn start_logging(filter: &str, json: bool) -> eyre::Result<()> {
+pub(crate) fn start_logging(filter: &str, format: LogFormat) -> eyre::Result<()> {
     use eyre::WrapErr;
     let filter: tracing_subscriber::EnvFilter =
         filter.parse().wrap_err_with(|| format!("--log `{filter}`: not a filter such as `info` or `oceanid_sequencer=debug`"))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json {
-        logs.json().init();
-    } else {
-        logs.compact().init();
+    match format {
+        LogFormat::Text => logs.compact().init(),
+        LogFormat::Json => logs.json().init(),
     }
     Ok(())
 }

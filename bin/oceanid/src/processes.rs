@@ -1,6 +1,8 @@
 //! Nodes as processes of their own: started, watched, restarted when they die, stopped with their parent.
 
+use crate::output::LogFormat;
 use eyre::WrapErr;
+use oceanid_node::{KEYS, Key};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -30,13 +32,17 @@ pub(crate) fn pid_file(config: &Path) -> PathBuf {
 
 impl Processes {
     /// Starts `oceanid node --config FILE` for each file; standard error is the parent's.
-    pub(crate) fn start(configs: Vec<PathBuf>, log: &str) -> eyre::Result<Self> {
+    pub(crate) fn start(configs: Vec<PathBuf>, (log, format): (&str, LogFormat)) -> eyre::Result<Self> {
         let binary = std::env::current_exe().wrap_err("cannot find this program's own file")?;
         let (stop, stopped) = watch::channel(false);
         let mut supervisors = JoinSet::new();
         for config in configs {
             let mut command = Command::new(&binary);
-            command.args(["node", "--log", log, "--config"]).arg(&config);
+            command.args(["node", "--log", log, "--log-format", format.name(), "--config"]).arg(&config);
+            // The files say everything: a variable that is meant for one node must not reach all of them.
+            for variable in KEYS.iter().map(Key::variable) {
+                command.env_remove(variable);
+            }
             command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
             supervisors.spawn(supervise(command, config, stopped.clone()));
         }

@@ -19,6 +19,7 @@ use oceanid_contracts::probe::ProbeError;
 use oceanid_devnet::accounts::{self, ether};
 use oceanid_devnet::l1::{EmbeddedL1, EmbeddedL1Config, load_trusted_setup};
 use oceanid_devnet::network::{self, DevError, DevOptions, connect, deploy_dev, dev_sequencers};
+use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -107,6 +108,44 @@ async fn the_chain_is_deployed_on_the_embedded_l1_which_survives_a_restart() {
         sleep(Duration::from_millis(50)).await;
     }
     assert!(provider.get_block_number().await.unwrap() > head, "blocks go on after a restart");
+    l1.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_impersonated_account_sends_and_a_snapshot_leads_back() {
+    async fn call<R: serde::de::DeserializeOwned + core::fmt::Debug + Send + Sync + Unpin + 'static>(
+        provider: &RootProvider,
+        method: &'static str,
+        params: serde_json::Value,
+    ) -> Result<R, String> {
+        provider.raw_request(method.into(), params).await.map_err(|error| error.to_string())
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let l1 = start(dir.path()).await;
+    let provider = connect(&l1.http()).unwrap();
+    let (rich, receiver) = (Address::repeat_byte(0x51), Address::repeat_byte(0x52));
+    let id: U256 = call(&provider, "evm_snapshot", json!([])).await.unwrap();
+    let _: serde_json::Value = call(&provider, "anvil_setBalance", json!([rich, ether(2)])).await.unwrap();
+    let request = json!([{ "from": rich, "to": receiver, "value": ether(1) }]);
+    let refused = call::<B256>(&provider, "eth_sendTransaction", request.clone()).await.unwrap_err();
+    assert!(refused.contains("impersonate it first"), "{refused}");
+    let _: serde_json::Value = call(&provider, "anvil_impersonateAccount", json!([rich])).await.unwrap();
+    let hash: B256 = call(&provider, "eth_sendTransaction", request).await.unwrap();
+    let receipt = mined(&provider, hash).await;
+    assert!(receipt.status() && receipt.from == rich, "{receipt:?}");
+    assert_eq!(provider.get_balance(receiver).await.unwrap(), ether(1));
+    l1.shutdown().await;
+
+    // Its sender is no signature's, and still known after a restart.
+    let l1 = start(dir.path()).await;
+    let provider = connect(&l1.http()).unwrap();
+    assert_eq!(provider.get_transaction_receipt(hash).await.unwrap().unwrap().from, rich);
+    assert!(!call::<bool>(&provider, "evm_revert", json!([id])).await.unwrap(), "snapshots do not outlive the process");
+    let id: U256 = call(&provider, "evm_snapshot", json!([])).await.unwrap();
+    let _: serde_json::Value = call(&provider, "hardhat_setCode", json!([receiver, "0x00"])).await.unwrap();
+    assert!(call::<bool>(&provider, "evm_revert", json!([id])).await.unwrap());
+    assert!(provider.get_code_at(receiver).await.unwrap().is_empty());
+    assert_eq!(provider.get_balance(receiver).await.unwrap(), ether(1));
     l1.shutdown().await;
 }
 

@@ -1,8 +1,9 @@
 //! A node's configuration: one TOML file, checked whole before anything starts.
 //!
-//! Unknown keys are refused by name. Relative paths are taken from the folder of the file.
+//! Where its values come from, and how unknown keys are refused, is in [`crate::Settings`].
 
 use crate::keys::{KeyFile, KeyFileError, KeyFolder, Password, SequencerKeys, open_account};
+use crate::settings::{Settings, Source};
 use alloy_signer_local::PrivateKeySigner;
 use oceanid_primitives::DaMode;
 use oceanid_sequencer::Byzantine;
@@ -111,11 +112,6 @@ impl SequencerSection {
         }
     }
 
-    /// Every file the section names.
-    fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        [&mut self.keys, &mut self.password_file, &mut self.key_file].into_iter().flatten()
-    }
-
     /// Opens the keys. A plain file is good for a development chain only (`development`).
     pub fn open_keys(&self, development: bool) -> Result<SequencerKeys, KeyFileError> {
         match (&self.keys, &self.key_file) {
@@ -212,10 +208,6 @@ impl KeeperSection {
             evidence: self.evidence,
         }
     }
-
-    fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        [&mut self.account, &mut self.password_file].into_iter().flatten()
-    }
 }
 
 /// Blocks of history kept when the configuration does not say.
@@ -234,13 +226,6 @@ const fn default_write_buffer_mib() -> u64 {
 
 const fn default_poll_ms() -> u64 {
     1_000
-}
-
-impl L1Config {
-    /// An execution endpoint, no beacon, default pace.
-    pub const fn new(http: String) -> Self {
-        Self { http, beacon: None, poll_ms: default_poll_ms() }
-    }
 }
 
 const fn default_da() -> DaMode {
@@ -270,6 +255,44 @@ pub enum ConfigError {
         /// Parser's message with line and key.
         message: String,
     },
+    /// A key that does not exist.
+    #[error("config: unknown key `{key}` ({set_by})")]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// Where it is set.
+        set_by: Source,
+    },
+    /// A variable with the right beginning that names no key.
+    #[error("config: unknown variable {set_by}: no key is written so")]
+    UnknownVariable {
+        /// The variable.
+        set_by: Source,
+    },
+    /// A value that is not of the key's kind.
+    #[error("config: `{key}` ({set_by}) must be a {expected}")]
+    Kind {
+        /// The key.
+        key: &'static str,
+        /// Where it is set.
+        set_by: Source,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A key without a default that nobody has set.
+    #[error("config: `{key}` is missing: set it in the file, by its flag, or as {variable}")]
+    Missing {
+        /// The key.
+        key: &'static str,
+        /// Its variable.
+        variable: String,
+    },
+    /// A value that cannot be read; the text names the key.
+    #[error("config: {message}")]
+    Value {
+        /// Parser's message.
+        message: String,
+    },
     /// A number out of range.
     #[error("config: `{field}` is {value}, must be {limit}")]
     Range {
@@ -291,23 +314,9 @@ pub enum ConfigError {
 }
 
 impl NodeConfig {
-    /// Reads and checks a file.
+    /// Reads and checks a file, without the environment.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| ConfigError::Parse { path: path.to_path_buf(), message: error.to_string() })?;
-        let folder = path.parent().unwrap_or_else(|| Path::new("."));
-        for file in [&mut config.spec, &mut config.data_dir]
-            .into_iter()
-            .chain(config.sequencer.iter_mut().flat_map(SequencerSection::files))
-            .chain(config.keeper.files())
-        {
-            if file.is_relative() {
-                *file = folder.join(&*file);
-            }
-        }
-        config.check()?;
-        Ok(config)
+        Settings::read(Some(path), [])?.build()
     }
 
     /// Writes the file.

@@ -6,6 +6,7 @@
 
 mod batches;
 mod config;
+mod database;
 mod duty;
 mod economy;
 mod keeper;
@@ -14,15 +15,20 @@ pub mod keystore;
 mod metrics;
 mod node;
 mod sample;
+mod settings;
 mod site;
+mod snapshot;
 mod status;
 
 pub use config::{
     ConfigError, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, RpcListen, SequencerSection,
 };
+pub use database::{DatabaseReport, DatabaseStats, MAX_FAULTS, database_stats, verify_database};
 pub use keys::{
     FileKind, KeyFile, KeyFileError, KeyFolder, KeyRole, MIN_PASSWORD, PASSWORD_VARIABLE, Password, PublicKeys, SequencerKeys,
     account_address, open_account, open_bls, read_private, seal, write_new,
 };
 pub use keystore::Secret;
 pub use node::{Node, NodeError, load_spec};
+pub use settings::{KEYS, Key, Kind, Setting, Settings, Source, VARIABLE_PREFIX};
+pub use snapshot::{Progress, SnapshotError, SnapshotSummary, create as create_snapshot, restore as restore_snapshot};

@@ -90,7 +90,7 @@ fn store_bytes(data_dir: &Path) -> Vec<(&'static str, u64)> {
 }
 
 /// Bytes of the files in a folder and below it, links not followed.
-fn folder_bytes(folder: PathBuf) -> u64 {
+pub(crate) fn folder_bytes(folder: PathBuf) -> u64 {
     let (mut bytes, mut files, mut folders) = (0u64, 0, vec![folder]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod audit;
 mod block;
 mod engine;
 mod error;
@@ -34,6 +35,7 @@ mod store;
 mod view;
 mod wal;
 
+pub use audit::StateAudit;
 pub use block::{CommittedBlock, ExecutedBlock};
 pub use error::StoreError;
 pub use proof::{StateProof, TrieView};

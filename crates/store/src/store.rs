@@ -302,6 +302,11 @@ impl Store {
         self.shared.tip.read().head()
     }
 
+    /// The state the engine holds.
+    pub(crate) fn flushed_base(&self) -> Arc<Base> {
+        self.shared.tip.read().base.clone()
+    }
+
     /// Number of the newest block in the engine; later ones are in the log and in memory.
     pub fn flushed(&self) -> u64 {
         self.shared.tip.read().base.flushed.number

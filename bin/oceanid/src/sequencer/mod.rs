@@ -19,14 +19,15 @@ use cli::{SequencerAction, SequencerArgs};
 use eyre::{OptionExt, WrapErr, ensure};
 use oceanid_contracts::l1::SequencerPool::{Sequencer as Record, SequencerPoolInstance};
 use oceanid_contracts::l1::{MiningRewards::MiningRewardsInstance, SequencerPool};
-use oceanid_node::{KeyFolder, KeyRole, NodeConfig, Password, account_address, load_spec, open_account};
+use oceanid_node::{KeyFolder, KeyRole, NodeConfig, Password, Settings, account_address, load_spec, open_account};
 use oceanid_primitives::ChainSpec;
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub(crate) async fn run(args: SequencerArgs) -> eyre::Result<ExitCode> {
-    let config = args.config.as_deref().map(NodeConfig::load).transpose()?;
+    let load = |file: &Path| Settings::from_process(Some(file))?.build();
+    let config = args.config.as_deref().map(load).transpose()?;
     let operator = Operator { args, config, password: OnceCell::new() };
     match &operator.args.action {
         SequencerAction::Doctor => return doctor::run(&operator).await,
