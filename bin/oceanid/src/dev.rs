@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const L1_POLL_MS: u64 = 200;
 /// Oldest unposted block that forces a batch, seconds.
 const BATCH_AGE: u64 = 2;
+/// Caches of the stores, MiB.
+const CACHE_MIB: u64 = 4;
 /// Write buffers of the stores, MiB: half a dozen nodes share one machine, and none of them is large.
 const WRITE_BUFFER_MIB: u64 = 1;
 /// At this block time of the embedded L1, or below, a pending transaction makes a block at once.
@@ -220,6 +222,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
         sequencer: None,
         keeper: KeeperSection::development(),
         history: oceanid_node::DEFAULT_HISTORY,
+        cache_mib: CACHE_MIB,
         write_buffer_mib: WRITE_BUFFER_MIB,
     };
     ensure!(spec.committee.members.len() == count, "the chain has another number of sequencers");

@@ -35,6 +35,9 @@ pub struct NodeConfig {
     /// Blocks of history kept for `eth_call` and `eth_getProof` at older blocks.
     #[serde(default = "default_history")]
     pub history: u64,
+    /// The store's cache of what it read, MiB.
+    #[serde(default = "default_cache_mib")]
+    pub cache_mib: u64,
     /// Write buffer of each of the store's five tables, MiB; up to two of each are in memory at a time.
     #[serde(default = "default_write_buffer_mib")]
     pub write_buffer_mib: u64,
@@ -217,6 +220,13 @@ const fn default_history() -> u64 {
     DEFAULT_HISTORY
 }
 
+/// Cache of the store when the configuration does not say, MiB.
+pub const DEFAULT_CACHE_MIB: u64 = 32;
+
+const fn default_cache_mib() -> u64 {
+    DEFAULT_CACHE_MIB
+}
+
 /// Write buffer of a table of the store when the configuration does not say, MiB.
 pub const DEFAULT_WRITE_BUFFER_MIB: u64 = 8;
 
@@ -330,6 +340,7 @@ impl NodeConfig {
             if (low..=high).contains(&value) { Ok(()) } else { Err(ConfigError::Range { field, value, limit }) }
         };
         range("history", self.history, 1, 1_000_000, "1 to 1000000 blocks")?;
+        range("cache-mib", self.cache_mib, 1, 1 << 20, "1 to 1048576 MiB")?;
         range("write-buffer-mib", self.write_buffer_mib, 1, 1_024, "1 to 1024 MiB")?;
         range("l1.poll-ms", self.l1.poll_ms, 50, 60_000, "50 to 60000 milliseconds")?;
         if let Some(sequencer) = &self.sequencer {

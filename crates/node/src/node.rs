@@ -212,6 +212,7 @@ impl Node {
 fn ledger_config(config: &NodeConfig) -> LedgerConfig {
     let mut ledger = oceanid_derive::ledger_config();
     ledger.store.history = config.history;
+    ledger.store.cache_bytes = config.cache_mib << 20;
     ledger.store.memtable_bytes = config.write_buffer_mib << 20;
     ledger
 }
