@@ -210,8 +210,8 @@ mod tests {
         assert_eq!(twice.at_or_after(2), Some(2 * RECOVERY_EPOCHS + 1));
         assert_eq!(twice.recovery_before(15).map(|recovery| recovery.index), Some(2));
         let at_the_end = epochs(&[19]);
-        assert_eq!([19, 20].map(|number| at_the_end.of(number)), [1, 3]);
-        assert_eq!([2, 3].map(|epoch| at_the_end.blocks(epoch)), [None, Some((20, 29))]);
+        assert_eq!([19, 20].map(|number| at_the_end.of(number)), [1, RECOVERY_EPOCHS + 2]);
+        assert_eq!([2, RECOVERY_EPOCHS + 2].map(|epoch| at_the_end.blocks(epoch)), [None, Some((20, 29))]);
     }
 
     #[test]
