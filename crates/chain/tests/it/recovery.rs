@@ -3,7 +3,7 @@
 use crate::common::{EPOCH, FakeL1, Node, Source, committee, l1_hash, now, transfer, user_deposit};
 use alloy_primitives::{Address, B256, U256};
 use oceanid_chain::{BuildError, BuildLimits, CheckError, ConsensusContext, LedgerError, Missing};
-use oceanid_primitives::{HeaderExtension, L1Origin, Recovery, RecoveryError, SealedBlock};
+use oceanid_primitives::{HeaderExtension, L1Origin, RECOVERY_EPOCHS, Recovery, RecoveryError, SealedBlock};
 use oceanid_stf::StateReader as _;
 
 fn extension(block: &SealedBlock) -> HeaderExtension {
@@ -37,7 +37,7 @@ fn the_chain_goes_on_under_the_committee_of_the_recovery_and_takes_the_deposits_
     // The old epoch is over.
     let context = ConsensusContext { epoch: 0, view: 3, ..Default::default() };
     let refused = leader.ledger.build(head.hash(), context, 0, &l1, &mut Source::default(), BuildLimits::default());
-    assert!(matches!(refused, Err(BuildError::Epoch { number: 2, expected: 1, got: 0 })), "{refused:?}");
+    assert!(matches!(refused, Err(BuildError::Epoch { number: 2, expected: RECOVERY_EPOCHS, got: 0 })), "{refused:?}");
     let refused = leader.ledger.check(&dead, &l1, now(&dead));
     assert!(matches!(refused, Err(CheckError::Invalid(_))), "{refused:?}");
     let refused = leader.ledger.commit(&dead, None);
@@ -47,14 +47,17 @@ fn the_chain_goes_on_under_the_committee_of_the_recovery_and_takes_the_deposits_
     for number in 101..=104 {
         l1.extend(number, vec![user_deposit(number, number - 101, 5)]);
     }
-    let context = ConsensusContext { epoch: 1, view: 1, ..Default::default() };
+    let context = ConsensusContext { epoch: RECOVERY_EPOCHS, view: 1, ..Default::default() };
     let later = head.header().timestamp + 100;
     let first = leader.ledger.build(head.hash(), context, later, &l1, &mut Source::default(), BuildLimits::default()).unwrap();
     let found = extension(&first);
-    assert_eq!((found.epoch, found.committee_id, found.next_committee_id, found.origin.number), (1, 9, 9, 103));
+    assert_eq!((found.epoch, found.committee_id, found.next_committee_id, found.origin.number), (RECOVERY_EPOCHS, 9, 9, 103));
     // Who has not seen the recovery waits.
     let waiting = validator.ledger.check(&first, &l1, now(&first));
-    assert!(matches!(waiting, Err(CheckError::NotYet(Missing::Recovery { number: 2, got: 1, here: 0 }))), "{waiting:?}");
+    assert!(
+        matches!(waiting, Err(CheckError::NotYet(Missing::Recovery { number: 2, got: RECOVERY_EPOCHS, here: 0 }))),
+        "{waiting:?}"
+    );
     validator.ledger.admit(&recovery).unwrap();
     validator.ledger.check(&first, &l1, now(&first)).unwrap();
     for node in [&leader, &validator] {
@@ -69,8 +72,8 @@ fn the_chain_goes_on_under_the_committee_of_the_recovery_and_takes_the_deposits_
         leader.advance(&validator, &l1, vec![]);
     }
     let next = extension(&leader.advance(&validator, &l1, vec![]));
-    assert_eq!((next.epoch, next.committee_id, next.next_committee_id), (2, 9, 9));
-    for epoch in 1..=3 {
+    assert_eq!((next.epoch, next.committee_id, next.next_committee_id), (RECOVERY_EPOCHS + 1, 9, 9));
+    for epoch in RECOVERY_EPOCHS..=RECOVERY_EPOCHS + 2 {
         assert_eq!(leader.ledger.committee_of_epoch(epoch).unwrap().unwrap().id, 9);
     }
     assert_eq!(leader.ledger.committee_of_epoch(0).unwrap().unwrap().id, 1);
