@@ -3,7 +3,7 @@
 use crate::{
     BuildError, BuildLimits, CheckError, CommittedBlock, ConsensusContext, InvalidBlock, LedgerError, Missing, Senders,
     TransactionSource, committee,
-    deposits::{check_deposits, deposits_of, next_l1_blocks},
+    deposits::{check_deposit_gas, check_deposits, deposits_of, next_l1_blocks},
     execute::{self, Executed},
     genesis, recovery,
     timings::Timings,
@@ -318,6 +318,7 @@ impl Ledger {
         let output = oceanid_stf::ExecutionOutput::default();
         let roots = BlockRoots { state: B256::ZERO, message_passer: B256::ZERO };
         self.check_context(&parent, &finish_header(&env, extension, &[], &output, &roots))?;
+        check_deposit_gas(env.gas_limit, &body)?;
         let senders = self.0.senders.of_body(&body)?;
         let executed = execute::execute(self.0.rules, spec.chain_id, env, &parent.view, body, senders)?;
         let block = self.seal(&parent, executed, extension)?;
@@ -484,6 +485,7 @@ impl Ledger {
         let started = Instant::now();
         let spec = &self.0.spec;
         let header = block.header();
+        check_deposit_gas(header.gas_limit, block.body())?;
         let senders = self.0.senders.of_body(block.body())?;
         let env = l2_env(spec, &parent.header, parent.hash, header.timestamp, extension);
         let executed = execute::execute(self.0.rules, spec.chain_id, env, &parent.view, block.body().to_vec(), senders)?;

@@ -1,6 +1,6 @@
 //! The follower's actor: reads postings in order, replays them, commits.
 
-use crate::replay::{ReplayError, replay};
+use crate::replay::{MAX_REPLAY_GAS, ReplayError, replay};
 use oceanid_chain::{Ledger, LedgerConfig, LedgerError};
 use oceanid_da::MAX_BATCH_BLOCKS;
 use oceanid_primitives::{HeaderExtension, L1Origin, L1View, SealedBlock};
@@ -18,9 +18,9 @@ use tracing::{info, warn};
 const READ_AHEAD: usize = 64;
 /// Longest pause after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// Bytes that the executed blocks of one batch may take before they are committed: half a byte a gas for the largest backlog that
-/// anyone can post as one batch ([`oceanid_settlement::MAX_BACKLOG_GAS`]). Blocks of transfers take a tenth of a byte.
-const SPECULATIVE_BYTES: usize = (oceanid_settlement::MAX_BACKLOG_GAS / 2) as usize;
+/// Bytes that the executed blocks of one batch may take before they are committed: half a byte for each unit of gas of the largest batch.
+/// The most that a unit of gas buys is a quarter of a byte (a log without data: 375 gas), so that the gas rule judges before this is full.
+const SPECULATIVE_BYTES: usize = (MAX_REPLAY_GAS / 2) as usize;
 /// Catch-up speed is measured over at least this long.
 const SPEED_WINDOW: Duration = Duration::from_secs(5);
 

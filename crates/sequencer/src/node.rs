@@ -71,8 +71,11 @@ use crate::{
 pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1_024);
 /// Blocks a peer may have in the buffer: the proposals of a few views.
 const BUFFERED_BLOCKS: usize = 8;
-/// Views kept behind the finalised one.
+/// Views behind the finalised one of which votes are kept: late votes are evidence too.
 pub(crate) const VIEW_RETENTION: ViewDelta = ViewDelta::new(256);
+/// Views behind the finalised one of which blocks and certificates are cached beside the finalised ones. Where an epoch has fewer views, the
+/// library keeps one whole epoch for each view that is missing, about 100 KiB of memory each: more would be hundreds of short epochs.
+const CACHE_RETENTION: ViewDelta = ViewDelta::new(16);
 /// A stuck view repeats its nullify vote after this.
 pub(crate) const TIMEOUT_RETRY: Duration = Duration::from_millis(1_000);
 /// A peer has this long to answer a request.
@@ -361,7 +364,7 @@ where
             start,
             partition_prefix: format!("{}-marshal", config.partition),
             mailbox_size: MAILBOX,
-            view_retention: VIEW_RETENTION,
+            view_retention: CACHE_RETENTION,
             prunable_items_per_section: ARCHIVE_SECTION,
             page_cache: page_cache.clone(),
             replay_buffer: REPLAY_BUFFER,
