@@ -120,8 +120,8 @@ pub struct Economics {
     pub mining: MiningParams,
     /// Fees.
     pub fee_split: FeeSplit,
-    /// Seconds that a change by the governor waits: longer than the challenge window and the unbonding period together, so
-    /// that whoever disagrees can leave first.
+    /// Seconds that a change by the governor waits: longer than the challenge window, the slowest exit (16 rotation intervals)
+    /// and the unbonding period together, so that whoever disagrees is out of reach before it counts.
     pub timelock_delay: u64,
 }
 
@@ -279,8 +279,8 @@ impl Preset {
             },
             fee_split: FeeSplit { sequencers_bps: 5_000, posters_bps: 4_000, treasury_bps: 1_000 },
             timelock_delay: match self {
-                Self::Dev => 10 * MINUTE,
-                Self::Metis => 30 * DAY,
+                Self::Dev => 12 * MINUTE,
+                Self::Metis => 45 * DAY,
             },
         }
     }
