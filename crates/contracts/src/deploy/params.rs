@@ -125,6 +125,18 @@ pub struct Economics {
     pub timelock_delay: u64,
 }
 
+/// Rotation intervals after which an exit needs no rotation any more: `SequencerPool.EXIT_WAIT_INTERVALS`.
+const EXIT_WAIT_INTERVALS: u64 = 16;
+
+impl Economics {
+    /// Seconds that a change has to be announced, with that challenge window (seconds): what is in flight has its window, an exit may wait
+    /// for its turn, and its ticket can be slashed until it is paid.
+    pub const fn notice(&self, challenge_window: u64) -> u64 {
+        let exit = EXIT_WAIT_INTERVALS.saturating_mul(self.pool.rotation_interval).saturating_add(self.pool.unbonding_period);
+        challenge_window.saturating_add(exit)
+    }
+}
+
 /// Accounts with a part in the chain's government.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Governance {

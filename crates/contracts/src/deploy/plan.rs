@@ -180,8 +180,6 @@ const FUND_GAS: u64 = 250_000;
 const TRANSFER_GAS: u64 = 21_000;
 /// Gas of `lock`: one pairing check, a key page and ten slots.
 const LOCK_GAS: u64 = 1_500_000;
-/// Rotation intervals after which an exit needs no rotation any more: `SequencerPool.EXIT_WAIT_INTERVALS`.
-const EXIT_WAIT_INTERVALS: u64 = 16;
 /// Gas of the first `rotate`: fixed part and per member.
 const ROTATE_GAS: u64 = 1_500_000;
 const ROTATE_GAS_PER_MEMBER: u64 = 200_000;
@@ -505,10 +503,8 @@ fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanErr
     let shares = u32::from(split.sequencers_bps) + u32::from(split.posters_bps) + u32::from(split.treasury_bps);
     range("feeSplit", u128::from(shares), "at most 10000 basis points together", shares <= 10_000)?;
     let delay = economics.timelock_delay;
-    // An exit may wait for its turn, its ticket can be slashed until it is paid, and what is in flight has its window first.
-    let exit = EXIT_WAIT_INTERVALS.saturating_mul(pool.rotation_interval).saturating_add(unbonding);
     let notice = "longer than challengeWindow, 16 rotationIntervals and unbondingPeriod together";
-    range("timelockDelay", u128::from(delay), notice, delay > window.saturating_add(exit))?;
+    range("timelockDelay", u128::from(delay), notice, delay > economics.notice(window))?;
     range("gasTokenRatio", 0, "above zero", !params.gas_token_ratio.is_zero())?;
     range("submissionInterval", u128::from(params.submission_interval), "at least 1 block", params.submission_interval >= 1)?;
     if let TokenSource::Existing { name, symbol, .. } = &params.token {
@@ -616,9 +612,8 @@ pub(crate) mod tests {
     #[test]
     fn presets_announce_changes_before_the_slowest_exit_is_paid() {
         for preset in [Preset::Dev, Preset::Metis] {
-            let Economics { pool, timelock_delay, .. } = preset.economics();
-            let exit = EXIT_WAIT_INTERVALS * pool.rotation_interval + pool.unbonding_period;
-            assert!(timelock_delay > preset.challenge_window() + exit, "{preset}: {timelock_delay}");
+            let economics = preset.economics();
+            assert!(economics.timelock_delay > economics.notice(preset.challenge_window()), "{preset}");
         }
     }
 
