@@ -105,7 +105,7 @@ impl Status {
         let extension = ledger.extension(head.number())?.unwrap_or_default();
         let (votes, settlement, follower, evidence) = match &*self.role.borrow() {
             Role::Sequencer { sequencer, batcher, .. } => {
-                (Some(sequencer.status()), Some(batcher.status()), None, sequencer.evidence().records().len())
+                (Some(sequencer.status()), Some(batcher.status()), None, sequencer.evidence().count())
             }
             Role::Follower { follower } => (None, None, Some(follower.status()), 0),
             Role::Changing => (None, None, None, 0),
@@ -232,7 +232,7 @@ impl NodeStatus for Status {
                 }
                 let consensus = json!({
                     "identity": identity, "epoch": votes.epoch, "voting": votes.voting, "committeeSize": votes.committee_size,
-                    "sittingOut": votes.sitting_out, "waiting": votes.waiting, "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().records().len(),
+                    "sittingOut": votes.sitting_out, "waiting": votes.waiting, "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().count(),
                 });
                 (Some(consensus), json!(posts))
             }
