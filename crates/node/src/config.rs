@@ -55,7 +55,25 @@ pub struct L1Config {
     /// Milliseconds between two looks at L1.
     #[serde(default = "default_poll_ms")]
     pub poll_ms: u64,
+    /// Highest tip of the node's transactions, gwei per gas.
+    #[serde(default = "default_max_tip_gwei")]
+    pub max_tip_gwei: u64,
 }
+
+impl L1Config {
+    /// An endpoint without blobs, with the usual values.
+    pub const fn new(http: String) -> Self {
+        Self { http, beacon: None, poll_ms: default_poll_ms(), max_tip_gwei: default_max_tip_gwei() }
+    }
+
+    /// Highest tip, wei per gas.
+    pub(crate) fn max_tip(&self) -> u128 {
+        u128::from(self.max_tip_gwei) * GWEI
+    }
+}
+
+/// Wei.
+const GWEI: u128 = 1_000_000_000;
 
 /// JSON-RPC server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,6 +256,10 @@ const fn default_poll_ms() -> u64 {
     1_000
 }
 
+const fn default_max_tip_gwei() -> u64 {
+    50
+}
+
 const fn default_da() -> DaMode {
     DaMode::Blob
 }
@@ -343,6 +365,7 @@ impl NodeConfig {
         range("cache-mib", self.cache_mib, 1, 1 << 20, "1 to 1048576 MiB")?;
         range("write-buffer-mib", self.write_buffer_mib, 1, 1_024, "1 to 1024 MiB")?;
         range("l1.poll-ms", self.l1.poll_ms, 50, 60_000, "50 to 60000 milliseconds")?;
+        range("l1.max-tip-gwei", self.l1.max_tip_gwei, 1, 10_000, "1 to 10000 gwei")?;
         if let Some(sequencer) = &self.sequencer {
             range("sequencer.batch-age-seconds", sequencer.batch_age_seconds, 1, 86_400, "1 to 86400 seconds")?;
         }

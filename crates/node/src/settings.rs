@@ -110,6 +110,7 @@ pub const KEYS: &[Key] = &[
     key("l1.http", Kind::Url, "L1 execution endpoint."),
     key("l1.beacon", Kind::Url, "L1 beacon endpoint; without it only batches in calldata can be read."),
     key("l1.poll-ms", Kind::Number, "Milliseconds between two looks at L1, 50 to 60,000."),
+    key("l1.max-tip-gwei", Kind::Number, "Highest tip of the node's L1 transactions, 1 to 10,000 gwei."),
     key("rpc.listen", Kind::Address, "Where http and ws are served; port 0 takes a free one."),
     key("sequencer.keys", Kind::Path, "Folder with the node's encrypted keys."),
     key("sequencer.password-file", Kind::Path, "File with their password; without it OCEANID_PASSWORD or the terminal is asked."),

@@ -12,7 +12,7 @@ use commonware_consensus::types::{Epoch, Round, View};
 use oceanid_contracts::l1::{FeeSplitter, MiningRewards, Rollup, SequencerPool, Slasher};
 use oceanid_primitives::{DaMode, L1View, RECOVERY_EPOCHS};
 use oceanid_sequencer::{block, g1_eip2537};
-use oceanid_settlement::{Evidence, EvidenceSource, Keeper, KeeperConfig, L1Account, L1Client, MAX_AN_HOUR, NoEvidence, Task};
+use oceanid_settlement::{Evidence, EvidenceSource, Keeper, KeeperConfig, L1Account, L1Client, MAX_AN_HOUR, NoEvidence, Pricing, Task};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,7 +29,7 @@ fn keeper(link: &Link, producer: &Producer, member: usize, evidence: Arc<dyn Evi
 fn keeper_over(client: &L1Client, producer: &Producer, member: usize, evidence: Arc<dyn EvidenceSource>) -> (Keeper, Task) {
     let sequencer = &producer.sequencers[member];
     let spec = producer.ledger.spec().clone();
-    let account = L1Account::new(client.clone(), sequencer.poster.clone(), spec.l1_chain_id, REPLACE_AFTER);
+    let account = L1Account::new(client.clone(), sequencer.poster.clone(), spec.l1_chain_id, Pricing::new(REPLACE_AFTER));
     let config = KeeperConfig {
         stagger: STAGGER,
         survey: POLL,
@@ -242,6 +242,57 @@ async fn what_cannot_be_judged_keeps_nothing_else_from_being_done() {
     until("the proof behind it is submitted", &keepers, less, true).await;
     let told = async || keepers[0].0.status().last_error.is_some_and(|error| error.starts_with("evidence: "));
     until("the status says what could not be judged", &keepers, told, true).await;
+    l1.stop().await;
+}
+
+/// Two proofs in one case, the first of which L1 cannot take.
+struct Twice(Found, Found);
+
+impl EvidenceSource for Twice {
+    fn pending(&self) -> Vec<(usize, Evidence)> {
+        self.0.pending().into_iter().chain(self.1.pending()).collect()
+    }
+
+    fn acknowledge(&self, number: usize) {
+        let found = if number == self.0.place { &self.0 } else { &self.1 };
+        found.acknowledge(number);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_task_that_cannot_be_sent_keeps_no_other_from_being_done() {
+    let l1 = L1::embedded().await;
+    let producer = Producer::deploy(l1.http()).await;
+    let link = Link::new(&l1, &producer.ledger).await;
+    let (pool, slasher) = (producer.ledger.spec().l1.pool, producer.ledger.spec().l1.slasher);
+    producer.blocks(&link.watcher, 3);
+    let (batcher, _batching) = link.batcher(&producer, 0, DaMode::Calldata);
+    settled(&batcher, producer.head()).await;
+
+    // The first proof against a member needs more gas than a transaction has, or L1 refuses it without a reason.
+    let refusals = [
+        (2, json!({ "result": "0x1000001" }), "estimates 16777217 gas"),
+        (3, json!({ "error": { "code": -32000, "message": "out of gas" } }), "out of gas"),
+    ];
+    for (guilty, answer, reason) in refusals {
+        let found = Arc::new(Twice(Found::at(0, &producer, guilty, 5), Found::at(1, &producer, guilty, 6)));
+        let Evidence::Equivocation { first, member, .. } = &found.0.evidence else { unreachable!("two votes") };
+        let id = producer.ledger.spec().committee.members[*member as usize].id;
+        let stake = l1.view(pool, SequencerPool::stakeOfCall { id }).await;
+        let (slasher, vote) = (format!("{slasher:#x}"), first.signature.to_string().trim_start_matches("0x").to_owned());
+        let proxy = Proxy::start(&l1, move |request, truth| {
+            let call = request["params"][0].to_string();
+            let first = request["method"] == "eth_estimateGas" && call.contains(&slasher) && call.contains(&vote);
+            if first { answer.clone() } else { truth }
+        })
+        .await;
+        let keepers = [keeper_over(&proxy.client(), &producer, 1, found.clone())];
+        let told = async || keepers[0].0.status().last_error.is_some_and(|error| error.contains(reason));
+        until("the status says what could not be sent", &keepers, told, true).await;
+        let less = async || l1.view(pool, SequencerPool::stakeOfCall { id }).await < stake;
+        until("the second proof is submitted", &keepers, less, true).await;
+        until("both proofs are over", &keepers, async || found.pending().is_empty(), true).await;
+    }
     l1.stop().await;
 }
 
@@ -458,7 +509,7 @@ async fn an_endpoint_that_lies_at_random_breaks_nothing_and_the_status_says_so()
     let (keeper, _task) = {
         let sequencer = &producer.sequencers[1];
         let spec = producer.ledger.spec().clone();
-        let account = L1Account::new(proxy.client(), sequencer.poster.clone(), spec.l1_chain_id, REPLACE_AFTER);
+        let account = L1Account::new(proxy.client(), sequencer.poster.clone(), spec.l1_chain_id, Pricing::new(REPLACE_AFTER));
         let config = KeeperConfig {
             stagger: Duration::ZERO,
             survey: Duration::ZERO,
