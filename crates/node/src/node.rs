@@ -10,6 +10,7 @@ use crate::metrics::Activity;
 use crate::sample;
 use crate::site::Site;
 use crate::status::{Observed, Role, Status};
+use crate::watch::WatchError;
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B256, Bytes};
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
@@ -62,6 +63,9 @@ pub enum NodeError {
     /// Store and state.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Evidence that sequencers tell of.
+    #[error("cannot watch (`keeper.watch-peers`): {0}")]
+    Watch(#[from] WatchError),
     /// Keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -162,10 +166,7 @@ impl Node {
         let (role, actors) = parts.start_role(parts.is_seated())?;
         let duty = Duty::new(role, actors);
         let (ledger, pool) = (parts.ledger.clone(), Arc::clone(&parts.pool));
-        let keeper = keeper::start(&parts, duty.role()).map(|(keeper, task)| {
-            tasks.push(task);
-            keeper
-        });
+        let keeper = keeper::start(&parts, duty.role(), &mut tasks)?;
         let site = parts.observe(duty.role(), keeper, &mut tasks);
         if parts.keys.is_some() {
             tasks.push(Task::spawn(Arc::clone(&duty).follow_seat(Arc::new(parts))));

@@ -9,7 +9,7 @@ use oceanid_derive::Follower;
 use oceanid_pool::Pool;
 use oceanid_primitives::L1View;
 use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, Waiting};
-use oceanid_sequencer::Sequencer;
+use oceanid_sequencer::{EvidencePage, Sequencer};
 use oceanid_settlement::{Batcher, Keeper, L1Status, L1Watcher};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -193,6 +193,14 @@ impl NodeStatus for Status {
         let origin = status.newest_origin.map_or(0, |origin| origin.number);
         let deep = self.l1_ref(origin);
         L1Heads { current: deep, head: head_of(&status), safe: deep, finalized: deep }
+    }
+
+    fn evidence(&self, from: u64) -> serde_json::Value {
+        let page = match &*self.role.borrow() {
+            Role::Sequencer { sequencer, .. } => sequencer.evidence().page(usize::try_from(from).unwrap_or(usize::MAX)),
+            Role::Follower { .. } | Role::Changing => EvidencePage::default(),
+        };
+        serde_json::to_value(page).expect("a page has string keys only")
     }
 
     fn report(&self) -> StatusReport {

@@ -95,11 +95,7 @@ impl Gossip {
     }
 }
 
-async fn send<E: Spawner + Clock>(
-    runtime: E,
-    mut queue: mpsc::Receiver<Bytes>,
-    mut sender: impl Sender<PublicKey = Identity>,
-) {
+async fn send<E: Spawner + Clock>(runtime: E, mut queue: mpsc::Receiver<Bytes>, mut sender: impl Sender<PublicKey = Identity>) {
     let mut stopped = runtime.stopped();
     // A transaction that no longer fitted into the last batch.
     let mut carried = None;
@@ -200,9 +196,9 @@ struct Conduct {
 impl Peers {
     fn admits(&self, peer: &Identity, now: SystemTime) -> bool {
         let peers = self.0.lock();
-        peers.get(peer).is_none_or(|conduct| {
-            conduct.waiting < MAX_WAITING_OF_PEER && conduct.muted_until.is_none_or(|until| until <= now)
-        })
+        peers
+            .get(peer)
+            .is_none_or(|conduct| conduct.waiting < MAX_WAITING_OF_PEER && conduct.muted_until.is_none_or(|until| until <= now))
     }
 
     fn waits(&self, peer: &Identity) {

@@ -468,7 +468,16 @@ mod tests {
         let sidecar = blobs.then(|| Box::new(BlobTransactionSidecar::default()));
         let call = Call { to: Address::ZERO, input: Bytes::new(), sidecar };
         let fees = market(100, base).offer;
-        Draft { ticket: Ticket(0), nonce: 0, gas_limit: 0, call, fees, versions: Vec::new(), sent: Instant::now(), priced_at: 100 }
+        Draft {
+            ticket: Ticket(0),
+            nonce: 0,
+            gas_limit: 0,
+            call,
+            fees,
+            versions: Vec::new(),
+            sent: Instant::now(),
+            priced_at: 100,
+        }
     }
 
     #[test]

@@ -17,8 +17,8 @@ use oceanid_da::DaError;
 use oceanid_derive::{Follower, FollowerConfig, FollowerStatus, ReplayError, ledger_config, replay};
 use oceanid_primitives::{DaMode, L1View};
 use oceanid_settlement::{
-    AcceptedBatch, BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Account, L1Client, L1Watcher, PosterConfig, Pricing,
-    SettledChain, SettlementStatus, Task, WatcherConfig, anchor,
+    AcceptedBatch, BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Account, L1Client, L1Watcher, PosterConfig,
+    Pricing, SettledChain, SettlementStatus, Task, WatcherConfig, anchor,
 };
 use producer::{Producer, l1_certificate};
 use std::sync::Arc;

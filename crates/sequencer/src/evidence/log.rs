@@ -29,7 +29,11 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use super::{archive::Archive, statement::Statement};
+use super::{
+    archive::Archive,
+    check::{EvidenceChecker, EvidenceFlaw},
+    statement::Statement,
+};
 use crate::types::Scheme;
 
 /// Proofs that may wait for L1; a network with more double votes than this has other problems.
@@ -87,6 +91,31 @@ pub struct EvidenceRecord {
     pub identities: Vec<B256>,
     /// The two messages that contradict.
     pub statements: [Statement; 2],
+}
+
+/// Proofs in a page.
+pub const EVIDENCE_PAGE: usize = 64;
+
+/// A piece of a log's pending proofs, as `seq_evidence` serves them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EvidencePage {
+    /// Proofs found in the log's life ([`EvidenceLog::count`]): places are below it.
+    pub count: usize,
+    /// Up to [`EVIDENCE_PAGE`] of those that were not acknowledged, by place.
+    pub evidence: Vec<HeldEvidence>,
+    /// Where the next page begins; none: this is the last one.
+    pub next: Option<usize>,
+}
+
+/// A proof and its place in the log that holds it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HeldEvidence {
+    /// Place.
+    pub place: usize,
+    /// Proof.
+    pub record: EvidenceRecord,
 }
 
 /// A line of the file.
@@ -218,13 +247,30 @@ impl EvidenceLog {
 
     /// Proofs that were not acknowledged, with their places, oldest first. A place names a proof for ever.
     pub fn pending(&self) -> Vec<(usize, EvidenceRecord)> {
-        self.pending_from(0, usize::MAX)
+        self.state.lock().pending.iter().map(|(place, record)| (*place, record.clone())).collect()
     }
 
-    /// Up to `most` of them, those at `place` and after it.
-    pub fn pending_from(&self, place: usize, most: usize) -> Vec<(usize, EvidenceRecord)> {
+    /// A page of them: those at `from` and after it.
+    pub fn page(&self, from: usize) -> EvidencePage {
         let state = self.state.lock();
-        state.pending.range(place..).take(most).map(|(place, record)| (*place, record.clone())).collect()
+        let mut open = state.pending.range(from..);
+        let held = |(place, record): (&usize, &EvidenceRecord)| HeldEvidence { place: *place, record: record.clone() };
+        let evidence = open.by_ref().take(EVIDENCE_PAGE).map(held).collect();
+        EvidencePage { count: state.next, evidence, next: open.next().map(|(place, _)| *place) }
+    }
+
+    /// Takes a proof from elsewhere, if it holds; false if enough is known against its signers.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn admit(&self, record: EvidenceRecord, checker: &EvidenceChecker) -> Result<bool, EvidenceFlaw> {
+        if self.accuses(record.epoch, record.kind, &record.signers) {
+            return Ok(false);
+        }
+        checker.check(&record)?;
+        self.push(record);
+        Ok(true)
     }
 
     /// The proof at `place` was dealt with: L1 punished it, or never will. Durable on return.
@@ -253,7 +299,14 @@ impl EvidenceLog {
                 return;
             }
             if kind.is_proof() && state.pending.len() >= MAX_PENDING {
-                error!(epoch, view, ?kind, ?signers, limit = MAX_PENDING, "evidence of double voting dropped: too much waits for L1");
+                error!(
+                    epoch,
+                    view,
+                    ?kind,
+                    ?signers,
+                    limit = MAX_PENDING,
+                    "evidence of double voting dropped: too much waits for L1"
+                );
                 return;
             }
             warn!(epoch, view, ?kind, ?signers, "evidence of double voting");
@@ -406,7 +459,6 @@ mod tests {
         log.acknowledge(0);
         log.acknowledge(9);
         assert_eq!(places(&log), [1]);
-        assert_eq!(log.pending_from(2, 9), []);
         drop(log);
         let log = EvidenceLog::open(dir.path()).unwrap();
         assert_eq!(places(&log), [1], "the acknowledgement lasts");
@@ -453,6 +505,22 @@ mod tests {
         log.push(against(2, &[3]));
         log.push(record(1, EvidenceKind::ConflictingNotarize));
         assert_eq!(places(&log).len(), usize::from(PROOFS_EACH) + 3, "another epoch, and another kind");
+    }
+
+    #[test]
+    fn pages_show_what_waits_and_where_to_go_on() {
+        let log = EvidenceLog::in_memory();
+        assert_eq!(log.page(0), EvidencePage::default());
+        let proofs = EVIDENCE_PAGE + 3;
+        (0..proofs as u64).for_each(|epoch| log.push(record(epoch, EvidenceKind::ConflictingNotarize)));
+        log.acknowledge(1);
+        let shown = |page: &EvidencePage| page.evidence.iter().map(|held| held.place).collect::<Vec<_>>();
+        let first = log.page(0);
+        assert_eq!((first.count, first.next), (proofs, Some(EVIDENCE_PAGE + 1)));
+        assert_eq!(shown(&first), [0].into_iter().chain(2..=EVIDENCE_PAGE).collect::<Vec<_>>());
+        let last = log.page(EVIDENCE_PAGE + 1);
+        assert_eq!((shown(&last), last.next), (vec![EVIDENCE_PAGE + 1, EVIDENCE_PAGE + 2], None));
+        assert_eq!(log.page(usize::MAX), EvidencePage { count: proofs, ..EvidencePage::default() });
     }
 
     #[test]
