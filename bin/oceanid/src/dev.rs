@@ -204,7 +204,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
     let rpc = rpc_addresses(args, count + 1)?;
     let peer_to_peer = free_addresses(args, count)?;
     let peers = sequencers.iter().zip(&peer_to_peer).map(|(sequencer, address)| (sequencer.keys.identity(), *address)).collect();
-    let l1_config = L1Config { http: l1.http.clone(), beacon: l1.beacon.clone(), poll_ms: L1_POLL_MS };
+    let l1_config = L1Config { beacon: l1.beacon.clone(), poll_ms: L1_POLL_MS, ..L1Config::new(l1.http.clone()) };
     let da = match (args.da, &l1.beacon) {
         (Some(DaMode::Blob), None) => {
             bail!("--da blob needs --l1-beacon URL: without a beacon API nobody can read the blobs back")

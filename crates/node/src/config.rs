@@ -55,7 +55,25 @@ pub struct L1Config {
     /// Milliseconds between two looks at L1.
     #[serde(default = "default_poll_ms")]
     pub poll_ms: u64,
+    /// Highest tip of the node's transactions, gwei per gas.
+    #[serde(default = "default_max_tip_gwei")]
+    pub max_tip_gwei: u64,
 }
+
+impl L1Config {
+    /// An endpoint without blobs, with the usual values.
+    pub const fn new(http: String) -> Self {
+        Self { http, beacon: None, poll_ms: default_poll_ms(), max_tip_gwei: default_max_tip_gwei() }
+    }
+
+    /// Highest tip, wei per gas.
+    pub(crate) fn max_tip(&self) -> u128 {
+        u128::from(self.max_tip_gwei) * GWEI
+    }
+}
+
+/// Wei.
+const GWEI: u128 = 1_000_000_000;
 
 /// JSON-RPC server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +159,9 @@ pub struct KeeperSection {
     /// File (or FIFO) with the password of `account`; without it the environment or the terminal is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// JSON-RPC endpoints of sequencers that a node without a seat asks for proofs of double voting.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub watch_peers: Vec<String>,
     /// Put a newer committee in office when the chain has stood still for the stall timeout.
     pub recover: bool,
     /// Fix the next committee when it would differ.
@@ -171,6 +192,7 @@ impl Default for KeeperSection {
             enabled: true,
             account: None,
             password_file: None,
+            watch_peers: Vec::new(),
             recover: true,
             rotate: true,
             jail: true,
@@ -213,6 +235,9 @@ impl KeeperSection {
     }
 }
 
+/// Most endpoints in `keeper.watch-peers`.
+const MAX_WATCH_PEERS: u64 = 16;
+
 /// Blocks of history kept when the configuration does not say.
 pub const DEFAULT_HISTORY: u64 = 1_024;
 
@@ -236,6 +261,10 @@ const fn default_write_buffer_mib() -> u64 {
 
 const fn default_poll_ms() -> u64 {
     1_000
+}
+
+const fn default_max_tip_gwei() -> u64 {
+    50
 }
 
 const fn default_da() -> DaMode {
@@ -343,14 +372,18 @@ impl NodeConfig {
         range("cache-mib", self.cache_mib, 1, 1 << 20, "1 to 1048576 MiB")?;
         range("write-buffer-mib", self.write_buffer_mib, 1, 1_024, "1 to 1024 MiB")?;
         range("l1.poll-ms", self.l1.poll_ms, 50, 60_000, "50 to 60000 milliseconds")?;
+        range("l1.max-tip-gwei", self.l1.max_tip_gwei, 1, 10_000, "1 to 10000 gwei")?;
         if let Some(sequencer) = &self.sequencer {
             range("sequencer.batch-age-seconds", sequencer.batch_age_seconds, 1, 86_400, "1 to 86400 seconds")?;
         }
         let keeper = &self.keeper;
+        range("keeper.watch-peers", keeper.watch_peers.len() as u64, 0, MAX_WATCH_PEERS, "16 endpoints at most")?;
         range("keeper.stagger-seconds", keeper.stagger_seconds, 1, 3_600, "1 to 3600 seconds")?;
         range("keeper.survey-seconds", keeper.survey_seconds, 1, 86_400, "1 to 86400 seconds")?;
         range("keeper.credit-epochs", keeper.credit_epochs, 1, 1_000, "1 to 1000 epochs")?;
-        for (field, url) in [("l1.http", Some(&self.l1.http)), ("l1.beacon", self.l1.beacon.as_ref())] {
+        let l1 = [("l1.http", Some(&self.l1.http)), ("l1.beacon", self.l1.beacon.as_ref())];
+        let peers = keeper.watch_peers.iter().map(|url| ("keeper.watch-peers", Some(url)));
+        for (field, url) in l1.into_iter().chain(peers) {
             if let Some(url) = url
                 && !url.starts_with("http://")
                 && !url.starts_with("https://")
@@ -388,6 +421,10 @@ mod tests {
         let config = load(&format!("{MINIMAL}[keeper]\nfees = false\naccount = \"watch.json\"\n")).expect("valid");
         assert!(config.keeper.enabled && config.keeper.account.as_ref().is_some_and(|path| path.is_absolute()));
         assert_eq!(config.keeper.duties(), Duties { fees: false, ..Duties::ALL });
+        let config = load(&format!("{MINIMAL}[keeper]\nwatch-peers = [\"http://127.0.0.1:1\"]\n")).expect("valid");
+        assert_eq!(config.keeper.watch_peers, ["http://127.0.0.1:1"]);
+        let error = load(&format!("{MINIMAL}[keeper]\nwatch-peers = [\"ftp://x\"]\n")).expect_err("scheme").to_string();
+        assert_eq!(error, "config: `keeper.watch-peers` is `ftp://x`, must begin with http:// or https://");
         let error = load(&format!("{MINIMAL}[keeper]\nstagger-seconds = 0\n")).expect_err("range").to_string();
         assert_eq!(error, "config: `keeper.stagger-seconds` is 0, must be 1 to 3600 seconds");
     }

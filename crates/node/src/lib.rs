@@ -19,6 +19,7 @@ mod settings;
 mod site;
 mod snapshot;
 mod status;
+mod watch;
 
 pub use config::{
     ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, RpcListen,
@@ -33,3 +34,4 @@ pub use keystore::Secret;
 pub use node::{Node, NodeError, load_spec};
 pub use settings::{KEYS, Key, Kind, Setting, Settings, Source, VARIABLE_PREFIX};
 pub use snapshot::{Progress, SnapshotError, SnapshotSummary, create as create_snapshot, restore as restore_snapshot};
+pub use watch::{Proofs, Watch, WatchError};

@@ -160,7 +160,9 @@ const METRICS: &[Metric] = &[
         some(now.sample.view_timeouts)
     }),
     gauge("oceanid_peers", "Sequencers this node is connected to.", |now| some(now.sample.peers)),
-    gauge("oceanid_evidence", "Proofs of double voting held by this node.", |now| some(now.votes.as_ref().map(|_| now.evidence))),
+    gauge("oceanid_evidence", "Proofs of double voting found by this node, ever.", |now| {
+        some(now.votes.as_ref().map(|_| now.evidence))
+    }),
     // The pool.
     gauge(
         "oceanid_pool_transactions",

@@ -10,18 +10,19 @@ use crate::metrics::Activity;
 use crate::sample;
 use crate::site::Site;
 use crate::status::{Observed, Role, Status};
+use crate::watch::WatchError;
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B256, Bytes};
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
 use oceanid_da::mode;
 use oceanid_derive::{Follower, FollowerConfig};
-use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
+use oceanid_pool::{Origin, Pool, PoolConfig, PoolError, PoolRules, StoreState};
 use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcConfig, RpcServer};
-use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
+use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Reception, Sequencer, SequencerConfig};
 use oceanid_settlement::{
     BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, Keeper, L1Account, L1Certificate, L1Client, L1Watcher,
-    PosterConfig, Task, WatcherConfig, anchor,
+    PosterConfig, Pricing, Task, WatcherConfig, anchor,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,9 @@ pub enum NodeError {
     /// Store and state.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Evidence that sequencers tell of.
+    #[error("cannot watch (`keeper.watch-peers`): {0}")]
+    Watch(#[from] WatchError),
     /// Keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -156,15 +160,13 @@ impl Node {
             Some(keys) => Some(keys.poster.clone()),
             None => config.keeper.open_account()?,
         };
-        let account = payer.map(|key| L1Account::new(client.clone(), key, spec.l1_chain_id, REPLACE_AFTER));
+        let pricing = Pricing { max_tip: config.l1.max_tip(), ..Pricing::new(REPLACE_AFTER) };
+        let account = payer.map(|key| L1Account::new(client.clone(), key, spec.l1_chain_id, pricing));
         let parts = Parts { config, spec, keys, account, ledger, pool, client, watcher, reader, stop };
         let (role, actors) = parts.start_role(parts.is_seated())?;
         let duty = Duty::new(role, actors);
         let (ledger, pool) = (parts.ledger.clone(), Arc::clone(&parts.pool));
-        let keeper = keeper::start(&parts, duty.role()).map(|(keeper, task)| {
-            tasks.push(task);
-            keeper
-        });
+        let keeper = keeper::start(&parts, duty.role(), &mut tasks)?;
         let site = parts.observe(duty.role(), keeper, &mut tasks);
         if parts.keys.is_some() {
             tasks.push(Task::spawn(Arc::clone(&duty).follow_seat(Arc::new(parts))));
@@ -320,13 +322,7 @@ impl Parts {
                 threads: CONSENSUS_THREADS,
             },
             execution,
-            Arc::new(move |transactions: Vec<Bytes>| {
-                for raw in transactions {
-                    if let Err(error) = gossiped.add_raw(&raw, Origin::Remote) {
-                        tracing::debug!(%error, "gossiped transaction refused");
-                    }
-                }
-            }),
+            Arc::new(move |transactions| receive(&gossiped, &transactions)),
         )?);
         let (watched, stop) = (Arc::clone(&sequencer), self.stop.clone());
         let tasks = vec![
@@ -380,6 +376,29 @@ async fn feed_pool(ledger: Ledger, pool: Arc<Pool>) {
             Err(RecvError::Closed) => return,
         }
     }
+}
+
+/// Puts transactions of another sequencer into the pool.
+fn receive(pool: &Pool, transactions: &[Bytes]) -> Reception {
+    let mut reception = Reception::default();
+    for raw in transactions {
+        match pool.add_raw(raw, Origin::Remote) {
+            Ok(_) => reception.taken += 1,
+            // What an honest sequencer may well hand on.
+            Err(
+                PoolError::AlreadyKnown(_)
+                | PoolError::Full { .. }
+                | PoolError::SenderLimit { .. }
+                | PoolError::ReplacementUnderpriced { .. }
+                | PoolError::State(_),
+            ) => {}
+            Err(error) => {
+                tracing::debug!(%error, "gossiped transaction refused");
+                reception.refused += 1;
+            }
+        }
+    }
+    reception
 }
 
 /// Wakes the leader at every transaction and hands those that arrived here to the other sequencers.

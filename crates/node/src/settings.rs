@@ -21,6 +21,8 @@ pub enum Kind {
     Path,
     /// An `http://` or `https://` endpoint.
     Url,
+    /// Several of them: a list in the file, separated by commas in the environment.
+    Urls,
     /// `203.0.113.7:26656`.
     Address,
     /// One of a few words.
@@ -38,6 +40,7 @@ impl Kind {
         match self {
             Self::Path => "path",
             Self::Url => "URL",
+            Self::Urls => "list of URLs",
             Self::Address => "address and port",
             Self::Word => "word",
             Self::Number => "whole number",
@@ -49,6 +52,7 @@ impl Kind {
     fn fits(self, value: &Value) -> bool {
         match self {
             Self::Path | Self::Url | Self::Address | Self::Word => value.is_str(),
+            Self::Urls => value.as_array().is_some_and(|urls| urls.iter().all(Value::is_str)),
             Self::Number => matches!(value, Value::Integer(number) if *number >= 0),
             Self::Switch => value.is_bool(),
             Self::Peers => value.is_table(),
@@ -59,6 +63,10 @@ impl Kind {
     fn parse(self, text: &str) -> Option<Value> {
         let value = match self {
             Self::Path | Self::Url | Self::Address | Self::Word => Value::String(text.to_owned()),
+            Self::Urls => {
+                let urls = text.split(',').map(str::trim).filter(|url| !url.is_empty());
+                Value::Array(urls.map(|url| Value::String(url.to_owned())).collect())
+            }
             Self::Number => Value::Integer(text.parse().ok()?),
             Self::Switch => Value::Boolean(text.parse().ok()?),
             Self::Peers => {
@@ -110,6 +118,7 @@ pub const KEYS: &[Key] = &[
     key("l1.http", Kind::Url, "L1 execution endpoint."),
     key("l1.beacon", Kind::Url, "L1 beacon endpoint; without it only batches in calldata can be read."),
     key("l1.poll-ms", Kind::Number, "Milliseconds between two looks at L1, 50 to 60,000."),
+    key("l1.max-tip-gwei", Kind::Number, "Highest tip of the node's L1 transactions, 1 to 10,000 gwei."),
     key("rpc.listen", Kind::Address, "Where http and ws are served; port 0 takes a free one."),
     key("sequencer.keys", Kind::Path, "Folder with the node's encrypted keys."),
     key("sequencer.password-file", Kind::Path, "File with their password; without it OCEANID_PASSWORD or the terminal is asked."),
@@ -126,6 +135,11 @@ pub const KEYS: &[Key] = &[
     key("keeper.enabled", Kind::Switch, "Whether the node does on L1 what the protocol asks anyone to do."),
     key("keeper.account", Kind::Path, "L1 account (Web3 Secret Storage) of a node that is no sequencer."),
     key("keeper.password-file", Kind::Path, "File with its password; without it OCEANID_PASSWORD or the terminal is asked."),
+    key(
+        "keeper.watch-peers",
+        Kind::Urls,
+        "JSON-RPC endpoints of sequencers that a node without a seat asks for proofs of double voting.",
+    ),
     key("keeper.recover", Kind::Switch, "Put the newest committee in office when the one in office is dead."),
     key("keeper.rotate", Kind::Switch, "Fix the next committee when it would differ."),
     key("keeper.jail", Kind::Switch, "Jail members that miss too much."),
@@ -448,6 +462,7 @@ mod tests {
             ..SequencerSection::new(([127, 0, 0, 1], 1).into())
         });
         (config.keeper.account, config.keeper.password_file) = (path(), path());
+        config.keeper.watch_peers.push("http://127.0.0.1:3".to_owned());
         config
     }
 

@@ -9,7 +9,7 @@ use oceanid_derive::Follower;
 use oceanid_pool::Pool;
 use oceanid_primitives::L1View;
 use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, Waiting};
-use oceanid_sequencer::Sequencer;
+use oceanid_sequencer::{EvidencePage, Sequencer};
 use oceanid_settlement::{Batcher, Keeper, L1Status, L1Watcher};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -105,7 +105,7 @@ impl Status {
         let extension = ledger.extension(head.number())?.unwrap_or_default();
         let (votes, settlement, follower, evidence) = match &*self.role.borrow() {
             Role::Sequencer { sequencer, batcher, .. } => {
-                (Some(sequencer.status()), Some(batcher.status()), None, sequencer.evidence().records().len())
+                (Some(sequencer.status()), Some(batcher.status()), None, sequencer.evidence().count())
             }
             Role::Follower { follower } => (None, None, Some(follower.status()), 0),
             Role::Changing => (None, None, None, 0),
@@ -195,6 +195,14 @@ impl NodeStatus for Status {
         L1Heads { current: deep, head: head_of(&status), safe: deep, finalized: deep }
     }
 
+    fn evidence(&self, from: u64) -> serde_json::Value {
+        let page = match &*self.role.borrow() {
+            Role::Sequencer { sequencer, .. } => sequencer.evidence().page(usize::try_from(from).unwrap_or(usize::MAX)),
+            Role::Follower { .. } | Role::Changing => EvidencePage::default(),
+        };
+        serde_json::to_value(page).expect("a page has string keys only")
+    }
+
     fn report(&self) -> StatusReport {
         let l1 = self.watcher.status();
         let mut reasons = Vec::new();
@@ -232,7 +240,7 @@ impl NodeStatus for Status {
                 }
                 let consensus = json!({
                     "identity": identity, "epoch": votes.epoch, "voting": votes.voting, "committeeSize": votes.committee_size,
-                    "sittingOut": votes.sitting_out, "waiting": votes.waiting, "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().records().len(),
+                    "sittingOut": votes.sitting_out, "waiting": votes.waiting, "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().count(),
                 });
                 (Some(consensus), json!(posts))
             }

@@ -162,6 +162,9 @@ pub trait NodeStatus: Send + Sync {
     /// L1 as the node sees it.
     fn l1(&self) -> L1Heads;
 
+    /// The answer to `seq_evidence`: a bounded page of the proofs of double voting that L1 has not punished, from a place on.
+    fn evidence(&self, from: u64) -> serde_json::Value;
+
     /// The body of `seq_status`.
     fn report(&self) -> StatusReport;
 }

@@ -409,7 +409,7 @@ where
     let (gossip_actor, gossip) = Gossip::new(on_transactions);
     let (tx_sender, tx_receiver) = channels.transactions;
     let probe = tx_sender.clone();
-    context.child("gossip").spawn(|runtime| gossip_actor.run(runtime, tx_sender, tx_receiver));
+    gossip_actor.start(&context.child("gossip"), tx_sender, tx_receiver);
 
     let owner = keccak256([config.consensus.namespace.as_slice(), me.as_ref()].concat());
     let record = VotingRecord::open(context.child("record"), format!("{}-record", config.partition), owner)

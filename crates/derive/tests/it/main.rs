@@ -18,7 +18,7 @@ use oceanid_derive::{EmptyReason, Follower, FollowerConfig, FollowerStatus, Repl
 use oceanid_primitives::{DaMode, L1View};
 use oceanid_settlement::{
     AcceptedBatch, BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Account, L1Client, L1Watcher, PosterConfig,
-    SettledChain, SettlementStatus, Task, WatcherConfig, anchor,
+    Pricing, SettledChain, SettlementStatus, Task, WatcherConfig, anchor,
 };
 use producer::{Producer, l1_certificate};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Link {
         let sequencer = &producer.sequencers[poster];
         let chain_id = producer.ledger.spec().l1_chain_id;
         PosterConfig {
-            account: L1Account::new(self.client.clone(), sequencer.poster.clone(), chain_id, REPLACE_AFTER),
+            account: L1Account::new(self.client.clone(), sequencer.poster.clone(), chain_id, Pricing::new(REPLACE_AFTER)),
             identity: sequencer.keys.identity(),
             da,
             max_age: Duration::ZERO,

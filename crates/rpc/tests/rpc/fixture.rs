@@ -142,6 +142,10 @@ impl L1View for FakeL1 {
 pub(crate) struct FakeStatus;
 
 impl NodeStatus for FakeStatus {
+    fn evidence(&self, from: u64) -> serde_json::Value {
+        serde_json::json!({ "count": from, "evidence": [], "next": null })
+    }
+
     fn peers(&self) -> usize {
         3
     }

@@ -260,6 +260,8 @@ async fn every_method_of_layer_two_answers() {
     assert_eq!(certificate["certificate"], json!(format!("0x{}", hex::encode("certificate"))));
     assert_eq!((&certificate["view"], &certificate["blockHash"]), (&json!(2), &json!(head_hash)));
     assert_eq!(c.call("seq_certificate", json!(["0x0"])).await, Value::Null);
+    assert_eq!(c.call("seq_evidence", json!([])).await["count"], json!(0));
+    assert_eq!(c.call("seq_evidence", json!(["0x40"])).await, json!({ "count": 64, "evidence": [], "next": null }));
     let status = c.call("seq_status", json!([])).await;
     assert_eq!((&status["role"], &status["waiting"][0]["remedy"]), (&json!("sequencer"), &json!("check --l1")));
     assert_eq!((&status["head"], &status["peers"]), (&json!(4), &json!(3)));
@@ -457,6 +459,7 @@ async fn refusals_name_the_argument_and_the_limit() {
         ("debug_traceCall", json!([{}, "latest", { "tracer": "{step: function() {}}" }]), -32_602, "options.tracer"),
         // An endless loop, step by step: the trace ends before memory does.
         ("debug_traceCall", json!([{ "data": "0x5b5f56" }, "latest", {}]), -32_005, "more than 4,000,000 stack words"),
+        ("seq_evidence", json!(["first"]), -32_602, "invalid argument `from`"),
         ("seq_committee", json!(["next"]), -32_602, "invalid argument `epoch`: must be an epoch number or `latest`"),
     ];
     for (method, params, code, text) in cases {

@@ -19,7 +19,7 @@ use commonware_runtime::{Clock as _, Handle, Runner as _, Spawner as _, Supervis
 use commonware_utils::{NZUsize, Probability, ordered::Map};
 use oceanid_primitives::{Committee, HeaderExtension, Member, SealedBlock};
 use oceanid_sequencer::{
-    Byzantine, ConsensusConfig, EvidenceLog, Execution, NodeKeys, Timing,
+    Byzantine, ConsensusConfig, EvidenceLog, Execution, NodeKeys, Reception, Timing,
     node::{self, CHANNELS, Channels, Node, NodeConfig, max_message_bytes, quota},
     types::Identity,
     verify_certificate,
@@ -162,8 +162,20 @@ pub(crate) trait TestChain: Execution + Clone {
 pub(crate) struct Disk<C = LightChain> {
     pub chain: C,
     pub evidence: EvidenceLog,
+    /// Transactions of other nodes.
     pub heard: Arc<Mutex<Vec<Bytes>>>,
 }
+
+/// A pool that refuses what begins with [`JUNK`].
+pub(crate) fn receive(heard: &Mutex<Vec<Bytes>>, batch: Vec<Bytes>) -> Reception {
+    let refused = batch.iter().filter(|transaction| transaction.starts_with(&[JUNK])).count();
+    let taken = batch.len() - refused;
+    heard.lock().extend(batch);
+    Reception { taken, refused }
+}
+
+/// First byte of a transaction that pools refuse.
+pub(crate) const JUNK: u8 = 0xff;
 
 pub(crate) fn light_disks(setup: &Setup) -> Vec<Disk> {
     let schedule = schedule(setup);
@@ -260,7 +272,7 @@ impl<C: TestChain> Sim<C> {
             // One task above all others of the node, so that aborting it is a crash of the node.
             let handle = self.context.child("host").with_attribute("index", index).spawn(move |context| async move {
                 let heard = disk.heard.clone();
-                let on_transactions = Arc::new(move |batch: Vec<Bytes>| heard.lock().extend(batch));
+                let on_transactions = Arc::new(move |batch: Vec<Bytes>| receive(&heard, batch));
                 let start = node::start(
                     context.child("node"),
                     config,

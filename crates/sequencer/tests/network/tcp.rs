@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::{
     chain::LightChain,
-    sim::{Setup, TestChain as _, consensus_config, keys, schedule},
+    sim::{Setup, TestChain as _, consensus_config, keys, receive, schedule},
 };
 
 fn free_port() -> SocketAddr {
@@ -47,7 +47,7 @@ fn four_nodes_agree_over_tcp_restart_and_gossip() {
     };
     let start = |index: usize| {
         let heard = heard[index].clone();
-        Sequencer::start(config(index), chains[index].clone(), Arc::new(move |batch| heard.lock().extend(batch)))
+        Sequencer::start(config(index), chains[index].clone(), Arc::new(move |batch| receive(&heard, batch)))
     };
     let mut sequencers: Vec<_> = (0..4).map(|index| start(index).expect("starts")).collect();
     assert!(matches!(start(0), Err(StartError::Listen { .. })), "a port in use is an error, not a panic");
