@@ -171,6 +171,11 @@ impl Actor {
 
     /// Reads, replays one batch, moves the marks. True if there may be more to do at once.
     async fn round(&mut self) -> Result<bool, RoundError> {
+        if self.pending.values().any(|pending| self.watcher.holds(pending.accepted_in).is_err()) {
+            warn!("L1 took back postings that were deep: reading again what it has in their place");
+            self.pending.clear();
+            self.next = None;
+        }
         self.read_postings()?;
         let worked = self.replay_next().await?;
         let finalized = if worked {
@@ -178,7 +183,9 @@ impl Actor {
         } else {
             Some(follow_finality(&self.client, &self.watcher, self.ledger.spec().l1.rollup, &self.ledger).await?)
         };
-        self.watcher.prune_below(self.oldest_needed()?);
+        let origin = self.origin()?;
+        self.watcher.prune_below(origin.number.min(self.next.unwrap_or_default()));
+        self.watcher.holds(origin)?;
         let head = self.ledger.head().number();
         self.status.send_modify(|status| {
             status.head = head;
@@ -307,11 +314,12 @@ impl Actor {
         Ok(())
     }
 
-    fn oldest_needed(&self) -> Result<u64, RoundError> {
+    /// The origin of the committed head.
+    fn origin(&self) -> Result<L1Origin, RoundError> {
         let head = self.ledger.head();
         let extension = HeaderExtension::decode(&head.header().extra_data)
             .map_err(|reason| LedgerError::Extension { number: head.number(), reason })?;
-        Ok(extension.origin.number.min(self.next.unwrap_or_default()))
+        Ok(extension.origin)
     }
 }
 

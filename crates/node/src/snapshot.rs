@@ -439,6 +439,22 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_snapshot_files() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut block = Vec::new();
+        SealedBlock::new(oceanid_primitives::Block { header: oceanid_primitives::Header::default(), body: Vec::new() })
+            .encode(&mut block);
+        let length = (block.len() as u32).to_be_bytes();
+        let content = [&length[..], &block, &[0, 0, 0, 3], b"yes", &length, &block, &[0; 4]].concat();
+        oceanid_fuzz::bytes("snapshot files", &[content], |input| {
+            // Its sum is right: whoever makes a hostile file makes that as well.
+            let mut reader = Reader::open(&file(folder.path(), 2, input)).expect("its sum is right");
+            let blocks = std::iter::from_fn(|| reader.next().ok()).count();
+            blocks > 0 && reader.end().is_ok()
+        });
+    }
+
+    #[test]
     fn an_epoch_is_entered_only_behind_a_certificate() {
         let mut vouched = Vouched::default();
         assert!(vouched.enter(0).is_ok());

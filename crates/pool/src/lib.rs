@@ -15,6 +15,8 @@ mod state;
 mod transaction;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 pub use best::Best;

@@ -327,6 +327,25 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_certificates() {
+        let (committee, keys) = committee(4);
+        let corpus = [
+            sample(&committee, &keys, b"chain", &[0, 1, 2]).to_vec(),
+            sample(&committee, &keys, b"chain", &[0, 1, 2, 3]).to_vec(),
+        ];
+        oceanid_fuzz::bytes("certificates", &corpus, |input| {
+            // The signature makes every check slow: it is looked at only when the rest is right.
+            let Ok(certificate) = Certificate::decode(input) else { return false };
+            assert_eq!(certificate.encode()[..], *input, "one encoding");
+            let _ = certificate.to_l1();
+            if corpus.iter().all(|good| good != input) {
+                verify_certificate(b"chain", &committee, B256::repeat_byte(0x44), input).expect_err("nobody signed this");
+            }
+            true
+        });
+    }
+
+    #[test]
     fn signed_bytes_are_those_the_contract_rebuilds() {
         let namespace = b"PROTO_ROLLUP|l1=31337|rollup=0x01";
         let certificate = Certificate {

@@ -257,6 +257,18 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_transaction_batches() {
+        let batch = |lengths: &[usize]| lengths.iter().map(|length| bytes::Bytes::from(vec![7; *length])).collect::<Vec<_>>();
+        let corpus = [batch(&[1]).encode().to_vec(), batch(&[100, 200, 300]).encode().to_vec()];
+        oceanid_fuzz::bytes("transaction batches", &corpus, |input| {
+            let Some(batch) = decode(bytes::Bytes::copy_from_slice(input)) else { return false };
+            assert!(!batch.is_empty() && batch.len() <= MAX_BATCH);
+            assert!(batch.iter().all(|transaction| (1..=MAX_TRANSACTION_BYTES).contains(&transaction.len())));
+            true
+        });
+    }
+
+    #[test]
     fn queue_is_bounded() {
         let (_gossip, sender) = Gossip::new(Arc::new(|_| Reception::default()));
         assert!(!sender.broadcast(Bytes::from(vec![0; MAX_TRANSACTION_BYTES + 1])));

@@ -49,7 +49,7 @@ pub enum Fate {
     Done,
     /// Mined and refused by the contract, most often because another node was first.
     Refused,
-    /// Another transaction of the account took its nonce.
+    /// Another transaction of the account took its nonce, or L1 took back the one before it: it will not be mined.
     Displaced,
 }
 
@@ -294,9 +294,15 @@ impl Sender {
     async fn advance(&mut self) -> Result<(), L1Error> {
         let Some(draft) = &self.draft else { return Ok(()) };
         let mut fate = self.receipt(draft).await?;
-        if fate.is_none() && self.client.nonce(self.key.address()).await? > draft.nonce {
-            // A receipt may have appeared between the two questions: look once more before calling it displaced.
-            fate = Some(self.receipt(draft).await?.unwrap_or(Fate::Displaced));
+        if fate.is_none() {
+            let mined = self.client.nonce(self.key.address()).await?;
+            if mined > draft.nonce {
+                // A receipt may have appeared between the two questions: look once more before calling it displaced.
+                fate = Some(self.receipt(draft).await?.unwrap_or(Fate::Displaced));
+            } else if mined < draft.nonce && draft.sent.elapsed() >= self.replace_after {
+                // L1 took back a transaction it followed, and nothing is mined behind a gap at any price.
+                fate = Some(Fate::Displaced);
+            }
         }
         match fate {
             Some(fate) => {

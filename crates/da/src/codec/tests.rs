@@ -196,6 +196,19 @@ proptest! {
     }
 }
 
+#[test]
+fn fuzz_batches() {
+    let mut mix = Corpus::Mix.batch();
+    mix.blocks.truncate(4);
+    let corpus = [sample().encode(CHAIN_ID).unwrap(), mix.encode(corpus::CHAIN_ID).unwrap()];
+    oceanid_fuzz::bytes("batches", &corpus, |input| {
+        let Ok(batch) = Batch::decode(CHAIN_ID, input) else { return false };
+        let data = batch.encode(CHAIN_ID).unwrap();
+        assert_eq!(Batch::decode(CHAIN_ID, &data).unwrap(), batch);
+        true
+    });
+}
+
 fn sample() -> Batch {
     let tx = TxEip1559 {
         chain_id: CHAIN_ID,

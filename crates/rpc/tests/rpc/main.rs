@@ -1,6 +1,7 @@
 //! The server over real sockets: every method of both kinds of chain, subscriptions, limits, and garbage.
 
 mod fixture;
+mod fuzz;
 mod methods;
 mod million;
 
@@ -27,7 +28,12 @@ fn number(value: &Value) -> u128 {
 
 /// A chain with a transfer, a counter called twice and a deposit; returns the counter's address.
 async fn lived_in() -> (Rollup, Address) {
-    let chain = Rollup::start(|_| {}).await;
+    lived_in_with(|_| {}).await
+}
+
+/// The same with other limits.
+async fn lived_in_with(change: impl FnOnce(&mut oceanid_rpc::RpcConfig)) -> (Rollup, Address) {
+    let chain = Rollup::start(change).await;
     let counter = key().address().create(1);
     let client = &chain.client;
     for (raw, _) in [chain.transfer(0, TO, 5), chain.deploy(1)] {

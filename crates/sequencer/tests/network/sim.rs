@@ -49,6 +49,10 @@ pub(crate) struct Setup {
     pub later: Vec<(u64, Vec<usize>)>,
     /// Nodes that vote twice.
     pub byzantine: Vec<usize>,
+    /// Bytes in front of everything that is signed.
+    pub namespace: Vec<u8>,
+    /// Finalised blocks kept for peers.
+    pub keep_blocks: u64,
 }
 
 /// Latency and jitter in milliseconds, share of messages that arrive.
@@ -71,6 +75,8 @@ impl Setup {
             link: link(20, 5, 1.0),
             later: vec![],
             byzantine: vec![],
+            namespace: b"OCEANID-TEST".to_vec(),
+            keep_blocks: 10_000,
         }
     }
 }
@@ -101,12 +107,12 @@ pub(crate) fn committee(id: u64, seats: &[usize]) -> Committee {
 
 pub(crate) fn consensus_config(setup: &Setup) -> ConsensusConfig {
     ConsensusConfig {
-        namespace: b"OCEANID-TEST".to_vec(),
+        namespace: setup.namespace.clone(),
         timing: Timing { block_time: setup.block_time, heartbeat: setup.heartbeat },
         clock_drift: Duration::from_secs(2),
         max_block_bytes: 1 << 20,
         max_peers: 16,
-        keep_blocks: 10_000,
+        keep_blocks: setup.keep_blocks,
     }
 }
 
@@ -155,6 +161,9 @@ pub(crate) trait TestChain: Execution + Clone {
 
     /// Loses what a crash of the process loses.
     fn crash(&self);
+
+    /// Takes transactions that other nodes have sent; without a pool there is nothing to do with them.
+    fn hear(&self, _transactions: &[Bytes]) {}
 }
 
 /// What a node leaves behind when it crashes.
@@ -271,8 +280,11 @@ impl<C: TestChain> Sim<C> {
             let (sender, receiver) = tokio::sync::oneshot::channel();
             // One task above all others of the node, so that aborting it is a crash of the node.
             let handle = self.context.child("host").with_attribute("index", index).spawn(move |context| async move {
-                let heard = disk.heard.clone();
-                let on_transactions = Arc::new(move |batch: Vec<Bytes>| receive(&heard, batch));
+                let (heard, chain) = (disk.heard.clone(), disk.chain.clone());
+                let on_transactions = Arc::new(move |batch: Vec<Bytes>| {
+                    chain.hear(&batch);
+                    receive(&heard, batch)
+                });
                 let start = node::start(
                     context.child("node"),
                     config,
@@ -367,8 +379,8 @@ impl<C: TestChain> Sim<C> {
                 assert_eq!(extension.leader, committee.leader(epoch, extension.view), "leader of block {}", block.number());
                 match certificate {
                     Some(bytes) => {
-                        let certificate =
-                            verify_certificate(b"OCEANID-TEST", committee, block.hash(), bytes).expect("a good certificate");
+                        let certificate = verify_certificate(&self.setup.namespace, committee, block.hash(), bytes)
+                            .expect("a good certificate");
                         assert_eq!(certificate.epoch, epoch);
                         assert!(certificate.view >= extension.view);
                     }

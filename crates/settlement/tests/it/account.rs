@@ -121,6 +121,20 @@ async fn one_transaction_is_in_flight_at_a_time_and_each_actor_learns_its_own_fa
     assert_eq!(other.follow(second).await.unwrap(), Fate::Displaced);
 }
 
+/// An anvil's reorganisation forgets the transactions of the blocks it takes back, and so may any L1 node.
+#[tokio::test]
+async fn a_transaction_behind_one_that_l1_took_back_is_given_up() {
+    let l1 = MockL1::start(CHAIN_ID).await;
+    l1.spend_nonce();
+    let account = account(&l1, REPLACE_AFTER);
+    let ticket = account.send(call()).await.unwrap().unwrap();
+    assert_eq!(l1.sent()[0].nonce(), 1);
+    l1.return_nonce();
+    assert_eq!(fate(&account, ticket).await, Fate::Displaced, "nothing is mined behind a gap");
+    account.send(call()).await.unwrap().unwrap();
+    assert_eq!(l1.sent().last().unwrap().nonce(), 0, "the next transaction closes it");
+}
+
 #[tokio::test]
 async fn what_would_revert_is_not_sent() {
     let l1 = MockL1::start(CHAIN_ID).await;

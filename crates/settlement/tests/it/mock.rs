@@ -149,6 +149,11 @@ impl MockL1 {
         self.script.lock().wallet.nonce += 1;
     }
 
+    /// L1 takes back the newest transaction of the account.
+    pub(crate) fn return_nonce(&self) {
+        self.script.lock().wallet.nonce -= 1;
+    }
+
     /// Contracts refuse every call with this data, or none.
     pub(crate) fn refuse(&self, data: Option<Bytes>) {
         self.script.lock().wallet.revert = data;
