@@ -89,7 +89,7 @@ pub(super) async fn perform(operator: &Operator, chain: &Chain, calls: Vec<Call>
         output::progress("dry run: nothing was sent");
         return Ok(Outcome { from, sent: None, planned: checked });
     }
-    confirm(operator, checked.len(), cost)?;
+    confirm(operator.args.yes, checked.len(), cost)?;
 
     let wallet = EthereumWallet::from(signer);
     let l1 = ProviderBuilder::new().wallet(wallet).connect_provider(chain.l1.clone());
@@ -182,8 +182,9 @@ async fn grant(chain: &Chain, owner: Address, spender: Address, amount: U256, ov
     eyre::bail!("the token at {token} keeps its allowances where no simulation reaches them: approve the pool by hand first")
 }
 
-fn confirm(operator: &Operator, count: usize, cost: U256) -> eyre::Result<()> {
-    if operator.args.yes {
+/// Asks whether so many transactions may be sent, for `cost` wei at most; with `yes` nobody is asked.
+pub(crate) fn confirm(yes: bool, count: usize, cost: U256) -> eyre::Result<()> {
+    if yes {
         return Ok(());
     }
     let input = std::io::stdin();
