@@ -441,6 +441,7 @@ mod tests {
     fn everything() -> NodeConfig {
         let mut config = read(FILE, &[]).and_then(|settings| settings.build()).expect("valid");
         config.l1.beacon = Some("http://127.0.0.1:2".to_owned());
+        config.otlp_endpoint = Some("http://127.0.0.1:3".to_owned());
         let path = || Some(PathBuf::from("/x"));
         config.sequencer = Some(SequencerSection {
             keys: path(),
