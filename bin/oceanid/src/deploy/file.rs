@@ -383,7 +383,7 @@ mod tests {
             ("min-lock = \"20000\"", "min-lock = \"many\"", "`stake.min-lock` is \"many\", must be a number"),
             ("budget = \"0\"", "budget = \"-1\"", "`mining.budget` is \"-1\", must be at least 0"),
             ("epoch-length = 1000", "epoch-length = 3", "`timing.epochLength` is 3, must be 4 to"),
-            ("timelock-seconds = 2592000", "timelock-seconds = 9", "`timelockDelay` is 9"),
+            ("timelock-seconds = 3888000", "timelock-seconds = 9", "`timelockDelay` is 9"),
             ("value = \"2000\"", "value = \"2000000\"", "`mining.value` must be 0 to 10000"),
             ("lock = \"20000\"                    # min", "lock = \"19999\" # min", "`lock` is 19999"),
             ("id = 4242", "id = 1088031", "development chains"),
