@@ -76,7 +76,7 @@ async fn deploy(
     }
     match bill.open() {
         0 => output::progress("nothing is left to be sent"),
-        open => confirm(args.yes, open, bill.cost)?,
+        open => confirm(args.yes, &format!("send these {open} transactions, {} ETH at the present price?", whole(bill.cost)))?,
     }
     let mut journal = journal(Disk::new(&args.out, record));
     let registrations = keys.registrations(&plan);
@@ -221,9 +221,9 @@ async fn token(file: &DeploymentFile, l1: &DynProvider) -> eyre::Result<Option<(
 /// The plan with what it costs.
 struct Bill {
     lines: Vec<(PlannedTransaction, Standing)>,
-    /// Wei of ETH for a unit of gas, as offered now.
+    /// Wei of ETH for a unit of gas now; what is offered is more, so that a rising price strands nothing.
     price: u128,
-    /// Wei that what is left costs at most, gas and values, whoever pays.
+    /// Wei that what is left costs at that price if it uses all its gas, with the values, whoever pays.
     cost: U256,
 }
 
@@ -260,12 +260,12 @@ impl Bill {
             let state = match standing {
                 Standing::Done { gas } => format!("done, {gas} gas"),
                 Standing::Pending => "sent, not mined".to_owned(),
-                Standing::Open => format!("{} gas, at most {} ETH", planned.gas, whole(self.gas_cost(planned.gas))),
+                Standing::Open => format!("at most {} gas, {} ETH", planned.gas, whole(self.gas_cost(planned.gas))),
             };
             output::progress(&format!("{:>3}  {what:<88} {state}", number + 1));
         }
         output::progress(&format!(
-            "{} of {} transactions are left, at most {} ETH together; the deployer needs {} gas tokens in all",
+            "{} of {} transactions are left, {} ETH together at the present price of gas; the deployer needs {} gas tokens in all",
             self.open(),
             self.lines.len(),
             whole(self.cost),
