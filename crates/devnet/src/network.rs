@@ -237,7 +237,7 @@ pub async fn deploy_dev(
     let plan = DeploymentPlan::new(chain_params(options), l1_chain_id, deployer.address(), nonce, &owners)?;
     let registrations: Vec<_> =
         sequencers.iter().map(|sequencer| sequencer.registration(l1_chain_id, plan.contracts().pool)).collect();
-    let deployment = deploy::execute(&provider, &deployer, &plan, &registrations, 0, progress).await?;
+    let deployment = deploy::execute(&provider, &deployer, &plan, &registrations, 0, &mut Vec::new(), progress).await?;
 
     progress("funding the accounts that post batches");
     let posters: Vec<_> = sequencers.iter().map(|sequencer| sequencer.poster.address()).collect();
