@@ -56,6 +56,11 @@ impl Client {
         quantity(&self.call("eth_getTransactionCount", json!([account, "pending"])).await?)
     }
 
+    /// Transactions of `account` in committed blocks.
+    pub(crate) async fn mined(&self, account: Address) -> eyre::Result<u64> {
+        quantity(&self.call("eth_getTransactionCount", json!([account, "latest"])).await?)
+    }
+
     pub(crate) async fn send_raw(&self, raw: &Bytes) -> eyre::Result<B256> {
         let hash = self.call("eth_sendRawTransaction", json!([raw])).await?;
         hash.as_str().unwrap_or_default().parse().wrap_err("transaction hash")

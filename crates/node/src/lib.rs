@@ -14,6 +14,7 @@ mod keys;
 pub mod keystore;
 mod metrics;
 mod node;
+mod outbound;
 mod sample;
 mod settings;
 mod site;
@@ -21,7 +22,8 @@ mod snapshot;
 mod status;
 
 pub use config::{
-    ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, RpcListen,
+    ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, PoolSection,
+    RpcListen,
     SequencerSection,
 };
 pub use database::{DatabaseReport, DatabaseStats, MAX_FAULTS, database_stats, verify_database};

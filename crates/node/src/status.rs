@@ -13,6 +13,7 @@ use oceanid_sequencer::Sequencer;
 use oceanid_settlement::{Batcher, Keeper, L1Status, L1Watcher};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
@@ -125,6 +126,7 @@ impl Status {
             finality: self.observed.activity.finality.read(),
             build: ledger.timings().build.read(),
             execute: ledger.timings().execute.read(),
+            built_ahead: ledger.timings().built_ahead.load(Ordering::Relaxed),
             votes,
             settlement,
             follower,
