@@ -386,11 +386,9 @@ impl NodeConfig {
         range("keeper.stagger-seconds", keeper.stagger_seconds, 1, 3_600, "1 to 3600 seconds")?;
         range("keeper.survey-seconds", keeper.survey_seconds, 1, 86_400, "1 to 86400 seconds")?;
         range("keeper.credit-epochs", keeper.credit_epochs, 1, 1_000, "1 to 1000 epochs")?;
-        for (field, url) in [
-            ("l1.http", Some(&self.l1.http)),
-            ("l1.beacon", self.l1.beacon.as_ref()),
-            ("rpc.forward", self.rpc.forward.as_ref()),
-        ] {
+        for (field, url) in
+            [("l1.http", Some(&self.l1.http)), ("l1.beacon", self.l1.beacon.as_ref()), ("rpc.forward", self.rpc.forward.as_ref())]
+        {
             if let Some(url) = url
                 && !url.starts_with("http://")
                 && !url.starts_with("https://")

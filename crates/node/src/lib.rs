@@ -23,8 +23,7 @@ mod status;
 
 pub use config::{
     ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, PoolSection,
-    RpcListen,
-    SequencerSection,
+    RpcListen, SequencerSection,
 };
 pub use database::{DatabaseReport, DatabaseStats, MAX_FAULTS, database_stats, verify_database};
 pub use keys::{

@@ -111,7 +111,11 @@ pub const KEYS: &[Key] = &[
     key("l1.beacon", Kind::Url, "L1 beacon endpoint; without it only batches in calldata can be read."),
     key("l1.poll-ms", Kind::Number, "Milliseconds between two looks at L1, 50 to 60,000."),
     key("rpc.listen", Kind::Address, "Where http and ws are served; port 0 takes a free one."),
-    key("rpc.forward", Kind::Url, "A sequencer's JSON-RPC endpoint that gets the transactions sent here while the node has no seat."),
+    key(
+        "rpc.forward",
+        Kind::Url,
+        "A sequencer's JSON-RPC endpoint that gets the transactions sent here while the node has no seat.",
+    ),
     key("pool.journal", Kind::Switch, "Keep pending transactions of the node's own callers over a restart."),
     key("pool.max-transactions", Kind::Number, "Most pending transactions, 1 to 10,000,000."),
     key("pool.max-mib", Kind::Number, "Most memory of pending transactions, encoded, 1 to 16,384 MiB."),

@@ -47,8 +47,8 @@ where
                 let answered = match entry {
                     Ok(BatchEntry::Call(request)) if request.method_name() == SEND => {
                         let mut together = vec![service.call(request)];
-                        while let Some(Ok(BatchEntry::Call(next))) = entries
-                            .next_if(|entry| matches!(entry, Ok(BatchEntry::Call(next)) if next.method_name() == SEND))
+                        while let Some(Ok(BatchEntry::Call(next))) =
+                            entries.next_if(|entry| matches!(entry, Ok(BatchEntry::Call(next)) if next.method_name() == SEND))
                         {
                             together.push(service.call(next));
                         }
