@@ -17,7 +17,8 @@ import {Built, Candidate, CommitteeBuilder, KeyErrors, Keys} from "./CommitteeBu
 
 /// @notice Open admission: whoever locks between minLock and maxLock and proves possession of a consensus key is queued, and joins the
 ///         active set at a rotation. Votes count heads, leader slots count stake. Stake leaves in one way only: as a ticket (UnbondingTicket)
-///         that a slash still reaches and that is paid UNBONDING_PERIOD after its issue. The governor moves parameters, never stake.
+///         that a slash still reaches and that is paid UNBONDING_PERIOD after its issue. The governor moves parameters; none of this
+///         contract's can take stake.
 /// @dev Life of a lock: None -> Queued -> Active -> Exiting -> None, with Jailed aside. A record whose status is not Active or Exiting drops
 ///      out of the active set at the next rotation. Key material lives in key pages and a committee in one code store (both laid out in
 ///      CertificateVerifier). Token balance = totalLocked + totalTickets + totalSlashShares (+ what strangers send).
@@ -27,10 +28,12 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     error ConfigOutOfRange(string field, uint256 value);
     error LockOutOfRange(uint256 amount, uint256 minLock, uint256 maxLock);
     error AmountZero();
+    error DecreaseTooSmall(uint256 amount, uint256 minimum);
     error RecipientZero();
     error OwnerZero();
     error IdentityTaken(bytes32 identity, uint64 id);
     error ConsensusKeyTaken(bytes32 keyHash, uint64 id);
+    error KeysUpdatedTooEarly(uint64 id, uint256 nextUpdate);
     error StakeMismatch(uint256 expected, uint256 received);
     error JoinsPaused();
     error QueueFull(uint256 smallest);
@@ -83,7 +86,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     event LockLimitsSet(uint256 minLock, uint256 maxLock);
     event MaxCommitteeSet(uint256 maxCommittee);
     event JailPeriodSet(uint256 jailPeriod);
-    event SlashSplitSet(uint256 reporterShareBps, address insurance);
+    event ReporterShareSet(uint256 reporterShareBps);
     event JoinsPausedSet(bool paused);
 
     /// @dev Addresses may be predicted ones.
@@ -117,10 +120,13 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     uint256 public constant CHURN_DIVISOR = 16;
     /// @notice Members of the active set, in the committee or waiting behind it. Bounds the gas of a rotation.
     uint256 public constant MAX_ACTIVE = 256;
-    /// @notice Places in the queue. Behind that, only a larger lock gets in, in place of the smallest.
+    /// @notice Places in the queue for new locks. Behind that, only a larger one gets in, in place of the smallest.
     uint256 public constant MAX_QUEUE = 128;
     /// @notice Unclaimed tickets of one sequencer, the last place kept for its exit. Bounds the gas of a slash.
     uint256 public constant MAX_OPEN_TICKETS = 32;
+    /// @notice The smallest decrease, as a part of the deployment's minLock (one token of 20,000): a ticket makes a slash dearer, so it has to
+    ///         hold stake. What makes a slash of many payable is `Slasher.submitFork`'s `among`.
+    uint256 public constant DECREASE_DIVISOR = 20_000;
     /// @notice Rotation intervals after which an exit needs no rotation any more.
     uint256 public constant EXIT_WAIT_INTERVALS = 16;
     /// @notice How far the governor may move the lock limits from those of the deployment, as a factor.
@@ -142,11 +148,15 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     address public immutable SLASHER;
     IMiningRewards public immutable REWARDS;
     address public immutable GOVERNOR;
+    /// @notice Who takes what a slash leaves after the reporter's share; zero: it is burnt. Nobody can turn it to another address.
+    address public immutable INSURANCE;
     uint256 public immutable UNBONDING_PERIOD;
     uint256 public immutable ROTATION_INTERVAL;
     /// @notice Bounds of the lock limits, wei of the token.
     uint256 public immutable LOWEST_MIN_LOCK;
     uint256 public immutable HIGHEST_MAX_LOCK;
+    /// @notice Wei of the token.
+    uint256 public immutable MIN_DECREASE;
 
     /// @notice Sequencers ever registered; ids run from 1.
     uint64 public lastId;
@@ -173,13 +183,12 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     /// @dev First entry of `_queue` still waiting.
     uint64 private _queueHead;
 
-    /// @notice Who takes what a slash leaves after the reporter's share; zero: it is burnt.
-    address public insurance;
     /// @notice Reporter's share of a slash, 1/10,000.
     uint16 public reporterShareBps;
     /// @notice Seats of a committee.
     uint16 public maxCommittee;
-    /// @notice While set nobody locks, comes back from jail, or moves from the queue to the active set. Leaving is never affected.
+    /// @notice While set nobody locks or moves from the queue to the active set. Leaving, and coming back from jail to the queue, is never
+    ///         affected.
     bool public joinsPaused;
 
     uint64[] private _queue;
@@ -195,6 +204,8 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     /// @inheritdoc ISequencerPool
     /// @dev Never freed either: who signed with a key it has since replaced is still found.
     mapping(bytes32 keyHash => uint64) public idOfConsensusKey;
+    /// @notice L1 time of the last `updateKeys` of `id`; 0 if there was none.
+    mapping(uint64 id => uint256) public keysUpdatedAt;
     /// @notice Who posts batches for `id`; zero: nobody, as for one that left.
     mapping(uint64 id => address) public posterOf;
     /// @dev Sequencers that name an account. Counted, so that nobody can take a name away that another gave.
@@ -214,13 +225,16 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         ROTATION_INTERVAL = config.rotationInterval;
         LOWEST_MIN_LOCK = (config.minLock + LIMIT_RANGE - 1) / LIMIT_RANGE;
         HIGHEST_MAX_LOCK = config.maxLock * LIMIT_RANGE;
+        MIN_DECREASE = (config.minLock + DECREASE_DIVISOR - 1) / DECREASE_DIVISOR;
         if (config.maxCommittee == 0 || config.maxCommittee > CertificateVerifier.MAX_MEMBERS) {
             revert ConfigOutOfRange("maxCommittee", config.maxCommittee);
         }
         maxCommittee = config.maxCommittee;
         _setLockLimits(config.minLock, config.maxLock);
         _setJailPeriod(config.jailPeriod);
-        _setSlashSplit(config.reporterShareBps, config.insurance);
+        _setReporterShare(config.reporterShareBps);
+        if (config.insurance == address(this)) revert ConfigOutOfRange("insurance", uint160(config.insurance));
+        INSURANCE = config.insurance;
     }
 
     // ---- joining ----
@@ -245,7 +259,9 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         Sequencer storage s = _sequencers[id];
         (s.owner, s.recipient, s.amount) = (msg.sender, recipient, uint128(amount));
         totalLocked += uint128(amount);
-        _enqueue(id, amount);
+        if (joinsPaused) revert JoinsPaused();
+        if (queueLength() >= MAX_QUEUE) _displace(id, amount);
+        _enqueue(id);
         emit Locked(id, msg.sender, keys.identity, keys.consensusKey, amount, recipient);
         if (poster != address(0)) _setPoster(id, poster);
     }
@@ -261,12 +277,16 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         _increase(id, amount);
     }
 
-    /// @notice New keys, effective from the next rotation. Either may stay; whatever was replaced stays bound to `id` for ever, so that what
-    ///         it signed can still be slashed.
+    /// @notice New keys, effective from the next rotation, at most once per ROTATION_INTERVAL: an identity key is not proven to be its
+    ///         registrant's, and a lock could otherwise bind everybody's. Either may stay; whatever was replaced stays bound to `id` for
+    ///         ever, so that what it signed can still be slashed.
     /// @param possession As in `lock`.
     function updateKeys(uint64 id, Keys calldata keys, bytes calldata possession) external {
         _owned(id);
         _staying(id);
+        uint256 next = keysUpdatedAt[id] + ROTATION_INTERVAL;
+        if (keysUpdatedAt[id] != 0 && block.timestamp < next) revert KeysUpdatedTooEarly(id, next);
+        keysUpdatedAt[id] = block.timestamp;
         _bindKeys(id, keys, possession);
         emit KeysUpdated(id, keys.identity, keys.consensusKey);
     }
@@ -355,9 +375,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
 
     // ---- the queue ----
 
-    function _enqueue(uint64 id, uint256 amount) private {
-        if (joinsPaused) revert JoinsPaused();
-        if (queueLength() >= MAX_QUEUE) _displace(id, amount);
+    function _enqueue(uint64 id) private {
         _setStatus(id, Status.Queued);
         _queue.push(id);
     }
@@ -394,11 +412,11 @@ contract SequencerPool is ISequencerPool, KeyErrors {
 
     // ---- leaving ----
 
-    /// @notice Takes `amount` out of a lock, down to minLock, as a ticket.
+    /// @notice Takes `amount`, at least MIN_DECREASE, out of a lock, down to minLock, as a ticket.
     function decrease(uint64 id, uint256 amount) external {
         Sequencer storage s = _owned(id);
         _staying(id);
-        if (amount == 0) revert AmountZero();
+        if (amount < MIN_DECREASE) revert DecreaseTooSmall(amount, MIN_DECREASE);
         uint256 locked = s.amount;
         if (amount > locked || locked - amount < minLock) {
             revert LockOutOfRange(amount > locked ? 0 : locked - amount, minLock, maxLock);
@@ -504,7 +522,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         slashShareOf[reporter] += share;
         totalSlashShares += uint128(share);
         emit Slashed(id, reporter, penalty, share);
-        TOKEN.safeTransfer(insurance == address(0) ? BURN : insurance, penalty - share);
+        TOKEN.safeTransfer(INSURANCE == address(0) ? BURN : INSURANCE, penalty - share);
     }
 
     /// @notice Pays the caller its shares of slashes.
@@ -526,14 +544,15 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         emit Jailed(id, block.timestamp + jailPeriod);
     }
 
-    /// @notice Comes back from jail to the end of the queue, with a lock of at least minLock.
+    /// @notice Comes back from jail to the end of the queue, with a lock of at least minLock. Neither a pause of joins nor a full queue is in
+    ///         the way, because `forceExit` waits for neither: its stake is in the pool already.
     function unjail(uint64 id) external {
         Sequencer storage s = _owned(id);
         if (s.status != Status.Jailed) revert WrongStatus(id, s.status);
         uint256 until = uint256(s.since) + jailPeriod;
         if (block.timestamp < until) revert StillJailed(id, until);
         if (s.amount < minLock) revert LockOutOfRange(s.amount, minLock, maxLock);
-        _enqueue(id, s.amount);
+        _enqueue(id);
         emit Unjailed(id);
         REWARDS.clearMissed(id);
     }
@@ -594,12 +613,10 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         _setJailPeriod(period);
     }
 
-    /// @notice Where the stake of later slashes goes.
-    /// @param shareBps Reporter's share, 1/10,000, at most MAX_REPORTER_SHARE_BPS.
-    /// @param insurance_ Who takes the rest; zero: it is burnt.
-    function setSlashSplit(uint16 shareBps, address insurance_) external {
+    /// @notice Reporter's share of later slashes, 1/10,000, at most MAX_REPORTER_SHARE_BPS.
+    function setReporterShare(uint16 shareBps) external {
         _onlyGovernor();
-        _setSlashSplit(shareBps, insurance_);
+        _setReporterShare(shareBps);
     }
 
     /// @notice Stops and allows joining. Leaving is never affected.
@@ -624,11 +641,10 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         emit JailPeriodSet(period);
     }
 
-    function _setSlashSplit(uint16 shareBps, address insurance_) private {
+    function _setReporterShare(uint16 shareBps) private {
         if (shareBps > MAX_REPORTER_SHARE_BPS) revert ConfigOutOfRange("reporterShareBps", shareBps);
-        if (insurance_ == address(this)) revert ConfigOutOfRange("insurance", uint160(insurance_));
-        (reporterShareBps, insurance) = (shareBps, insurance_);
-        emit SlashSplitSet(shareBps, insurance_);
+        reporterShareBps = shareBps;
+        emit ReporterShareSet(shareBps);
     }
 
     // ---- who may, and when ----

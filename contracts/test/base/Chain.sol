@@ -77,6 +77,8 @@ abstract contract Chain is Test {
     Rollup internal rollup;
     Slasher internal slasher;
 
+    /// @dev Who takes what slashes leave, of pools to come.
+    address internal insurance;
     uint256 internal firstRotationGas;
     /// @dev BLS secret of a sequencer id.
     mapping(uint64 id => uint256) internal secretOf;
@@ -172,7 +174,7 @@ abstract contract Chain is Test {
             maxCommittee: maxCommittee,
             jailPeriod: JAIL,
             reporterShareBps: REPORTER_BPS,
-            insurance: address(0)
+            insurance: insurance
         });
     }
 

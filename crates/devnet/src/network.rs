@@ -176,6 +176,7 @@ pub fn chain_params(options: &DevOptions) -> ChainParams {
     economics.pool.unbonding_period = options.unbonding_period;
     economics.pool.rotation_interval = options.rotation_interval;
     economics.pool.jail_period = options.jail_period.min(options.unbonding_period);
+    economics.timelock_delay = economics.timelock_delay.max(economics.notice(options.challenge_window).saturating_add(1));
     ChainParams {
         name: "oceanid-dev".to_owned(),
         chain_id: DEV_CHAIN_ID,

@@ -120,9 +120,21 @@ pub struct Economics {
     pub mining: MiningParams,
     /// Fees.
     pub fee_split: FeeSplit,
-    /// Seconds that a change by the governor waits: longer than the challenge window and the unbonding period together, so
-    /// that whoever disagrees can leave first.
+    /// Seconds that a change by the governor waits: longer than the challenge window, the slowest exit (16 rotation intervals)
+    /// and the unbonding period together, so that whoever disagrees is out of reach before it counts.
     pub timelock_delay: u64,
+}
+
+/// Rotation intervals after which an exit needs no rotation any more: `SequencerPool.EXIT_WAIT_INTERVALS`.
+const EXIT_WAIT_INTERVALS: u64 = 16;
+
+impl Economics {
+    /// Seconds that a change has to be announced, with that challenge window (seconds): what is in flight has its window, an exit may wait
+    /// for its turn, and its ticket can be slashed until it is paid.
+    pub const fn notice(&self, challenge_window: u64) -> u64 {
+        let exit = EXIT_WAIT_INTERVALS.saturating_mul(self.pool.rotation_interval).saturating_add(self.pool.unbonding_period);
+        challenge_window.saturating_add(exit)
+    }
 }
 
 /// Accounts with a part in the chain's government.
@@ -279,8 +291,8 @@ impl Preset {
             },
             fee_split: FeeSplit { sequencers_bps: 5_000, posters_bps: 4_000, treasury_bps: 1_000 },
             timelock_delay: match self {
-                Self::Dev => 10 * MINUTE,
-                Self::Metis => 30 * DAY,
+                Self::Dev => 12 * MINUTE,
+                Self::Metis => 45 * DAY,
             },
         }
     }

@@ -503,8 +503,8 @@ fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanErr
     let shares = u32::from(split.sequencers_bps) + u32::from(split.posters_bps) + u32::from(split.treasury_bps);
     range("feeSplit", u128::from(shares), "at most 10000 basis points together", shares <= 10_000)?;
     let delay = economics.timelock_delay;
-    let notice = "longer than challengeWindow and unbondingPeriod together";
-    range("timelockDelay", u128::from(delay), notice, delay > window.saturating_add(unbonding))?;
+    let notice = "longer than challengeWindow, 16 rotationIntervals and unbondingPeriod together";
+    range("timelockDelay", u128::from(delay), notice, delay > economics.notice(window))?;
     range("gasTokenRatio", 0, "above zero", !params.gas_token_ratio.is_zero())?;
     range("submissionInterval", u128::from(params.submission_interval), "at least 1 block", params.submission_interval >= 1)?;
     if let TokenSource::Existing { name, symbol, .. } = &params.token {
@@ -608,6 +608,15 @@ pub(crate) mod tests {
         assert_eq!(escrow, params().balances.values().sum::<U256>());
     }
 
+    /// Whoever starts to leave when a change is announced has been paid before it counts. (30 days and 10 minutes were too short.)
+    #[test]
+    fn presets_announce_changes_before_the_slowest_exit_is_paid() {
+        for preset in [Preset::Dev, Preset::Metis] {
+            let economics = preset.economics();
+            assert!(economics.timelock_delay > economics.notice(preset.challenge_window()), "{preset}");
+        }
+    }
+
     #[test]
     fn limits_are_named() {
         let refused = |change: &dyn Fn(&mut ChainParams), owners: &[(Address, u128)]| {
@@ -634,7 +643,8 @@ pub(crate) mod tests {
         assert_eq!(refused(&|params| params.economics.mining.jail_threshold_bps = 0, &two), "jailThresholdBps");
         assert_eq!(refused(&|params| params.economics.mining.jail_epochs = 0, &two), "jailEpochs");
         assert_eq!(refused(&|params| params.economics.fee_split.posters_bps += 1, &two), "feeSplit");
-        assert_eq!(refused(&|params| params.economics.timelock_delay = 310, &two), "timelockDelay");
+        assert_eq!(refused(&|params| params.economics.timelock_delay = 630, &two), "timelockDelay");
+        assert_eq!(refused(&|params| params.economics.timelock_delay = 631, &two), "none");
         assert_eq!(refused(&|params| params.gas_token_ratio = U256::ZERO, &two), "gasTokenRatio");
         // Escrow 500, locks 30, L1 balances 300, mining budget 1,000.
         assert_eq!(refused(&|params| params.token = TokenSource::Dev { supply: U256::from(1_829) }, &two), "supply");
