@@ -13,7 +13,7 @@ use oceanid_devnet::{
     Addresses, ConfigOut, DevAccount, DevOptions, EmbeddedL1, EmbeddedL1Config, FollowerEndpoints, L1Endpoints, L2Endpoints,
     NodeEndpoint, SequencerEndpoint, connect, deploy_dev, dev_accounts, dev_sequencers,
 };
-use oceanid_node::{KeeperSection, KeyFile, L1Config, Node, NodeConfig, RpcListen, SequencerSection, load_spec};
+use oceanid_node::{KeeperSection, KeyFile, L1Config, Node, NodeConfig, PoolSection, RpcListen, SequencerSection, load_spec};
 use oceanid_primitives::{ChainSpec, DaMode};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -215,7 +215,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
         (None, None) => DaMode::Calldata,
     };
     let base = |name: &str, listen: SocketAddr| NodeConfig {
-        rpc: RpcListen { listen },
+        rpc: RpcListen { listen, forward: None },
         keeper: KeeperSection::development(),
         cache_mib: CACHE_MIB,
         write_buffer_mib: WRITE_BUFFER_MIB,
@@ -253,7 +253,8 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
             }),
         });
     }
-    let config = base("follower", rpc[1]);
+    let mut config = base("follower", rpc[1]);
+    config.rpc.forward = Some(format!("http://{}", rpc[0]));
     std::fs::create_dir_all(&config.data_dir)?;
     nodes.push(Planned {
         file: folder.join("follower").join("node.toml"),

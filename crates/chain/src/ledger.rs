@@ -19,6 +19,7 @@ use oceanid_stf::{
 };
 use oceanid_store::{ExecutedBlock, Marks, StateView, Store, StoreConfig, StoreKind};
 use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::Ordering;
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 use tokio::sync::broadcast;
 use tracing::info_span;
@@ -283,6 +284,7 @@ impl Ledger {
         let parent = self.parent(parent)?.ok_or(BuildError::UnknownParent(parent))?;
         let number = parent.header.number + 1;
         let _span = info_span!("propose", number, epoch = context.epoch, view = context.view).entered();
+        let ahead = parent.header.number > self.0.store.head().number;
         let expected = self.epochs().of(number);
         if context.epoch != expected {
             return Err(BuildError::Epoch { number, expected, got: context.epoch });
@@ -300,6 +302,7 @@ impl Ledger {
         let block = self.seal(&parent, executed, &extension)?;
         self.0.tree.lock().insert(block.clone());
         self.0.timings.build.observe(started.elapsed());
+        self.0.timings.built_ahead.fetch_add(u64::from(ahead), Ordering::Relaxed);
         Ok(block.block().clone())
     }
 

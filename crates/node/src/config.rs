@@ -5,12 +5,13 @@
 use crate::keys::{KeyFile, KeyFileError, KeyFolder, Password, SequencerKeys, open_account};
 use crate::settings::{Settings, Source};
 use alloy_signer_local::PrivateKeySigner;
+use oceanid_pool::PoolConfig;
 use oceanid_primitives::DaMode;
 use oceanid_sequencer::Byzantine;
 use oceanid_settlement::Duties;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Everything a node is told.
@@ -26,6 +27,9 @@ pub struct NodeConfig {
     /// JSON-RPC server.
     #[serde(default)]
     pub rpc: RpcListen,
+    /// Pending transactions.
+    #[serde(default)]
+    pub pool: PoolSection,
     /// Present: this node is a sequencer. Absent: it follows L1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<SequencerSection>,
@@ -86,12 +90,42 @@ const GWEI: u128 = 1_000_000_000;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RpcListen {
     /// Address of http and ws; port 0 takes a free one.
+    #[serde(default = "default_listen")]
     pub listen: SocketAddr,
+    /// A sequencer's JSON-RPC endpoint: gets the transactions sent here while this node has no seat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<String>,
 }
 
 impl Default for RpcListen {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9545)) }
+        Self { listen: default_listen(), forward: None }
+    }
+}
+
+const fn default_listen() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_545)
+}
+
+/// Pending transactions (docs/pool.md).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct PoolSection {
+    /// Keep those of this node's own callers over a restart.
+    pub journal: bool,
+    /// Most transactions in the pool.
+    pub max_transactions: u64,
+    /// Most of them in MiB.
+    pub max_mib: u64,
+}
+
+impl Default for PoolSection {
+    fn default() -> Self {
+        Self {
+            journal: true,
+            max_transactions: PoolConfig::MAX_TRANSACTIONS as u64,
+            max_mib: (PoolConfig::MAX_BYTES >> 20) as u64,
+        }
     }
 }
 
@@ -404,6 +438,8 @@ impl NodeConfig {
         range("otlp-rpc-one-in", self.otlp_rpc_one_in, 1, 1_000_000, "1 to 1000000 requests")?;
         range("l1.poll-ms", self.l1.poll_ms, 50, 60_000, "50 to 60000 milliseconds")?;
         range("l1.max-tip-gwei", self.l1.max_tip_gwei, 1, 10_000, "1 to 10000 gwei")?;
+        range("pool.max-transactions", self.pool.max_transactions, 1, 10_000_000, "1 to 10000000 transactions")?;
+        range("pool.max-mib", self.pool.max_mib, 1, 1 << 14, "1 to 16384 MiB")?;
         if let Some(sequencer) = &self.sequencer {
             range("sequencer.batch-age-seconds", sequencer.batch_age_seconds, 1, 86_400, "1 to 86400 seconds")?;
         }
@@ -416,6 +452,7 @@ impl NodeConfig {
             ("l1.http", Some(&self.l1.http)),
             ("l1.beacon", self.l1.beacon.as_ref()),
             ("otlp-endpoint", self.otlp_endpoint.as_ref()),
+            ("rpc.forward", self.rpc.forward.as_ref()),
         ];
         let peers = keeper.watch_peers.iter().map(|url| ("keeper.watch-peers", Some(url)));
         for (field, url) in own.into_iter().chain(peers) {

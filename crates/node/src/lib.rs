@@ -14,6 +14,7 @@ mod keys;
 pub mod keystore;
 mod metrics;
 mod node;
+mod outbound;
 mod recovery;
 mod sample;
 mod settings;
@@ -24,8 +25,8 @@ mod watch;
 mod waiting;
 
 pub use config::{
-    ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, RpcListen,
-    SequencerSection,
+    ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, PoolSection,
+    RpcListen, SequencerSection,
 };
 pub use database::{DatabaseReport, DatabaseStats, MAX_FAULTS, database_stats, verify_database};
 pub use keys::{

@@ -138,6 +138,9 @@ const METRICS: &[Metric] = &[
         |now| Reading::Histogram(now.finality.clone()),
     ),
     histogram("oceanid_build_seconds", "Seconds that building a block took here.", |now| Reading::Histogram(now.build.clone())),
+    counter("oceanid_blocks_built_ahead_total", "Blocks built here while their parent was still being voted on.", |now| {
+        one(now.built_ahead)
+    }),
     histogram("oceanid_execute_seconds", "Seconds that executing another node's block took here.", |now| {
         Reading::Histogram(now.execute.clone())
     }),
@@ -270,6 +273,7 @@ pub(crate) struct Scrape {
     pub(crate) finality: HistogramReading,
     pub(crate) build: HistogramReading,
     pub(crate) execute: HistogramReading,
+    pub(crate) built_ahead: u64,
     pub(crate) votes: Option<oceanid_sequencer::Status>,
     pub(crate) settlement: Option<SettlementStatus>,
     pub(crate) follower: Option<FollowerStatus>,
@@ -422,6 +426,7 @@ mod tests {
             finality: histogram.read(),
             build: histogram.read(),
             execute: histogram.read(),
+            built_ahead: 2,
             votes: Some(oceanid_sequencer::Status { voting: true, ..Default::default() }),
             settlement: Some(SettlementStatus { backlog_blocks: 30, ..SettlementStatus::default() }),
             follower: None,

@@ -7,17 +7,17 @@ use crate::economy;
 use crate::keeper;
 use crate::keys::{KeyFileError, SequencerKeys};
 use crate::metrics::Activity;
+use crate::outbound;
 use crate::sample;
 use crate::site::Site;
 use crate::status::{Observed, Role, Status};
-use crate::watch::WatchError;
 use crate::waiting;
-use alloy_eips::eip2718::Encodable2718;
+use crate::watch::WatchError;
 use alloy_primitives::{B256, Bytes};
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
 use oceanid_da::mode;
 use oceanid_derive::{Follower, FollowerConfig};
-use oceanid_pool::{Origin, Pool, PoolConfig, PoolError, PoolRules, StoreState};
+use oceanid_pool::{JournalError, Origin, Pool, PoolConfig, PoolError, PoolRules, Restored, StoreState};
 use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcConfig, RpcServer};
 use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Reception, Sequencer, SequencerConfig};
@@ -44,6 +44,11 @@ const CONSENSUS_THREADS: usize = 2;
 /// L1 blocks below the settled origin that stay in memory, for a reorganisation's sake.
 const L1_MARGIN: u64 = 64;
 
+/// The pool's journal, in the data directory.
+const JOURNAL: &str = "pool.journal";
+/// Time between two looks at whether the journal should be synced or written anew: what a power cut may cost.
+const JOURNAL_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Why a node does not start, one line each.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -67,6 +72,9 @@ pub enum NodeError {
     /// Evidence that sequencers tell of.
     #[error("cannot watch (`keeper.watch-peers`): {0}")]
     Watch(#[from] WatchError),
+    /// Pending transactions of the last run.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// Keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -149,11 +157,9 @@ impl Node {
         watcher.ready(L1_PATIENCE).await.map_err(NodeError::L1)?;
         let reader = BatchReader::new(client.clone(), beacon, spec.l1.rollup);
 
-        let pool_rules =
-            PoolConfig::new(PoolRules::Rollup, spec.chain_id, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
-        let pool_state = Arc::new(StoreState::rollup(ledger.store().clone(), Arc::clone(&spec)));
-        let pool = Arc::new(Pool::new(pool_rules, pool_state).with_senders(Arc::clone(ledger.senders())));
+        let pool = Arc::new(open_pool(&config, &spec, &ledger).await?);
         let mut tasks = vec![watching, Task::spawn(feed_pool(ledger.clone(), Arc::clone(&pool)))];
+        tasks.push(Task::spawn(keep_journal(Arc::clone(&pool))));
 
         let (stop, stopped) = watch::channel(None);
         let listen = config.rpc.listen;
@@ -274,7 +280,8 @@ impl Parts {
                 let (follower, following) =
                     Follower::start(self.ledger.clone(), self.client.clone(), self.watcher.clone(), self.reader.clone(), config);
                 let watched = Task::spawn(watch_task(following, "the follower", self.stop.clone()));
-                Ok((Role::Follower { follower }, vec![watched]))
+                let forwarding = Task::spawn(outbound::forward(Arc::clone(&self.pool), self.config.rpc.forward.clone()));
+                Ok((Role::Follower { follower }, vec![watched, forwarding]))
             }
         }
     }
@@ -328,7 +335,7 @@ impl Parts {
         )?);
         let (watched, stop) = (Arc::clone(&sequencer), self.stop.clone());
         let tasks = vec![
-            Task::spawn(gossip(Arc::clone(pool), Arc::clone(&sequencer))),
+            Task::spawn(outbound::gossip(Arc::clone(pool), Arc::clone(&sequencer))),
             Task::spawn(wake_on_l1(watcher.clone(), ledger.clone(), Arc::clone(&sequencer))),
             Task::spawn(async move {
                 watched.stopped().await;
@@ -383,8 +390,8 @@ async fn feed_pool(ledger: Ledger, pool: Arc<Pool>) {
 /// Puts transactions of another sequencer into the pool.
 fn receive(pool: &Pool, transactions: &[Bytes]) -> Reception {
     let mut reception = Reception::default();
-    for raw in transactions {
-        match pool.add_raw(raw, Origin::Remote) {
+    for verdict in pool.add_raw_all(transactions, Origin::Remote) {
+        match verdict {
             Ok(_) => reception.taken += 1,
             // What an honest sequencer may well hand on.
             Err(
@@ -403,26 +410,39 @@ fn receive(pool: &Pool, transactions: &[Bytes]) -> Reception {
     reception
 }
 
-/// Wakes the leader at every transaction and hands those that arrived here to the other sequencers.
-async fn gossip(pool: Arc<Pool>, sequencer: Arc<Sequencer>) {
-    let mut accepted = pool.subscribe();
-    let node = sequencer.node();
-    drop(sequencer);
+/// Keeps the pool's journal on the disk and short.
+async fn keep_journal(pool: Arc<Pool>) {
     loop {
-        match accepted.recv().await {
-            Ok(transaction) => {
-                if transaction.origin() == Origin::Local {
-                    // A full queue is no loss: this node still holds the transaction.
-                    let _ = node.gossip().broadcast(transaction.envelope().encoded_2718().into());
-                }
-                node.wake();
-            }
-            Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "transactions were accepted faster than they could be gossiped")
-            }
-            Err(RecvError::Closed) => return,
+        tokio::time::sleep(JOURNAL_INTERVAL).await;
+        let pool = Arc::clone(&pool);
+        match tokio::task::spawn_blocking(move || pool.maintain_journal()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "pending transactions may not survive a restart"),
+            Err(_) => return,
         }
     }
+}
+
+/// The pool with what its journal holds.
+async fn open_pool(config: &NodeConfig, spec: &Arc<ChainSpec>, ledger: &Ledger) -> Result<Pool, NodeError> {
+    let mut rules = PoolConfig::new(PoolRules::Rollup, spec.chain_id, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
+    rules.max_transactions = config.pool.max_transactions as usize;
+    rules.max_bytes = (config.pool.max_mib as usize) << 20;
+    let state = Arc::new(StoreState::rollup(ledger.store().clone(), Arc::clone(spec)));
+    let pool = Pool::new(rules, state).with_senders(Arc::clone(ledger.senders()));
+    if !config.pool.journal {
+        return Ok(pool);
+    }
+    let path = config.data_dir.join(JOURNAL);
+    let opened = tokio::task::spawn_blocking(move || pool.with_journal(&path)).await;
+    let (pool, Restored { restored, dropped, damaged, kept_at }) = opened.expect("reading the journal does not panic")?;
+    if restored + dropped > 0 {
+        tracing::info!(restored, dropped, "pending transactions of the last run are back");
+    }
+    if let Some(kept) = kept_at {
+        tracing::warn!(lines = damaged, kept = %kept.display(), "the pool's journal was damaged; these lines are lost");
+    }
+    Ok(pool)
 }
 
 /// Wakes the leader, and blocks that wait for L1, at every new L1 block; forgets L1 blocks that are settled.

@@ -122,6 +122,14 @@ pub const KEYS: &[Key] = &[
     key("l1.poll-ms", Kind::Number, "Milliseconds between two looks at L1, 50 to 60,000."),
     key("l1.max-tip-gwei", Kind::Number, "Highest tip of the node's L1 transactions, 1 to 10,000 gwei."),
     key("rpc.listen", Kind::Address, "Where http and ws are served; port 0 takes a free one."),
+    key(
+        "rpc.forward",
+        Kind::Url,
+        "A sequencer's JSON-RPC endpoint that gets the transactions sent here while the node has no seat.",
+    ),
+    key("pool.journal", Kind::Switch, "Keep pending transactions of the node's own callers over a restart."),
+    key("pool.max-transactions", Kind::Number, "Most pending transactions, 1 to 10,000,000."),
+    key("pool.max-mib", Kind::Number, "Most memory of pending transactions, encoded, 1 to 16,384 MiB."),
     key("sequencer.keys", Kind::Path, "Folder with the node's encrypted keys."),
     key("sequencer.password-file", Kind::Path, "File with their password; without it OCEANID_PASSWORD or the terminal is asked."),
     key("sequencer.key-file", Kind::Path, "Instead of `keys`, on development chains only: a plain file with all keys."),
@@ -454,6 +462,7 @@ mod tests {
     /// Every field there is, as TOML has it.
     fn everything() -> NodeConfig {
         let mut config = read(FILE, &[]).and_then(|settings| settings.build()).expect("valid");
+        config.rpc.forward = Some("http://127.0.0.1:3".to_owned());
         config.l1.beacon = Some("http://127.0.0.1:2".to_owned());
         config.otlp_endpoint = Some("http://127.0.0.1:3".to_owned());
         let path = || Some(PathBuf::from("/x"));

@@ -14,6 +14,7 @@ use oceanid_sequencer::{EvidencePage, Sequencer};
 use oceanid_settlement::{Batcher, Keeper, L1Status, L1Watcher};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -139,6 +140,7 @@ impl Status {
             finality: self.observed.activity.finality.read(),
             build: ledger.timings().build.read(),
             execute: ledger.timings().execute.read(),
+            built_ahead: ledger.timings().built_ahead.load(Ordering::Relaxed),
             votes,
             settlement,
             follower,

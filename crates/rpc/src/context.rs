@@ -2,6 +2,7 @@
 
 use crate::backend::{Backend, Network};
 use crate::config::RpcConfig;
+use crate::door::Door;
 use crate::error::{RpcError, RpcResult};
 use crate::filters::Filters;
 use crate::logs::Blooms;
@@ -22,6 +23,7 @@ pub(crate) struct Context {
     pub(crate) config: RpcConfig,
     /// The gate of heavy work.
     pub(crate) heavy: Arc<Semaphore>,
+    pub(crate) door: Door,
     pub(crate) filters: Filters,
     pub(crate) blooms: Blooms,
     cache: Mutex<VecDeque<Arc<CommittedBlock>>>,
@@ -31,7 +33,8 @@ impl Context {
     pub(crate) fn new(backend: Backend, config: RpcConfig) -> Self {
         let heavy = Arc::new(Semaphore::new(config.max_heavy));
         let filters = Filters::new(config.max_filters, config.filter_lifetime);
-        Self { backend, config, heavy, filters, blooms: Blooms::default(), cache: Mutex::default() }
+        let door = Door::open(Arc::clone(&backend.pool));
+        Self { backend, config, heavy, door, filters, blooms: Blooms::default(), cache: Mutex::default() }
     }
 
     /// Number of the newest committed block.

@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod batch;
 mod config;
 mod context;
 mod convert;
 mod debug;
 mod dev;
+mod door;
 mod error;
 mod eth;
 mod evm;

@@ -1,6 +1,7 @@
 //! The server: one port for http, ws and pages.
 
 use crate::backend::Backend;
+use crate::batch::Together;
 use crate::config::RpcConfig;
 use crate::context::Context;
 use crate::filters::HexIds;
@@ -10,6 +11,7 @@ use crate::{
     debug, dev, eth, evm, fees, filters, fork_config, logs, openrpc, raw, rollup, simulate, subscriptions, trace, witness,
 };
 use jsonrpsee::RpcModule;
+use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::{BatchRequestConfig, PingConfig, ServerBuilder, ServerConfig, ServerHandle};
 use std::io;
 use std::net::SocketAddr;
@@ -59,8 +61,11 @@ impl RpcServer {
             .set_id_provider(HexIds)
             .build();
         let middleware = tower::ServiceBuilder::new().layer(PagesLayer::new(backend.pages.clone())).layer(cors(&config.cors)?);
-        let server =
-            ServerBuilder::new().set_config(server_config).set_http_middleware(middleware).build(listen).await.map_err(failed)?;
+        let max_response = config.max_response_bytes;
+        let answering = RpcServiceBuilder::new().layer_fn(move |service| Together::new(service, max_response));
+        let builder =
+            ServerBuilder::new().set_config(server_config).set_http_middleware(middleware).set_rpc_middleware(answering);
+        let server = builder.build(listen).await.map_err(failed)?;
         let address = server.local_addr().map_err(failed)?;
         let module = module(config, backend);
         let mut methods: Vec<_> = module.method_names().collect();
