@@ -10,6 +10,7 @@ use alloy_provider::{DynProvider, Provider, ProviderBuilder};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolValue;
 use eyre::{OptionExt, WrapErr, ensure};
+use oceanid_contracts::endpoint::Endpoint;
 use oceanid_contracts::l1::{OceanidToken, Portal, Rollup};
 use oceanid_contracts::l2::L2ToL1MessagePasser;
 use oceanid_devnet::ConfigOut;
@@ -46,7 +47,7 @@ pub(crate) async fn run(args: BridgeArgs) -> eyre::Result<()> {
     };
     let account = signer.address();
     let connect = |url: &str| -> eyre::Result<DynProvider> {
-        let url = url.parse().wrap_err_with(|| format!("not a URL: {url}"))?;
+        let url = url.parse().wrap_err_with(|| format!("not a URL: {}", Endpoint::new(url)))?;
         Ok(ProviderBuilder::new().wallet(EthereumWallet::from(signer.clone())).connect_http(url).erased())
     };
     let ends = Ends { l1: connect(&config.l1.http)?, l2: connect(&config.l2.http)?, account, config };

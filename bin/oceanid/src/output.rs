@@ -53,6 +53,8 @@ pub(crate) fn start_logging(filter: &str, format: LogFormat, export: Option<&Exp
     use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
     let filter: tracing_subscriber::EnvFilter =
         filter.parse().wrap_err_with(|| format!("--log `{filter}`: not a filter such as `info` or `oceanid_sequencer=debug`"))?;
+    // At `debug` this client writes the whole URL of the L1 endpoint, with the key in it, into every line.
+    let filter = filter.add_directive("alloy_transport_http=info".parse()?);
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logs = match format {
         LogFormat::Text => logs.compact().boxed(),

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod deploy;
+pub mod endpoint;
 pub mod genesis;
 pub mod helpers;
 pub mod l1;

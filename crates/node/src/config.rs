@@ -5,6 +5,7 @@
 use crate::keys::{KeyFile, KeyFileError, KeyFolder, Password, SequencerKeys, open_account};
 use crate::settings::{Settings, Source};
 use alloy_signer_local::PrivateKeySigner;
+use oceanid_contracts::endpoint::Endpoint;
 use oceanid_pool::PoolConfig;
 use oceanid_primitives::DaMode;
 use oceanid_sequencer::Byzantine;
@@ -394,8 +395,8 @@ pub enum ConfigError {
     Url {
         /// Key.
         field: &'static str,
-        /// Given.
-        value: String,
+        /// Given, without what may be a key.
+        value: Endpoint,
     },
 }
 
@@ -407,6 +408,7 @@ impl NodeConfig {
             data_dir,
             l1,
             rpc: RpcListen::default(),
+            pool: PoolSection::default(),
             sequencer: None,
             keeper: KeeperSection::default(),
             history: DEFAULT_HISTORY,
@@ -460,7 +462,7 @@ impl NodeConfig {
                 && !url.starts_with("http://")
                 && !url.starts_with("https://")
             {
-                return Err(ConfigError::Url { field, value: url.clone() });
+                return Err(ConfigError::Url { field, value: Endpoint::new(url) });
             }
         }
         Ok(())
@@ -514,7 +516,9 @@ mod tests {
         let error = load(&format!("write-buffer-mib = 2000\n{MINIMAL}")).expect_err("range").to_string();
         assert_eq!(error, "config: `write-buffer-mib` is 2000, must be 1 to 1024 MiB");
         let error = load(&MINIMAL.replace("http://", "ipc://")).expect_err("url").to_string();
-        assert!(error.contains("`l1.http` is `ipc://"), "{error}");
+        assert!(error.contains("`l1.http` is `ipc://127.0.0.1:8545`"), "{error}");
+        let error = load(&MINIMAL.replace("http://127.0.0.1:8545", "ipc://user:s3cr3t@l1/s3cr3t")).expect_err("url").to_string();
+        assert!(error.contains("`ipc://l1`"), "a key is not repeated: {error}");
     }
 
     #[test]

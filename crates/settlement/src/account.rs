@@ -299,7 +299,7 @@ impl Sender {
             if mined > draft.nonce {
                 // A receipt may have appeared between the two questions: look once more before calling it displaced.
                 fate = Some(self.receipt(draft).await?.unwrap_or(Fate::Displaced));
-            } else if mined < draft.nonce && draft.sent.elapsed() >= self.replace_after {
+            } else if mined < draft.nonce && draft.sent.elapsed() >= self.pricing.replace_after {
                 // L1 took back a transaction it followed, and nothing is mined behind a gap at any price.
                 fate = Some(Fate::Displaced);
             }

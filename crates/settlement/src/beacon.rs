@@ -7,16 +7,18 @@ use crate::L1Error;
 use crate::client::http_client;
 use alloy_eips::eip4844::{Blob, kzg_to_versioned_hash};
 use alloy_primitives::{B256, Bytes};
+use oceanid_contracts::endpoint::Endpoint;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
+use std::fmt;
 use tokio::sync::OnceCell;
 
 /// A beacon node's http endpoint.
-#[derive(Debug)]
 pub struct BeaconClient {
     http: reqwest::Client,
-    endpoint: String,
+    url: String,
+    endpoint: Endpoint,
     clock: OnceCell<Clock>,
 }
 
@@ -62,14 +64,15 @@ enum Answer<T> {
 
 impl BeaconClient {
     /// Prepares a client for an `http(s)://` endpoint; nothing is sent yet.
-    pub fn new(endpoint: &str) -> Result<Self, L1Error> {
-        let bad = || L1Error::Url(endpoint.to_owned());
-        let url = reqwest::Url::parse(endpoint).map_err(|_| bad())?;
-        if !matches!(url.scheme(), "http" | "https") {
+    pub fn new(url: &str) -> Result<Self, L1Error> {
+        let endpoint = Endpoint::new(url);
+        let bad = || L1Error::Url(endpoint.clone());
+        let parsed = reqwest::Url::parse(url).map_err(|_| bad())?;
+        if !matches!(parsed.scheme(), "http" | "https") {
             return Err(bad());
         }
         let http = http_client().map_err(|_| bad())?;
-        Ok(Self { http, endpoint: endpoint.trim_end_matches('/').to_owned(), clock: OnceCell::new() })
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), endpoint, clock: OnceCell::new() })
     }
 
     /// The blobs with these versioned hashes, in this order, of the L1 block with this time and number. Their commitments are
@@ -130,8 +133,8 @@ impl BeaconClient {
     }
 
     async fn get<T: DeserializeOwned>(&self, method: &'static str, path: &str) -> Result<Answer<T>, L1Error> {
-        let failure = |error: reqwest::Error| self.failure(method, error.without_url().to_string());
-        let response = self.http.get(format!("{}/{path}", self.endpoint)).send().await.map_err(failure)?;
+        let failure = |error: reqwest::Error| self.failure(method, self.endpoint.cause(&error));
+        let response = self.http.get(format!("{}/{path}", self.url)).send().await.map_err(failure)?;
         let status = response.status();
         if status.is_client_error() {
             return Ok(Answer::Refused(status.to_string()));
@@ -143,6 +146,25 @@ impl BeaconClient {
     }
 
     fn failure(&self, method: &'static str, message: String) -> L1Error {
-        L1Error::Rpc { endpoint: self.endpoint.clone(), method, message }
+        L1Error::Rpc { endpoint: self.endpoint.clone(), method, message: self.endpoint.redact(&message) }
+    }
+}
+
+impl fmt::Debug for BeaconClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BeaconClient").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_in_the_beacon_url_is_in_no_error() {
+        let beacon = BeaconClient::new("http://user:s3cr3t@127.0.0.1:9/s3cr3t?key=s3cr3t").unwrap();
+        let error = beacon.blobs(&[B256::ZERO], B256::ZERO, 1, 1).await.unwrap_err();
+        let texts = format!("{error} {error:?} {beacon:?} {}", beacon.failure("genesis", "no s3cr3t".to_owned()));
+        assert!(texts.contains("http://127.0.0.1:9") && !texts.contains("s3cr3t"), "{texts}");
     }
 }

@@ -10,7 +10,9 @@ use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, Filter, Log, Transaction, T
 use alloy_sol_types::SolCall;
 use alloy_transport::TransportResult;
 use alloy_transport_http::Http;
+use oceanid_contracts::endpoint::Endpoint;
 use oceanid_primitives::ChainSpec;
+use std::fmt;
 use std::time::Duration;
 
 /// Longest wait for an answer.
@@ -23,10 +25,10 @@ const G1_ADD_INPUT: usize = 256;
 const G1_ADD_OUTPUT: usize = 128;
 
 /// A connection to L1. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct L1Client {
     provider: RootProvider<Ethereum>,
-    endpoint: String,
+    endpoint: Endpoint,
 }
 
 /// A header and its hash, which belong together (the hash was computed here).
@@ -39,18 +41,19 @@ pub(crate) struct SealedHeader {
 impl L1Client {
     /// Prepares a client for an `http://` or `https://` endpoint; nothing is sent yet.
     pub fn new(endpoint: &str) -> Result<Self, L1Error> {
-        let bad = || L1Error::Url(endpoint.to_owned());
+        let shown = Endpoint::new(endpoint);
+        let bad = || L1Error::Url(shown.clone());
         let url = reqwest::Url::parse(endpoint).map_err(|_| bad())?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad());
         }
         let http = http_client().map_err(|_| bad())?;
         let provider = RootProvider::new(RpcClient::new(Http::with_client(http, url), false));
-        Ok(Self { provider, endpoint: endpoint.to_owned() })
+        Ok(Self { provider, endpoint: shown })
     }
 
-    /// The endpoint's URL.
-    pub fn endpoint(&self) -> &str {
+    /// The endpoint's name in texts.
+    pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
@@ -156,15 +159,21 @@ impl L1Client {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(match error.as_error_resp().map(|payload| payload.as_revert_data()) {
                 Some(Some(data)) => L1Error::Reverted { method, data },
-                Some(None) => L1Error::Refused { endpoint: self.endpoint.clone(), method, message: error.to_string() },
-                None => failure(error.to_string()),
+                Some(None) => L1Error::Refused { endpoint: self.endpoint.clone(), method, message: self.endpoint.cause(&error) },
+                None => failure(self.endpoint.cause(&error)),
             }),
             Err(_) => Err(failure(format!("no answer in {} s", REQUEST_TIMEOUT.as_secs()))),
         }
     }
 
     pub(crate) fn inconsistent(&self, what: String) -> L1Error {
-        L1Error::Inconsistent { endpoint: self.endpoint.clone(), what }
+        L1Error::Inconsistent { endpoint: self.endpoint.clone(), what: self.endpoint.redact(&what) }
+    }
+}
+
+impl fmt::Debug for L1Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("L1Client").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,9 @@
-//! What can go wrong between this node and L1. Each text says what to do where the reader can do something.
+//! What can go wrong between this node and L1. Each text says what to do where the reader can do something, and none holds more of
+//! an endpoint's URL than scheme, host and port: the rest may be a key, and these texts reach everyone who asks for the node's status.
 
 use crate::revert::describe;
 use alloy_primitives::{Address, B256, Bytes};
+use oceanid_contracts::endpoint::Endpoint;
 use oceanid_primitives::L1Origin;
 
 /// A failure of, or a lie by, the L1 endpoint.
@@ -9,12 +11,12 @@ use oceanid_primitives::L1Origin;
 pub enum L1Error {
     /// Not an http URL.
     #[error("L1 endpoint `{0}` is not an http(s) URL")]
-    Url(String),
+    Url(Endpoint),
     /// No answer.
     #[error("L1 {endpoint} does not answer `{method}`: {message}; check the endpoint and that the L1 node is running")]
     Rpc {
         /// Which one.
-        endpoint: String,
+        endpoint: Endpoint,
         /// JSON-RPC method or beacon path.
         method: &'static str,
         /// The transport's or the server's words.
@@ -24,7 +26,7 @@ pub enum L1Error {
     #[error("L1 {endpoint} refuses `{method}`: {message}")]
     Refused {
         /// Which one.
-        endpoint: String,
+        endpoint: Endpoint,
         /// JSON-RPC method.
         method: &'static str,
         /// The server's words.
@@ -50,7 +52,7 @@ pub enum L1Error {
     #[error("L1 {endpoint} has chain id {found}, the chain spec says {expected}; point the node at the right L1")]
     ChainId {
         /// Which one.
-        endpoint: String,
+        endpoint: Endpoint,
         /// `eth_chainId`.
         found: u64,
         /// `l1ChainId`.
@@ -78,7 +80,7 @@ pub enum L1Error {
     #[error("L1 {endpoint} gave an inconsistent answer: {what}")]
     Inconsistent {
         /// Which one.
-        endpoint: String,
+        endpoint: Endpoint,
         /// In what.
         what: String,
     },
@@ -92,7 +94,7 @@ pub enum L1Error {
     #[error("beacon {endpoint} has not all blobs of transaction {transaction}; use a beacon node that keeps blobs this old")]
     BlobsMissing {
         /// Which one.
-        endpoint: String,
+        endpoint: Endpoint,
         /// Transaction with the blobs.
         transaction: B256,
     },

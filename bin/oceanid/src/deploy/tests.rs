@@ -191,11 +191,11 @@ async fn nodes_started_from_the_specification_sequence_and_follow() {
     let config = |name: &str, sequencer: Option<SequencerSection>| NodeConfig {
         sequencer,
         keeper: KeeperSection::development(),
-        rpc: RpcListen { listen: any_port() },
+        rpc: RpcListen { listen: any_port(), forward: None },
         ..NodeConfig::new(
             args.out.join("spec.json"),
             folder.path().join(name),
-            L1Config { http: l1.http(), beacon: Some(l1.beacon()), poll_ms: 200 },
+            L1Config { beacon: Some(l1.beacon()), poll_ms: 200, ..L1Config::new(l1.http()) },
         )
     };
     let mut nodes = Vec::new();

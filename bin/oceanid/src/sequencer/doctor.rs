@@ -5,6 +5,7 @@ use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{U256, keccak256};
 use alloy_provider::{DynProvider, Provider};
 use eyre::{OptionExt, WrapErr, bail};
+use oceanid_contracts::endpoint::Endpoint;
 use oceanid_contracts::genesis::commitment;
 use oceanid_contracts::l1::{OceanidToken, Rollup, SequencerPool};
 use oceanid_contracts::probe::probe;
@@ -145,12 +146,12 @@ async fn l1(spec: &ChainSpec, url: &str, report: &mut Report) -> Option<DynProvi
             None
         }
         Ok(chain_id) if chain_id != spec.l1_chain_id => {
-            let found = format!("{url} is chain {chain_id}, must be {}", spec.l1_chain_id);
+            let found = format!("{} is chain {chain_id}, must be {}", Endpoint::new(url), spec.l1_chain_id);
             report.fail("l1", found, "use an endpoint of the L1 that the specification names");
             None
         }
         Ok(chain_id) => {
-            report.ok("l1", format!("{url} is chain {chain_id}, with EIP-2537"));
+            report.ok("l1", format!("{} is chain {chain_id}, with EIP-2537", Endpoint::new(url)));
             Some(l1)
         }
     }

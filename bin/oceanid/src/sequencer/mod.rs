@@ -17,6 +17,7 @@ use alloy_primitives::{Address, U256};
 use alloy_provider::{DynProvider, Provider, ProviderBuilder};
 use cli::{SequencerAction, SequencerArgs};
 use eyre::{OptionExt, WrapErr, ensure};
+use oceanid_contracts::endpoint::Endpoint;
 use oceanid_contracts::l1::SequencerPool::{Sequencer as Record, SequencerPoolInstance};
 use oceanid_contracts::l1::{MiningRewards::MiningRewardsInstance, SequencerPool};
 use oceanid_node::{KeyFolder, KeyRole, NodeConfig, Password, Settings, account_address, load_spec, open_account};
@@ -101,8 +102,8 @@ impl Operator {
     async fn chain(&self) -> eyre::Result<Chain> {
         let (spec, url) = (self.spec()?, self.l1_url()?.to_owned());
         let l1 = connect(&url)?;
-        let chain_id = l1.get_chain_id().await.wrap_err_with(|| format!("L1 at {url} does not answer"))?;
-        ensure!(chain_id == spec.l1_chain_id, "L1 at {url} is chain {chain_id}, must be {}", spec.l1_chain_id);
+        let chain_id = l1.get_chain_id().await.wrap_err_with(|| format!("L1 at {} does not answer", Endpoint::new(&url)))?;
+        ensure!(chain_id == spec.l1_chain_id, "L1 at {} is chain {chain_id}, must be {}", Endpoint::new(&url), spec.l1_chain_id);
         Ok(Chain { spec, l1 })
     }
 
@@ -158,7 +159,7 @@ impl Chain {
 
 /// A provider without an account.
 pub(crate) fn connect(url: &str) -> eyre::Result<DynProvider> {
-    let parsed = url.parse().wrap_err_with(|| format!("not a URL: {url}"))?;
+    let parsed = url.parse().wrap_err_with(|| format!("not a URL: {}", Endpoint::new(url)))?;
     Ok(ProviderBuilder::new().disable_recommended_fillers().connect_http(parsed).erased())
 }
 

@@ -8,6 +8,7 @@ use alloy_provider::Provider;
 use alloy_rpc_types_eth::Filter;
 use alloy_sol_types::{SolEvent, SolValue};
 use eyre::{OptionExt, WrapErr, ensure};
+use oceanid_contracts::endpoint::Endpoint;
 use oceanid_contracts::l1::MiningRewards::{self, RuleChange};
 use oceanid_contracts::l2::EpochLedger;
 use oceanid_primitives::{RECOVERY_EPOCHS, predeploys};
@@ -150,7 +151,7 @@ async fn epochs(operator: &Operator, limit: u64) -> eyre::Result<Vec<Epoch>> {
     let url = operator.l2_url().ok_or_eyre("--l2 is missing: the work is counted on L2; name a node's JSON-RPC")?;
     let l2 = connect(&url)?;
     let ledger = EpochLedger::new(predeploys::EPOCH_LEDGER, &l2);
-    let running = ledger.current().call().await.wrap_err_with(|| format!("L2 at {url} does not answer"))?.epoch;
+    let running = ledger.current().call().await.wrap_err_with(|| format!("L2 at {} does not answer", Endpoint::new(&url)))?.epoch;
     let told = async |number| {
         let message = ledger.message(number).call().await?;
         if message.nonce.is_zero() {

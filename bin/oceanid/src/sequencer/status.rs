@@ -4,6 +4,7 @@ use super::{Chain, Operator, connect, output, span, when, whole};
 use alloy_primitives::{Address, U256};
 use alloy_provider::Provider;
 use eyre::{OptionExt, WrapErr};
+use oceanid_contracts::endpoint::Endpoint;
 use oceanid_contracts::l1::UnbondingTicket;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -112,7 +113,7 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<()> {
 /// `seq_status` of the node.
 pub(super) async fn node(operator: &Operator) -> eyre::Result<Value> {
     let url = operator.l2_url().ok_or_eyre("--l2 names no endpoint")?;
-    connect(&url)?.raw_request("seq_status".into(), ()).await.wrap_err_with(|| format!("{url} does not answer"))
+    connect(&url)?.raw_request("seq_status".into(), ()).await.wrap_err_with(|| format!("{} does not answer", Endpoint::new(&url)))
 }
 
 /// Where a sequencer sits in an epoch.

@@ -243,3 +243,33 @@ async fn an_unfit_l1_is_refused_with_a_remedy() {
     assert!(error.contains("127.0.0.1:9") && error.contains("check the endpoint"), "{error}");
     assert!(matches!(L1Client::new("ws://localhost"), Err(L1Error::Url(_))));
 }
+
+/// An endpoint that repeats in its errors what it was called with.
+async fn echo() -> std::net::SocketAddr {
+    let answer = |uri: axum::http::Uri, axum::Json(request): axum::Json<serde_json::Value>| async move {
+        let error = serde_json::json!({ "code": -32000, "message": format!("no quota left for {uri}") });
+        axum::Json(serde_json::json!({ "jsonrpc": "2.0", "id": request["id"], "error": error }))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    address
+}
+
+#[tokio::test]
+async fn a_key_in_the_endpoint_is_in_no_error_and_no_status() {
+    let closed = "127.0.0.1:9".parse().unwrap();
+    for address in [echo().await, closed] {
+        let client = L1Client::new(&format!("http://user:s3cr3t@{address}/v3/s3cr3t?key=s3cr3t")).unwrap();
+        let error = client.check_bls().await.unwrap_err();
+        let shown = format!("{error} {error:?} {client:?}");
+        assert!(shown.contains(&format!("http://{address}")) && !shown.contains("s3cr3t"), "{shown}");
+        let anchor = L1Origin { number: 0, hash: B256::ZERO };
+        let (watcher, _task) = L1Watcher::start(client, spec(anchor, None), WatcherConfig { anchor, poll: POLL });
+        let status = until(&watcher, "an error", |status| status.last_error.is_some()).await;
+        let told = serde_json::to_string(&status).unwrap();
+        assert!(told.contains(&address.to_string()) && !told.contains("s3cr3t"), "{told}");
+    }
+    let error = L1Client::new("wss://user:s3cr3t@l1/s3cr3t").unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
+}
