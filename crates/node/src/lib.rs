@@ -21,8 +21,8 @@ mod settings;
 mod site;
 mod snapshot;
 mod status;
-mod watch;
 mod waiting;
+mod watch;
 
 pub use config::{
     ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, PoolSection,

@@ -30,7 +30,7 @@ use oceanid_pool::Origin;
 use oceanid_primitives::{ChainSpec, DaMode, HeaderExtension, L1View, predeploys::MESSAGE_PASSER};
 use oceanid_sequencer::Certificate;
 use oceanid_settlement::{
-    BatchReader, Batcher, BatcherConfig, DaPolicy, L1Account, L1Certificate, L1Client, L1Watcher, PosterConfig, Task,
+    BatchReader, Batcher, BatcherConfig, DaPolicy, L1Account, L1Certificate, L1Client, L1Watcher, PosterConfig, Pricing, Task,
     WatcherConfig, anchor,
 };
 use oceanid_stf::StateReader as _;
@@ -271,7 +271,7 @@ fn sequencer(runtime: &Runtime, l1: &Anvil, spec: &Arc<ChainSpec>, who: &DevSequ
         runtime.block_on(async {
             let (road, client, watcher, reader, task) = connect(l1, ledger).await;
             let poster = posts.then(|| PosterConfig {
-                account: L1Account::new(client.clone(), who.poster.clone(), spec.l1_chain_id, REPLACE_AFTER),
+                account: L1Account::new(client.clone(), who.poster.clone(), spec.l1_chain_id, Pricing::new(REPLACE_AFTER)),
                 identity: who.keys.identity(),
                 da: DaPolicy::Fixed(DaMode::Calldata),
                 // The machine's clock is behind the simulated one: whatever waits is due.

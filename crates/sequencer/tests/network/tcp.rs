@@ -8,7 +8,7 @@ use std::{
 };
 
 use alloy_primitives::Bytes;
-use oceanid_sequencer::{Sequencer, SequencerConfig, StartError};
+use oceanid_sequencer::{Reception, Sequencer, SequencerConfig, StartError};
 use parking_lot::Mutex;
 
 use crate::{
@@ -93,7 +93,7 @@ fn a_sequencer_that_is_told_to_stop_has_not_failed() {
             threads: 2,
         };
         let chain = LightChain::new(schedule(&setup), setup.epoch_length, now);
-        let sequencer = Sequencer::start(config, chain, Arc::new(|_| ())).expect("starts");
+        let sequencer = Sequencer::start(config, chain, Arc::new(|_| Reception::default())).expect("starts");
         let node = sequencer.node();
         std::thread::sleep(Duration::from_millis(300));
         sequencer.shutdown();
