@@ -200,6 +200,8 @@ pub(crate) struct Step {
 const CREATE_GAS: u64 = 600_000;
 /// Gas per byte of init code: calldata (16, floor price 40) and code deposit (200), with some room.
 const CREATE_GAS_PER_BYTE: u64 = 260;
+/// Transactions that fix the first committee: `rotate` and `seal`.
+pub(crate) const FIXING_STEPS: usize = 2;
 /// Gas of an ERC-20 transfer or approval.
 const TOKEN_CALL_GAS: u64 = 150_000;
 /// Gas of `MiningRewards.fund`.
@@ -211,6 +213,9 @@ const LOCK_GAS: u64 = 1_500_000;
 /// Gas of the first `rotate`: fixed part and per member.
 const ROTATE_GAS: u64 = 1_500_000;
 const ROTATE_GAS_PER_MEMBER: u64 = 200_000;
+/// Gas of `seal`: fixed part and per member.
+const SEAL_GAS: u64 = 1_000_000;
+const SEAL_GAS_PER_MEMBER: u64 = 60_000;
 
 impl Step {
     fn create(contract: Contract, code: &Bytes, arguments: &impl SolConstructor) -> Self {
@@ -299,9 +304,9 @@ impl DeploymentPlan {
                 gas: TRANSFER_GAS,
             }));
         }
-        // After the funds: rotate(), then what depends on genesis.
-        let rotate = next + funds.len() as u64;
-        let (rewards, rollup) = (deployer.create(rotate + 1), deployer.create(rotate + 2));
+        // After the funds: rotate() and seal(), then what depends on genesis.
+        let conclude = next + (funds.len() + FIXING_STEPS) as u64;
+        let (rewards, rollup) = (deployer.create(conclude), deployer.create(conclude + 1));
         let contracts =
             PlannedContracts { token, timelock, pool, ticket, portal, oracle, bridge, slasher, fee_splitter, rewards, rollup };
 
@@ -383,8 +388,11 @@ impl DeploymentPlan {
             submissionInterval: self.params.submission_interval,
             l2BlockTime: 1,
         };
-        let rest = std::iter::once(self.rotate(self.owners.len())).chain(self.conclude(0, unknown));
-        all.extend(rest.map(by_deployer));
+        let members = self.owners.len();
+        let unchosen =
+            SequencerPool::CommitteeChosen { id: 1, sealBlock: U256::ZERO, packedMembers: Bytes::new(), code: Bytes::new() };
+        let fixing = [self.rotate(members), self.seal(Bytes::new(), unchosen, members)];
+        all.extend(fixing.into_iter().chain(self.conclude(0, unknown)).map(by_deployer));
         all
     }
 
@@ -425,6 +433,7 @@ impl DeploymentPlan {
             maxLock: economics.pool.max_lock,
             unbondingPeriod: economics.pool.unbonding_period,
             rotationInterval: economics.pool.rotation_interval,
+            sealDelay: economics.pool.seal_delay,
             maxCommittee: economics.pool.max_committee,
             jailPeriod: economics.pool.jail_period,
             reporterShareBps: economics.pool.reporter_share_bps,
@@ -513,10 +522,22 @@ impl DeploymentPlan {
         ]
     }
 
+    /// Nonce of the first transaction after the committee is fixed.
+    pub(crate) fn nonce_of_conclusion(&self) -> u64 {
+        self.nonce_of_rotate() + FIXING_STEPS as u64
+    }
+
     /// The first rotation.
     pub(crate) fn rotate(&self, members: usize) -> Step {
         let gas = ROTATE_GAS + ROTATE_GAS_PER_MEMBER * members as u64;
-        Step::call("fix the first committee".to_owned(), self.contracts.pool, &SequencerPool::rotateCall {}, gas)
+        Step::call("choose the first committee".to_owned(), self.contracts.pool, &SequencerPool::rotateCall {}, gas)
+    }
+
+    /// The seal of what it chose, by the RLP of the seal block's header.
+    pub(crate) fn seal(&self, header: Bytes, chosen: SequencerPool::CommitteeChosen, members: usize) -> Step {
+        let gas = SEAL_GAS + SEAL_GAS_PER_MEMBER * members as u64;
+        let call = SequencerPool::sealCall { header, packedMembers: chosen.packedMembers, code: chosen.code };
+        Step::call("seal the first committee".to_owned(), self.contracts.pool, &call, gas)
     }
 
     /// The contracts that need genesis, which began at `genesis_timestamp` (seconds), and the budget.
@@ -594,6 +615,7 @@ fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanErr
     let (jail, unbonding) = (pool.jail_period, pool.unbonding_period);
     range("jailPeriod", u128::from(jail), "at most unbondingPeriod", jail <= unbonding)?;
     range("reporterShareBps", u128::from(pool.reporter_share_bps), "at most 5000", pool.reporter_share_bps <= 5_000)?;
+    range("sealDelay", u128::from(pool.seal_delay), "2 to 64 L1 blocks", (2..=64).contains(&pool.seal_delay))?;
     let penalties = &economics.penalties;
     for penalty in [penalties.equivocation, penalties.fork, penalties.invalid_output, penalties.withheld_data] {
         range("penalty", u128::from(penalty.bps), "at most 10000 basis points", penalty.bps <= 10_000)?;
@@ -687,15 +709,15 @@ pub(crate) mod tests {
         let expected: Vec<Address> = creations.iter().map(|nonce| DEPLOYER.create(*nonce)).collect();
         let named = planned.named().map(|(_, address)| address);
         assert_eq!(expected, named[..named.len() - 2]);
-        assert_eq!(planned.rewards, DEPLOYER.create(plan.nonce_of_rotate() + 1));
-        assert_eq!(planned.rollup, DEPLOYER.create(plan.nonce_of_rotate() + 2));
+        assert_eq!(planned.rewards, DEPLOYER.create(plan.nonce_of_conclusion()));
+        assert_eq!(planned.rollup, DEPLOYER.create(plan.nonce_of_conclusion() + 1));
     }
 
     #[test]
     fn the_outline_names_every_transaction_and_every_address() {
         let plan = DeploymentPlan::new(params(), 1, DEPLOYER, 5, &owners()).unwrap();
         let outline = plan.outline();
-        assert_eq!(outline.len(), plan.prepare.len() + 2 * plan.owners.len() + 1 + 4);
+        assert_eq!(outline.len(), plan.prepare.len() + 2 * plan.owners.len() + FIXING_STEPS + 4);
         let made: Vec<_> = outline.iter().filter_map(|transaction| transaction.creates).collect();
         assert_eq!(made, plan.contracts().named());
         assert_eq!(outline.iter().filter(|transaction| transaction.from != DEPLOYER).count(), 2 * plan.owners.len());
@@ -762,6 +784,8 @@ pub(crate) mod tests {
         assert_eq!(refused(&|params| params.balances = [(predeploy, U256::from(1))].into(), &two), "balances");
         assert_eq!(refused(&|params| params.economics.pool.jail_period = 301, &two), "jailPeriod");
         assert_eq!(refused(&|params| params.economics.pool.reporter_share_bps = 5_001, &two), "reporterShareBps");
+        assert_eq!(refused(&|params| params.economics.pool.seal_delay = 1, &two), "sealDelay");
+        assert_eq!(refused(&|params| params.economics.pool.seal_delay = 65, &two), "sealDelay");
         assert_eq!(refused(&|params| params.economics.penalties.fork.bps = 10_001, &two), "penalty");
         assert_eq!(refused(&|params| params.economics.mining.rule = EmissionRule::TargetApr(10_001), &two), "targetApr");
         assert_eq!(refused(&|params| params.economics.mining.taper_period = 0, &two), "taperPeriod");
