@@ -78,6 +78,15 @@ async fn set_code(l1: &DynProvider, address: Address, code: &[u8]) {
     l1.raw_request::<_, serde_json::Value>("anvil_setCode".into(), (address, code)).await.unwrap();
 }
 
+/// Makes blocks for as long as it is polled: the committee's seed is that of a block to come, and a development L1 makes none without need.
+async fn mine(url: String) {
+    let l1 = connect(&url).unwrap();
+    loop {
+        let _: Result<Value, _> = l1.raw_request("evm_mine".into(), ()).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
 /// A deployment that goes one step further at each attempt, then once more; nothing is sent twice, and other code is refused.
 async fn killed_at_every_step(url: &str) {
     let folder = tempfile::tempdir().unwrap();
@@ -90,6 +99,7 @@ async fn killed_at_every_step(url: &str) {
     assert!(deploy(&dry, &file, &keys, &l1, |disk| Box::new(disk)).await.unwrap().is_none());
     assert_eq!(l1.get_transaction_count(deployer).await.unwrap(), first_nonce, "a dry run sends nothing");
 
+    let miner = tokio::spawn(mine(url.to_owned()));
     let mut attempts = 0;
     let (plan, deployment) = loop {
         attempts += 1;
@@ -100,6 +110,7 @@ async fn killed_at_every_step(url: &str) {
             Err(error) => assert!(crate::one_line(&error).contains("killed"), "{}", crate::one_line(&error)),
         }
     };
+    miner.abort();
     let outline = plan.outline();
     assert!(attempts >= outline.len(), "{attempts} attempts at {} transactions", outline.len());
     let by_deployer = outline.iter().filter(|planned| planned.from == deployer).count() as u64;
@@ -181,7 +192,9 @@ async fn nodes_started_from_the_specification_sequence_and_follow() {
     let l1 = embedded(folder.path()).await;
     let (args, file, keys) = prepare(folder.path(), &l1.http(), 2);
     let provider = connect(&l1.http()).unwrap();
+    let miner = tokio::spawn(mine(l1.http()));
     deploy(&args, &file, &keys, &provider, |disk| Box::new(disk)).await.unwrap().unwrap();
+    miner.abort();
 
     let ports: Vec<TcpListener> = keys.founders.iter().map(|_| TcpListener::bind(any_port()).unwrap()).collect();
     let addresses: Vec<SocketAddr> = ports.iter().map(|port| port.local_addr().unwrap()).collect();

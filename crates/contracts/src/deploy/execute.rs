@@ -3,7 +3,7 @@
 use super::bytecode::CodeMismatch;
 use super::journal::{Journal, Signed};
 use super::params::TokenSource;
-use super::plan::{Contract, DeploymentPlan, PlannedContracts, SequencerRegistration, Step};
+use super::plan::{Contract, DeploymentPlan, FIXING_STEPS, PlannedContracts, SequencerRegistration, Step};
 use crate::genesis::{self, GenesisCommitment, GenesisError};
 use crate::l1::{FeeSplitter, MiningRewards, Portal, Rollup, SequencerPool, Slasher, UnbondingTicket};
 use alloy_consensus::{SignableTransaction, Transaction as _, TxEip1559};
@@ -172,20 +172,21 @@ pub async fn execute(
 
     progress("choosing the first committee");
     let members = registrations.len();
-    let receipts = l1.run(&by_deployer(&[plan.rotate(members)], rotate, plan.nonce_of_rotate()), journal).await?;
+    let rotation = by_deployer(&[plan.rotate(members)], rotate, plan.nonce_of_rotate());
+    let receipts = l1.run(&rotation, journal).await?;
     let chosen = event::<SequencerPool::CommitteeChosen>(plan, &receipts[0])?;
 
     progress("waiting for the L1 block that gives its seed");
     let header = l1.header_below(chosen.sealBlock.saturating_to(), confirmations.max(1)).await?;
-    let seal = plan.seal(header, chosen, members);
-    let receipts = l1.run(&by_deployer(&[seal], rotate + 1, plan.nonce_of_rotate() + 1), journal).await?;
+    let seal = by_deployer(&[plan.seal(header, chosen, members)], rotate + 1, plan.nonce_of_rotate() + 1);
+    let receipts = l1.run(&seal, journal).await?;
     let sealed = l1.confirm(receipts[0].transaction_hash, confirmations).await?;
     let spec = specification(&l1, plan, &sealed).await?;
     let genesis = genesis::commitment(&spec);
 
     progress("deploying Rollup and funding the mining budget");
     let rest = plan.conclude(spec.genesis_timestamp, rollup_config(plan, &spec, &genesis));
-    l1.run(&by_deployer(&rest, rotate + 2, plan.nonce_of_conclusion()), journal).await?;
+    l1.run(&by_deployer(&rest, rotate + FIXING_STEPS, plan.nonce_of_conclusion()), journal).await?;
 
     progress("checking the contracts");
     verify(&l1, plan, &spec, &genesis).await?;

@@ -201,7 +201,7 @@ const CREATE_GAS: u64 = 600_000;
 /// Gas per byte of init code: calldata (16, floor price 40) and code deposit (200), with some room.
 const CREATE_GAS_PER_BYTE: u64 = 260;
 /// Transactions that fix the first committee: `rotate` and `seal`.
-const FIXING_STEPS: u64 = 2;
+pub(crate) const FIXING_STEPS: usize = 2;
 /// Gas of an ERC-20 transfer or approval.
 const TOKEN_CALL_GAS: u64 = 150_000;
 /// Gas of `MiningRewards.fund`.
@@ -305,7 +305,7 @@ impl DeploymentPlan {
             }));
         }
         // After the funds: rotate() and seal(), then what depends on genesis.
-        let conclude = next + funds.len() as u64 + FIXING_STEPS;
+        let conclude = next + (funds.len() + FIXING_STEPS) as u64;
         let (rewards, rollup) = (deployer.create(conclude), deployer.create(conclude + 1));
         let contracts =
             PlannedContracts { token, timelock, pool, ticket, portal, oracle, bridge, slasher, fee_splitter, rewards, rollup };
@@ -372,7 +372,7 @@ impl DeploymentPlan {
                 all.push(PlannedTransaction { from: *owner, what, creates: None, value: U256::ZERO, gas });
             }
         }
-        // What the seal shows and what `Rollup` is told is not known yet; what they cost is.
+        // What `Rollup` is told is not known yet; its length is.
         let unknown = Rollup::Config {
             pool: self.contracts.pool,
             genesisHash: B256::ZERO,
@@ -389,11 +389,10 @@ impl DeploymentPlan {
             l2BlockTime: 1,
         };
         let members = self.owners.len();
-        let chosen =
+        let unchosen =
             SequencerPool::CommitteeChosen { id: 1, sealBlock: U256::ZERO, packedMembers: Bytes::new(), code: Bytes::new() };
-        let fixing = [self.rotate(members), self.seal(Bytes::new(), chosen, members)];
-        let rest = fixing.into_iter().chain(self.conclude(0, unknown));
-        all.extend(rest.map(by_deployer));
+        let fixing = [self.rotate(members), self.seal(Bytes::new(), unchosen, members)];
+        all.extend(fixing.into_iter().chain(self.conclude(0, unknown)).map(by_deployer));
         all
     }
 
@@ -525,7 +524,7 @@ impl DeploymentPlan {
 
     /// Nonce of the first transaction after the committee is fixed.
     pub(crate) fn nonce_of_conclusion(&self) -> u64 {
-        self.nonce_of_rotate() + FIXING_STEPS
+        self.nonce_of_rotate() + FIXING_STEPS as u64
     }
 
     /// The first rotation.
@@ -718,7 +717,7 @@ pub(crate) mod tests {
     fn the_outline_names_every_transaction_and_every_address() {
         let plan = DeploymentPlan::new(params(), 1, DEPLOYER, 5, &owners()).unwrap();
         let outline = plan.outline();
-        assert_eq!(outline.len(), plan.prepare.len() + 2 * plan.owners.len() + 1 + 4);
+        assert_eq!(outline.len(), plan.prepare.len() + 2 * plan.owners.len() + FIXING_STEPS + 4);
         let made: Vec<_> = outline.iter().filter_map(|transaction| transaction.creates).collect();
         assert_eq!(made, plan.contracts().named());
         assert_eq!(outline.iter().filter(|transaction| transaction.from != DEPLOYER).count(), 2 * plan.owners.len());
