@@ -172,7 +172,9 @@ impl World {
             json!([0, 50.5, 100]),
         ];
         let all = [&addresses[..], &hashes, &data, &objects, &rest].concat();
-        let methods = oceanid_rpc::document(true)["methods"].as_array().expect("a list").clone();
+        let mut methods = oceanid_rpc::document(true)["methods"].as_array().expect("a list").clone();
+        // Over http the server's library answers a subscription with an internal error of its own.
+        methods.retain(|method| method["name"].as_str().is_some_and(|name| !name.ends_with("ubscribe")));
         Self { methods, addresses, hashes, data, objects, all }
     }
 
