@@ -186,7 +186,7 @@ contract PoolHandler is Chain {
             return;
         }
 
-        pool.rotate();
+        rotateAndSeal();
         delete _active;
         // Who waited longest leaves. Their tickets are issued in the order of the active set, which is the order of ids of the new ones.
         uint256 first = _tickets.length;

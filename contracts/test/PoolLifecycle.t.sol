@@ -461,7 +461,7 @@ contract PoolLeavingTest is PoolBase {
         eq(token.balanceOf(address(pool)), 0, "empty");
         // And the pool lives on.
         join(MIN_LOCK);
-        eq(pool.rotate(), 2, "rotation");
+        eq(rotateAndSeal(), 2, "rotation");
         eq(sizeOfNewest(), 1, "committee");
     }
 
@@ -951,22 +951,6 @@ contract PoolGovernorTest is PoolBase {
 
 /// @dev Findings in the code of the original (F numbers of the project's list) that concern stake and committees.
 contract PoolFaultsTest is PoolBase {
-    /// @dev Original: the schedule follows from the span's number. Here the seed does not exist before its rotation, and members cannot be
-    ///      chosen to suit it.
-    function test_F1_theSeedIsFreshAndComesAfterMembership() public {
-        vm.warp(now_() + ROTATION);
-        uint256 state = vm.snapshotState();
-        vm.prevrandao(keccak256("one"));
-        pool.rotate();
-        (,, bytes32 first,,, uint64[] memory members) = pool.committee(2);
-        vm.revertToState(state);
-        vm.prevrandao(keccak256("other"));
-        pool.rotate();
-        (,, bytes32 second,,, uint64[] memory same) = pool.committee(2);
-        yes(first != second, "seed");
-        eq(keccak256(abi.encode(members)), keccak256(abi.encode(same)), "members");
-    }
-
     /// @dev Original: heads vote while stake decides power, which is bearable only behind a whitelist. Here heads have a public price.
     function test_F6_thePriceOfVotesIsPublicAndEveryHeadPaysIt() public {
         eq(pool.costToStall(), 2 * uint256(MIN_LOCK), "2 of 4");
@@ -989,8 +973,10 @@ contract PoolFaultsTest is PoolBase {
             jail(id);
         }
         vm.warp(now_() + ROTATION);
+        (bytes memory packed, bytes memory code) = choose();
+        bytes memory header = passSealBlock(keccak256("randao"));
         vm.prank(MALLORY);
-        pool.rotate();
+        pool.seal(header, packed, code);
         eq(sizeOfNewest(), 1, "the silent ones are out");
     }
 

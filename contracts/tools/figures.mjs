@@ -61,7 +61,7 @@ const prototype =
       name, theirs.toLocaleString("en-US"), gas("certificate", `${size} ${absent}`), (value("certificate", `${size} ${absent}`) / theirs).toFixed(2),
     ]),
   );
-const ROTATION = { "first rotation (joins all, shares pages)": "first rotation", "rotation, nobody joins": "nobody joins", "rotation, 4 join": "4 join", "`packKeys`": "packKeys" };
+const ROTATION = { "first rotation (joins all, shares pages)": "first rotation", "rotation, nobody joins": "nobody joins", "rotation, 4 join": "4 join", "`seal`": "seal", "`packKeys`": "packKeys" };
 const rotation = table(
   ["members", ...Object.keys(ROTATION)],
   SIZES.map((size) => [

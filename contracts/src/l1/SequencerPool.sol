@@ -4,16 +4,18 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
 import {IMiningRewards} from "../interfaces/IMiningRewards.sol";
 import {IPortal} from "../interfaces/IPortal.sol";
 import {ISequencerPool, Sequencer, Status, Ticket} from "../interfaces/ISequencerPool.sol";
 import {IUnbondingTicket} from "../interfaces/IUnbondingTicket.sol";
 import {CertificateVerifier} from "../lib/CertificateVerifier.sol";
 import {CodeStore} from "../lib/CodeStore.sol";
+import {L1Header} from "../lib/L1Header.sol";
 import {Predeploys} from "../lib/Predeploys.sol";
 import {Sort} from "../lib/Sort.sol";
 import {CommitteeRegistry} from "../l2/CommitteeRegistry.sol";
-import {Built, Candidate, CommitteeBuilder, KeyErrors, Keys} from "./CommitteeBuilder.sol";
+import {Candidate, Chosen, CommitteeBuilder, KeyErrors, Keys} from "./CommitteeBuilder.sol";
 
 /// @notice Open admission: whoever locks between minLock and maxLock and proves possession of a consensus key is queued, and joins the
 ///         active set at a rotation. Votes count heads, leader slots count stake. Stake leaves in one way only: as a ticket (UnbondingTicket)
@@ -51,6 +53,14 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     error NothingToClaim(address account);
     error RotationTooEarly(uint256 nextRotation);
     error NoMembers();
+    /// @dev The committee chosen last waits for its seed.
+    error NotSealed(uint64 id, uint256 sealBlock);
+    error NothingToSeal();
+    error SealTooEarly(uint256 sealBlock);
+    /// @dev L1 has forgotten the block's hash: `rotate` names another.
+    error SealTooLate(uint256 sealBlock);
+    error NotTheSealBlock(uint256 sealBlock, bytes32 hash, bytes32 ofHeader);
+    error NotTheChosen(uint64 id, bytes32 contentsHash);
     error UnknownCommittee(uint64 id);
     error UnknownMember(uint64 committeeId, uint256 index);
 
@@ -81,6 +91,9 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     event RecipientSet(uint64 indexed id, address indexed recipient);
     event PosterSet(uint64 indexed id, address indexed poster);
     event OwnershipTransferred(uint64 indexed id, address indexed from, address indexed to);
+    /// @dev `code` is that of its code store, digest and seed zero; both are what `seal` takes.
+    event CommitteeChosen(uint64 indexed id, uint256 sealBlock, bytes packedMembers, bytes code);
+    event SealPostponed(uint64 indexed id, uint256 sealBlock);
     event CommitteeFixed(uint64 indexed id, bytes32 digest, bytes32 seed, bytes packedMembers);
     event KeysPacked(address indexed page, uint64[] ids);
     event LockLimitsSet(uint256 minLock, uint256 maxLock);
@@ -101,6 +114,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         uint128 maxLock; // wei of the token
         uint64 unbondingPeriod; // seconds
         uint64 rotationInterval; // seconds
+        uint16 sealDelay; // L1 blocks, MIN_SEAL_DELAY to MAX_SEAL_DELAY
         uint16 maxCommittee; // members
         uint64 jailPeriod; // seconds, at most unbondingPeriod
         uint16 reporterShareBps; // at most MAX_REPORTER_SHARE_BPS
@@ -110,6 +124,13 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     struct Committee {
         address code;
         uint64 fixedAt; // L1 time
+    }
+
+    /// @notice The committee chosen last, until it has its seed.
+    struct Draft {
+        bytes32 contentsHash; // keccak256(abi.encode(packedMembers, code))
+        uint64 chosenIn; // L1 block that has its CommitteeChosen
+        uint64 sealBlock; // L1 block whose randomness it takes; 0: there is none to seal
     }
 
     /// @notice Namespace of proofs of possession.
@@ -129,6 +150,11 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     uint256 public constant DECREASE_DIVISOR = 20_000;
     /// @notice Rotation intervals after which an exit needs no rotation any more.
     uint256 public constant EXIT_WAIT_INTERVALS = 16;
+    /// @notice Bounds of SEAL_DELAY. A block has the randomness of the reveals before it (EIP-4399), so that of the block behind the rotation's
+    ///         (delay 1) is known to whoever builds the rotation's block, who could try locks until the seed suits it. With a delay of n it
+    ///         hangs on n - 1 blocks more; who builds the last of them may withhold it, and so choose between two seeds.
+    uint256 public constant MIN_SEAL_DELAY = 2;
+    uint256 public constant MAX_SEAL_DELAY = 64;
     /// @notice How far the governor may move the lock limits from those of the deployment, as a factor.
     uint256 public constant LIMIT_RANGE = 10;
     /// @notice Smallest committee the governor may choose: the smallest that bears a fault.
@@ -152,6 +178,8 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     address public immutable INSURANCE;
     uint256 public immutable UNBONDING_PERIOD;
     uint256 public immutable ROTATION_INTERVAL;
+    /// @notice L1 blocks between the choice of a committee and the block that gives its seed.
+    uint256 public immutable SEAL_DELAY;
     /// @notice Bounds of the lock limits, wei of the token.
     uint256 public immutable LOWEST_MIN_LOCK;
     uint256 public immutable HIGHEST_MAX_LOCK;
@@ -166,6 +194,8 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     uint64 public latestCommittee;
     /// @notice L1 time of the last rotation.
     uint64 public lastRotation;
+    /// @notice What `seal` waits for.
+    Draft public draft;
 
     /// @notice Sum of all locks, wei of the token.
     uint128 public totalLocked;
@@ -230,6 +260,10 @@ contract SequencerPool is ISequencerPool, KeyErrors {
             revert ConfigOutOfRange("maxCommittee", config.maxCommittee);
         }
         maxCommittee = config.maxCommittee;
+        if (config.sealDelay < MIN_SEAL_DELAY || config.sealDelay > MAX_SEAL_DELAY) {
+            revert ConfigOutOfRange("sealDelay", config.sealDelay);
+        }
+        SEAL_DELAY = config.sealDelay;
         _setLockLimits(config.minLock, config.maxLock);
         _setJailPeriod(config.jailPeriod);
         _setReporterShare(config.reporterShareBps);
@@ -670,31 +704,81 @@ contract SequencerPool is ISequencerPool, KeyErrors {
 
     // ---- committees ----
 
-    /// @notice Fixes the next committee and sends it to L2: lets leave those whose turn it is, lets the queue in, both up to the churn limit,
-    ///         drops who was jailed or removed, and takes the maxCommittee largest locks (ties: the smaller id), in ascending order of
-    ///         identity. Anyone may call, once per ROTATION_INTERVAL.
+    /// @notice Chooses the next committee: lets leave those whose turn it is, lets the queue in, both up to the churn limit, drops who was
+    ///         jailed or removed, and takes the maxCommittee largest locks (ties: the smaller id), in ascending order of identity. Members
+    ///         and weights are final; the seed follows from an L1 block that does not exist yet (`seal`). Anyone may call, once per
+    ///         ROTATION_INTERVAL. If L1 has forgotten the block of a choice that nobody sealed, this names another for the same choice.
+    /// @return id The committee that waits for its seal.
     function rotate() external returns (uint64 id) {
+        id = latestCommittee + 1;
+        if (draft.sealBlock != 0) return _postponeSeal(id);
         if (latestCommittee != 0 && block.timestamp < lastRotation + ROTATION_INTERVAL) {
             revert RotationTooEarly(lastRotation + ROTATION_INTERVAL);
         }
-        id = latestCommittee + 1;
         uint64[] memory active = _nextActive(id);
         if (active.length == 0) revert NoMembers();
-        Built memory built = BUILDER.build(id, maxCommittee, _candidates(active));
+        Chosen memory chosen = BUILDER.choose(maxCommittee, _candidates(active));
 
-        _storeActive(built.order);
-        if (built.page != address(0)) _moveKeys(built.page, built.paged);
-        latestCommittee = id;
+        _storeActive(chosen.order);
+        if (chosen.page != address(0)) _moveKeys(chosen.page, chosen.paged);
         lastRotation = uint64(block.timestamp);
-        _committees[id] = Committee({code: built.code, fixedAt: uint64(block.timestamp)});
-        emit CommitteeFixed(id, built.digest, built.seed, built.packed);
+        uint64 sealBlock = uint64(block.number + SEAL_DELAY);
+        draft = Draft({
+            contentsHash: keccak256(abi.encode(chosen.packed, chosen.code)),
+            chosenIn: uint64(block.number),
+            sealBlock: sealBlock
+        });
+        emit CommitteeChosen(id, sealBlock, chosen.packed, chosen.code);
+    }
+
+    /// @notice Gives the chosen committee the randomness of exactly its seal block, which nobody knew when members and weights became final,
+    ///         and sends it to L2. Anyone may call, from the block after that one for as long as L1 knows its hash (8,191 blocks,
+    ///         EIP-2935): the outcome is the same whoever does it and when.
+    /// @param header Of the seal block, as Ethereum encodes it.
+    /// @param packedMembers As in the committee's CommitteeChosen.
+    /// @param code As there.
+    function seal(bytes calldata header, bytes calldata packedMembers, bytes calldata code)
+        external
+        returns (uint64 id)
+    {
+        id = latestCommittee + 1;
+        bytes32 randomness = _sealedBy(header);
+        bytes32 contentsHash = keccak256(abi.encode(packedMembers, code));
+        if (contentsHash != draft.contentsHash) revert NotTheChosen(id, contentsHash);
+        (bytes32 digest, bytes32 seed, address store) = BUILDER.complete(id, randomness, packedMembers, code);
+
+        draft.sealBlock = 0;
+        latestCommittee = id;
+        _committees[id] = Committee({code: store, fixedAt: uint64(block.timestamp)});
+        emit CommitteeFixed(id, digest, seed, packedMembers);
         PORTAL.depositTransaction(
             Predeploys.COMMITTEE_REGISTRY,
             0,
-            L2_GAS_BASE + L2_GAS_PER_MEMBER * uint64(built.size),
+            L2_GAS_BASE + L2_GAS_PER_MEMBER * uint64(CertificateVerifier.sizeOf(store)),
             false,
-            abi.encodeCall(CommitteeRegistry.setCommittee, (id, built.seed, built.packed))
+            abi.encodeCall(CommitteeRegistry.setCommittee, (id, seed, packedMembers))
         );
+    }
+
+    /// @dev The randomness in `header`, which must be that of the draft's seal block.
+    function _sealedBy(bytes calldata header) private view returns (bytes32) {
+        uint256 sealBlock = draft.sealBlock;
+        if (sealBlock == 0) revert NothingToSeal();
+        if (block.number <= sealBlock) revert SealTooEarly(sealBlock);
+        bytes32 hash = Blockhash.blockHash(sealBlock);
+        if (hash == 0) revert SealTooLate(sealBlock);
+        if (keccak256(header) != hash) revert NotTheSealBlock(sealBlock, hash, keccak256(header));
+        return L1Header.mixHash(header);
+    }
+
+    /// @dev Members and weights stay: who lets a block pass into oblivion gets another seed, and nothing else.
+    function _postponeSeal(uint64 id) private returns (uint64) {
+        uint256 sealBlock = draft.sealBlock;
+        if (block.number <= sealBlock || Blockhash.blockHash(sealBlock) != 0) revert NotSealed(id, sealBlock);
+        sealBlock = block.number + SEAL_DELAY;
+        draft.sealBlock = uint64(sealBlock);
+        emit SealPostponed(id, sealBlock);
+        return id;
     }
 
     /// @notice Copies the key records of the newest committee into one page, for the committees after it. Rotations do this for newcomers

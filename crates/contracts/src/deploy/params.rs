@@ -42,6 +42,9 @@ pub struct PoolParams {
     pub unbonding_period: u64,
     /// Seconds between rotations.
     pub rotation_interval: u64,
+    /// L1 blocks from the choice of a committee to the one whose randomness is its seed, 2 to 64. Of these, who builds the last but one or
+    /// earlier ones can choose between two seeds each, by withholding a block; see `SequencerPool.MIN_SEAL_DELAY`.
+    pub seal_delay: u16,
     /// Seats, 1 to [`MAX_COMMITTEE`](oceanid_primitives::MAX_COMMITTEE).
     pub max_committee: u16,
     /// Seconds in jail before the owner may come back, at most the unbonding period.
@@ -254,6 +257,7 @@ impl Preset {
                 max_lock,
                 unbonding_period: 5 * MINUTE,
                 rotation_interval: 20,
+                seal_delay: 2,
                 max_committee,
                 jail_period: MINUTE,
                 reporter_share_bps,
@@ -263,6 +267,7 @@ impl Preset {
                 max_lock,
                 unbonding_period: 21 * DAY,
                 rotation_interval: DAY,
+                seal_delay: 4,
                 max_committee,
                 jail_period: DAY,
                 reporter_share_bps,
