@@ -22,6 +22,7 @@ use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::Ordering;
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 use tokio::sync::broadcast;
+use tracing::info_span;
 
 /// Bytes a builder leaves for the header and the list around the body.
 const HEADER_RESERVE: usize = 1_024;
@@ -283,6 +284,7 @@ impl Ledger {
         let parent = self.parent(parent)?.ok_or(BuildError::UnknownParent(parent))?;
         let number = parent.header.number + 1;
         let ahead = parent.header.number > self.0.store.head().number;
+        let _span = info_span!("propose", number, epoch = context.epoch, view = context.view).entered();
         let expected = self.epochs().of(number);
         if context.epoch != expected {
             return Err(BuildError::Epoch { number, expected, got: context.epoch });
@@ -335,6 +337,7 @@ impl Ledger {
     ///
     /// [`CheckError::Invalid`] is permanent; [`CheckError::NotYet`] means that the same question may have another answer later.
     pub fn check(&self, block: &SealedBlock, l1: &dyn L1View, now: u64) -> Result<(), CheckError> {
+        let _span = info_span!("check", number = block.number()).entered();
         let known = self.0.tree.lock().get(&block.hash()).cloned();
         if let Some(known) = known {
             // The hash covers the body only through its root: a known header may come with any body.
@@ -374,6 +377,7 @@ impl Ledger {
     /// [`LedgerError::Gap`] if the parent is not the head; [`LedgerError::Conflict`] if another block is committed at its number;
     /// [`LedgerError::Disagreement`] if execution gives another header.
     pub fn commit(&self, block: &SealedBlock, certificate: Option<Bytes>) -> Result<(), LedgerError> {
+        let _span = info_span!("commit", number = block.number()).entered();
         let _committing = self.0.committing.lock();
         let (number, hash) = (block.number(), block.hash());
         if let Some(committed) = self.committed_at(number)? {
@@ -487,6 +491,7 @@ impl Ledger {
         let started = Instant::now();
         let spec = &self.0.spec;
         let header = block.header();
+        let _span = info_span!("execute", number = header.number, transactions = block.body().len()).entered();
         let senders = self.0.senders.of_body(block.body())?;
         let env = l2_env(spec, &parent.header, parent.hash, header.timestamp, extension);
         let executed = execute::execute(self.0.rules, spec.chain_id, env, &parent.view, block.body().to_vec(), senders)?;

@@ -45,6 +45,12 @@ pub struct NodeConfig {
     /// Write buffer of each of the store's five tables, MiB; up to two of each are in memory at a time.
     #[serde(default = "default_write_buffer_mib")]
     pub write_buffer_mib: u64,
+    /// Collector that gets traces over OTLP; without it none are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otlp_endpoint: Option<String>,
+    /// Of so many requests one is traced.
+    #[serde(default = "default_otlp_rpc_one_in")]
+    pub otlp_rpc_one_in: u64,
 }
 
 /// L1 endpoints.
@@ -268,6 +274,13 @@ const fn default_write_buffer_mib() -> u64 {
     DEFAULT_WRITE_BUFFER_MIB
 }
 
+/// Of so many requests one is traced when the configuration does not say.
+const DEFAULT_OTLP_RPC_ONE_IN: u64 = 100;
+
+const fn default_otlp_rpc_one_in() -> u64 {
+    DEFAULT_OTLP_RPC_ONE_IN
+}
+
 const fn default_poll_ms() -> u64 {
     1_000
 }
@@ -358,6 +371,24 @@ pub enum ConfigError {
 }
 
 impl NodeConfig {
+    /// A follower with the usual values.
+    pub fn new(spec: PathBuf, data_dir: PathBuf, l1: L1Config) -> Self {
+        Self {
+            spec,
+            data_dir,
+            l1,
+            rpc: RpcListen::default(),
+            pool: PoolSection::default(),
+            sequencer: None,
+            keeper: KeeperSection::default(),
+            history: DEFAULT_HISTORY,
+            cache_mib: DEFAULT_CACHE_MIB,
+            write_buffer_mib: DEFAULT_WRITE_BUFFER_MIB,
+            otlp_endpoint: None,
+            otlp_rpc_one_in: DEFAULT_OTLP_RPC_ONE_IN,
+        }
+    }
+
     /// Reads and checks a file, without the environment.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         Settings::read(Some(path), [])?.build()
@@ -376,6 +407,7 @@ impl NodeConfig {
         range("history", self.history, 1, 1_000_000, "1 to 1000000 blocks")?;
         range("cache-mib", self.cache_mib, 1, 1 << 20, "1 to 1048576 MiB")?;
         range("write-buffer-mib", self.write_buffer_mib, 1, 1_024, "1 to 1024 MiB")?;
+        range("otlp-rpc-one-in", self.otlp_rpc_one_in, 1, 1_000_000, "1 to 1000000 requests")?;
         range("l1.poll-ms", self.l1.poll_ms, 50, 60_000, "50 to 60000 milliseconds")?;
         range("pool.max-transactions", self.pool.max_transactions, 1, 10_000_000, "1 to 10000000 transactions")?;
         range("pool.max-mib", self.pool.max_mib, 1, 1 << 14, "1 to 16384 MiB")?;
@@ -386,9 +418,12 @@ impl NodeConfig {
         range("keeper.stagger-seconds", keeper.stagger_seconds, 1, 3_600, "1 to 3600 seconds")?;
         range("keeper.survey-seconds", keeper.survey_seconds, 1, 86_400, "1 to 86400 seconds")?;
         range("keeper.credit-epochs", keeper.credit_epochs, 1, 1_000, "1 to 1000 epochs")?;
-        for (field, url) in
-            [("l1.http", Some(&self.l1.http)), ("l1.beacon", self.l1.beacon.as_ref()), ("rpc.forward", self.rpc.forward.as_ref())]
-        {
+        for (field, url) in [
+            ("l1.http", Some(&self.l1.http)),
+            ("l1.beacon", self.l1.beacon.as_ref()),
+            ("rpc.forward", self.rpc.forward.as_ref()),
+            ("otlp-endpoint", self.otlp_endpoint.as_ref()),
+        ] {
             if let Some(url) = url
                 && !url.starts_with("http://")
                 && !url.starts_with("https://")

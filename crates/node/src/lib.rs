@@ -15,11 +15,13 @@ pub mod keystore;
 mod metrics;
 mod node;
 mod outbound;
+mod recovery;
 mod sample;
 mod settings;
 mod site;
 mod snapshot;
 mod status;
+mod waiting;
 
 pub use config::{
     ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, PoolSection,
@@ -32,5 +34,6 @@ pub use keys::{
 };
 pub use keystore::Secret;
 pub use node::{Node, NodeError, load_spec};
+pub use recovery::test_recovery;
 pub use settings::{KEYS, Key, Kind, Setting, Settings, Source, VARIABLE_PREFIX};
 pub use snapshot::{Progress, SnapshotError, SnapshotSummary, create as create_snapshot, restore as restore_snapshot};

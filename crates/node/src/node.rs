@@ -11,6 +11,7 @@ use crate::outbound;
 use crate::sample;
 use crate::site::Site;
 use crate::status::{Observed, Role, Status};
+use crate::waiting;
 use alloy_primitives::{B256, Bytes};
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
 use oceanid_da::mode;
@@ -257,12 +258,13 @@ impl Parts {
         let payer = self.keys.as_ref().map(|keys| keys.poster.address());
         tasks.extend([
             Task::spawn(count_blocks(ledger.clone(), identity, Arc::clone(&observed.activity))),
-            Task::spawn(sample::run(observed.samples.clone(), role.clone(), self.config.data_dir.clone())),
+            Task::spawn(sample::run(observed.samples.clone(), role.clone(), watcher.clone(), self.config.data_dir.clone())),
             Task::spawn(economy::run(ledger.clone(), client.clone(), watcher.clone(), payer, Arc::clone(&observed.figures))),
             Task::spawn(batches::run(Arc::clone(&self.spec), client.clone(), watcher.clone(), Arc::clone(&batches))),
         ]);
-        let status = Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, keeper, observed);
-        Site::new(ledger.clone(), Arc::clone(&self.pool), Arc::new(status), batches)
+        let status = Arc::new(Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, keeper, observed));
+        tasks.push(Task::spawn(waiting::narrate(Arc::clone(&status))));
+        Site::new(ledger.clone(), Arc::clone(&self.pool), status, batches)
     }
 
     /// Starts a role: consensus and batches (`votes`, for a node with keys), or derivation from L1.

@@ -107,6 +107,8 @@ pub const KEYS: &[Key] = &[
     key("history", Kind::Number, "Blocks of history for eth_call and eth_getProof at older blocks, 1 to 1,000,000."),
     key("cache-mib", Kind::Number, "The store's cache of what it read, MiB, 1 to 1,048,576."),
     key("write-buffer-mib", Kind::Number, "Write buffer of each of the store's five tables, 1 to 1,024 MiB."),
+    key("otlp-endpoint", Kind::Url, "Collector that gets traces over OTLP (http/protobuf); without it none are made."),
+    key("otlp-rpc-one-in", Kind::Number, "Of so many requests one is traced, 1 to 1,000,000."),
     key("l1.http", Kind::Url, "L1 execution endpoint."),
     key("l1.beacon", Kind::Url, "L1 beacon endpoint; without it only batches in calldata can be read."),
     key("l1.poll-ms", Kind::Number, "Milliseconds between two looks at L1, 50 to 60,000."),
@@ -448,6 +450,7 @@ mod tests {
         let mut config = read(FILE, &[]).and_then(|settings| settings.build()).expect("valid");
         config.rpc.forward = Some("http://127.0.0.1:3".to_owned());
         config.l1.beacon = Some("http://127.0.0.1:2".to_owned());
+        config.otlp_endpoint = Some("http://127.0.0.1:3".to_owned());
         let path = || Some(PathBuf::from("/x"));
         config.sequencer = Some(SequencerSection {
             keys: path(),

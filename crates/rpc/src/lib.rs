@@ -34,7 +34,9 @@ mod subscriptions;
 mod trace;
 mod witness;
 
-pub use backend::{AccountEdit, Backend, DevHooks, L1Heads, L1Ref, Network, NodeStatus, StatusReport, SyncProgress, Waiting};
+pub use backend::{
+    AccountEdit, Backend, DevHooks, L1Heads, L1Ref, Network, NodeStatus, StatusReport, SyncProgress, WaitCode, Waiting,
+};
 pub use config::RpcConfig;
 pub use error::RpcError;
 pub use openrpc::{catalogue, document};

@@ -32,7 +32,7 @@ impl Registry {
     /// A method that takes microseconds: memory, or a point read or two.
     pub(crate) fn light<T: Serialize + 'static>(&mut self, name: &'static str, handler: Handler<T>) {
         self.module
-            .register_method(name, move |params, context, _| answer(context, &params, handler))
+            .register_method(name, move |params, context, _| answer(name, context, &params, handler))
             .expect("each method is registered once");
     }
 
@@ -48,7 +48,7 @@ impl Registry {
                     // The permit goes along: work that outlives its caller still counts.
                     let job = move || {
                         let _permit = permit;
-                        answer(&context, &params, handler)
+                        answer(name, &context, &params, handler)
                     };
                     tokio::task::spawn_blocking(job).await.map_err(RpcError::internal)?
                 };
@@ -59,10 +59,12 @@ impl Registry {
 }
 
 fn answer<T: Serialize>(
+    name: &'static str,
     context: &Context,
     params: &jsonrpsee::types::Params<'_>,
     handler: Handler<T>,
 ) -> RpcResult<Box<RawValue>> {
+    let _span = tracing::info_span!("rpc", method = name).entered();
     let value = handler(context, &mut Args::new(params)?)?;
     to_raw_value(&value).map_err(RpcError::internal)
 }

@@ -46,11 +46,12 @@ use commonware_runtime::{
 };
 use commonware_storage::{archive::prunable, translator::EightCap};
 use commonware_utils::{NZDuration, NZU32, NZU64, NZUsize};
+use futures::FutureExt as _;
 use oceanid_primitives::{Epochs, MAX_COMMITTEE};
 use parking_lot::Mutex;
 use rand_core::CryptoRng;
 use tokio::sync::{Notify, mpsc};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::{
     BlockCodec, BlockError, Byzantine, Committees, ConsensusBlock, ConsensusConfig, Execution, NodeKeys, Status,
@@ -448,12 +449,16 @@ where
     actor.start(Delivery(deliveries), buffer_mailbox, resolver);
     let node = Node { status, evidence, reporter: evidence_reporter, gossip, work, failed };
     let handle = node.clone();
-    context.child("deliveries").spawn(move |_| async move {
-        if let Err(failure) = orchestrator.run(updates, later_epochs, channels.inquiries.1).await {
-            error!(%failure, "the sequencer stops");
-            handle.status.lock().failure = Some(failure);
-            handle.failed.notify_waiters();
+    context.child("deliveries").spawn(move |context| async move {
+        let Err(failure) = orchestrator.run(updates, later_epochs, channels.inquiries.1).await else { return };
+        // When all are told to stop, the network may do so before this task: that is no failure.
+        if context.stopped().now_or_never().is_some() {
+            debug!(%failure, "the sequencer was told to stop");
+            return;
         }
+        error!(%failure, "the sequencer stops");
+        handle.status.lock().failure = Some(failure);
+        handle.failed.notify_waiters();
     });
     Ok(node)
 }

@@ -262,6 +262,8 @@ async fn every_method_of_layer_two_answers() {
     assert_eq!(c.call("seq_certificate", json!(["0x0"])).await, Value::Null);
     let status = c.call("seq_status", json!([])).await;
     assert_eq!((&status["role"], &status["waiting"][0]["remedy"]), (&json!("sequencer"), &json!("check --l1")));
+    assert_eq!(status["waiting"][0]["code"], "l1-unreachable");
+    assert!(oceanid_rpc::WaitCode::ALL.iter().all(|code| json!(code) == code.as_str()), "one name everywhere");
     assert_eq!((&status["head"], &status["peers"]), (&json!(4), &json!(3)));
 
     methods::of_both(c, &block, counter).await;

@@ -76,3 +76,27 @@ fn four_nodes_agree_over_tcp_restart_and_gossip() {
         }
     }
 }
+
+#[test]
+fn a_sequencer_that_is_told_to_stop_has_not_failed() {
+    let setup = Setup { epoch_length: 10, block_time: Duration::from_millis(100), ..Setup::committee_of(4) };
+    let directory = tempfile::tempdir().expect("a directory");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    for _ in 0..3 {
+        let config = SequencerConfig {
+            keys: keys(0),
+            listen: free_port(),
+            peers: BTreeMap::new(),
+            directory: directory.path().to_path_buf(),
+            consensus: consensus_config(&setup),
+            byzantine: None,
+            threads: 2,
+        };
+        let chain = LightChain::new(schedule(&setup), setup.epoch_length, now);
+        let sequencer = Sequencer::start(config, chain, Arc::new(|_| ())).expect("starts");
+        let node = sequencer.node();
+        std::thread::sleep(Duration::from_millis(300));
+        sequencer.shutdown();
+        assert_eq!(node.status().failure, None, "the network ends first, and that is no failure");
+    }
+}

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 /// Longest pause after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
@@ -443,7 +443,8 @@ impl Actor {
     ) -> Result<bool, RoundError> {
         let Some(poster) = &self.config.poster else { return Ok(false) };
         let Purpose { first, last, .. } = purpose;
-        match poster.account.send(Call { to: self.spec.l1.rollup, input, sidecar }).await {
+        let span = info_span!("post_batch", first, last, bytes = input.len());
+        match poster.account.send(Call { to: self.spec.l1.rollup, input, sidecar }).instrument(span).await {
             Ok(Some(ticket)) => {
                 self.sent = Some((ticket, purpose));
                 Ok(true)
