@@ -56,11 +56,6 @@ impl Client {
         quantity(&self.call("eth_getTransactionCount", json!([account, "pending"])).await?)
     }
 
-    /// Transactions of `account` in committed blocks.
-    pub(crate) async fn mined(&self, account: Address) -> eyre::Result<u64> {
-        quantity(&self.call("eth_getTransactionCount", json!([account, "latest"])).await?)
-    }
-
     pub(crate) async fn send_raw(&self, raw: &Bytes) -> eyre::Result<B256> {
         let hash = self.call("eth_sendRawTransaction", json!([raw])).await?;
         hash.as_str().unwrap_or_default().parse().wrap_err("transaction hash")
@@ -74,15 +69,15 @@ fn quantity(value: &Value) -> eyre::Result<u64> {
 
 /// Signs a transfer of 1 wei.
 pub(crate) fn signed_transfer(signer: &PrivateKeySigner, chain_id: u64, nonce: u64, to: Address) -> eyre::Result<Bytes> {
-    signed(signer, chain_id, nonce, Some(to), U256::from(1), Bytes::new(), 21_000)
+    signed(signer, chain_id, nonce, to, U256::from(1), Bytes::new(), 21_000)
 }
 
-/// Signs a call, or a deployment if there is nobody to call.
+/// Signs a call.
 pub(crate) fn signed(
     signer: &PrivateKeySigner,
     chain_id: u64,
     nonce: u64,
-    to: Option<Address>,
+    to: Address,
     value: U256,
     input: Bytes,
     gas_limit: u64,
@@ -94,7 +89,7 @@ pub(crate) fn signed(
         gas_limit,
         max_fee_per_gas: 10_000_000_000,
         max_priority_fee_per_gas: 1,
-        to: to.map_or(TxKind::Create, TxKind::Call),
+        to: TxKind::Call(to),
         value,
         input,
         ..TxEip1559::default()
