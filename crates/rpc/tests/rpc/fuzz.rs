@@ -148,7 +148,7 @@ impl World {
             "accessList": [{ "address": counter, "storageKeys": [hashes[0]] }],
             "authorizationList": [{ "chainId": "0x1", "address": counter, "nonce": "0x0", "yParity": "0x0", "r": "0x1", "s": "0x1" }],
         });
-        let state = json!({ (sender.to_string()): { "balance": "0xffffffffffffffffff", "nonce": "0x5" }, (counter.to_string()): { "code": "0x5b600056", "stateDiff": { (hashes[0].as_str().unwrap()): hashes[1] } } });
+        let state = json!({ (sender.to_string()): { "balance": "0xffffffffffffffffff", "nonce": "0x5" }, (counter.to_string()): { "code": "0x5b600056", "stateDiff": { (hashes[0].as_str().expect("a hash is text")): hashes[1] } } });
         let block = json!({ "number": "0x3", "time": format!("{:#x}", GENESIS_TIME + 9), "gasLimit": "0x1c9c380", "feeRecipient": TO, "prevRandao": hashes[0], "baseFeePerGas": "0x1" });
         let objects = vec![
             call.clone(),
