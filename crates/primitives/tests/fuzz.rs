@@ -72,7 +72,7 @@ fn fuzz_committees() {
         weight: u128::from(index),
     });
     let committee = Committee { id: 1, seed: B256::ZERO, members: members.collect() };
-    oceanid_fuzz::bytes("committees", &[committee.pack().into()], |input| {
+    oceanid_fuzz::bytes("committees", &[committee.pack()], |input| {
         let Ok(committee) = Committee::unpack(1, B256::ZERO, input) else { return false };
         assert_eq!(committee.pack(), input, "one encoding");
         (0..8).for_each(|view| assert!((committee.leader(0, view) as usize) < committee.members.len()));
