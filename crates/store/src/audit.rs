@@ -5,13 +5,13 @@ use crate::{
     Store, StoreError,
     engine::{Snapshot, Table},
     keys,
-    proof::{prior_values_of, trie_error},
+    proof::{PastTrie, prior_values_of},
     store::read_header,
     view::Base,
 };
-use alloy_primitives::{B256, Bytes, KECCAK256_EMPTY, keccak256, map::HashMap};
-use oceanid_trie::{HashedAccount, HashedState, Nibbles, NodeReader, TrieUpdates, state_root_from_scratch, update_state_root};
-use std::collections::{BTreeMap, BTreeSet};
+use alloy_primitives::{B256, KECCAK256_EMPTY, keccak256};
+use oceanid_trie::{HashedAccount, HashedState, TrieUpdates, state_root_from_scratch};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What [`Store::audit_state`] went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,50 +112,14 @@ impl Store {
 }
 
 /// Takes back block after block. How many there were.
-fn check_history(base: &Base) -> Result<u64, StoreError> {
-    let (mut past, mut root) = (Past { base, wiped: BTreeSet::new(), nodes: HashMap::default() }, base.state_root);
+fn check_history(base: &Arc<Base>) -> Result<u64, StoreError> {
+    let mut past = PastTrie::new(base);
     for number in (base.oldest..base.flushed.number).rev() {
-        let prior = prior_values_of(base, number + 1)?;
-        let (got, updates, _) = update_state_root(&past, root, &prior).map_err(|error| trie_error(number, error))?;
         let header =
             read_header(&base.snapshot, number)?.ok_or_else(|| StoreError::damaged("header", format!("{number} is missing")))?;
-        if got != header.state_root {
-            return Err(StoreError::StateRoot { number, expected: header.state_root, got });
-        }
-        root = got;
-        past.absorb(updates);
+        past.undo(number, header.state_root, &prior_values_of(base, number + 1)?)?;
     }
     Ok(base.flushed.number - base.oldest)
-}
-
-/// The flushed tries with blocks taken back.
-struct Past<'a> {
-    base: &'a Base,
-    wiped: BTreeSet<B256>,
-    nodes: HashMap<Option<B256>, BTreeMap<Nibbles, Option<Bytes>>>,
-}
-
-impl Past<'_> {
-    fn absorb(&mut self, updates: TrieUpdates) {
-        for owner in updates.wiped {
-            self.nodes.remove(&Some(owner));
-            self.wiped.insert(owner);
-        }
-        for update in updates.nodes {
-            self.nodes.entry(update.owner).or_default().insert(update.path, update.node.map(|node| node.rlp));
-        }
-    }
-}
-
-impl NodeReader for Past<'_> {
-    type Error = StoreError;
-
-    fn node(&self, owner: Option<B256>, path: &Nibbles, _hash: B256) -> Result<Option<Bytes>, StoreError> {
-        if let Some(node) = self.nodes.get(&owner).and_then(|nodes| nodes.get(path)) {
-            return Ok(node.clone());
-        }
-        if owner.is_some_and(|owner| self.wiped.contains(&owner)) { Ok(None) } else { self.base.node(owner, path) }
-    }
 }
 
 fn check_code(snapshot: &Snapshot, hash: B256) -> Result<(), StoreError> {

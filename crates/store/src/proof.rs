@@ -13,7 +13,7 @@ use oceanid_trie::{
 };
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeSet, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -91,10 +91,10 @@ impl TrieView {
 impl NodeReader for TrieView {
     type Error = StoreError;
 
-    fn node(&self, owner: Option<B256>, path: &Nibbles, _hash: B256) -> Result<Option<Bytes>, StoreError> {
+    fn node(&self, owner: Option<B256>, path: &Nibbles, hash: B256) -> Result<Option<Bytes>, StoreError> {
         match &self.0 {
             Tries::Present(view) => view.node(owner, path),
-            Tries::Past(trie) => trie.node(owner, path),
+            Tries::Past(trie) => trie.node(owner, path, hash),
         }
     }
 }
@@ -102,9 +102,10 @@ impl NodeReader for TrieView {
 /// The flushed tries with the changes since a past block undone.
 pub(crate) struct PastTrie {
     number: u64,
+    root: B256,
     base: Arc<Base>,
     wiped: BTreeSet<B256>,
-    nodes: HashMap<(Option<B256>, Nibbles), Option<Bytes>>,
+    nodes: HashMap<Option<B256>, BTreeMap<Nibbles, Option<Bytes>>>,
 }
 
 impl core::fmt::Debug for PastTrie {
@@ -113,38 +114,45 @@ impl core::fmt::Debug for PastTrie {
     }
 }
 
-/// The flushed tries alone.
-struct BaseNodes<'a>(&'a Base);
-
-impl NodeReader for BaseNodes<'_> {
-    type Error = StoreError;
-
-    fn node(&self, owner: Option<B256>, path: &Nibbles, _hash: B256) -> Result<Option<Bytes>, StoreError> {
-        self.0.node(owner, path)
-    }
-}
-
 impl PastTrie {
+    /// The flushed tries, nothing undone yet.
+    pub(crate) fn new(base: &Arc<Base>) -> Self {
+        let (number, root) = (base.flushed.number, base.state_root);
+        Self { number, root, base: base.clone(), wiped: BTreeSet::new(), nodes: HashMap::default() }
+    }
+
     fn build(base: &Arc<Base>, number: u64, state_root: B256) -> Result<Self, StoreError> {
-        let changes = prior_values(base, number)?;
-        let (root, updates, _) =
-            update_state_root(&BaseNodes(base), base.state_root, &changes).map_err(|error| trie_error(number, error))?;
+        let mut trie = Self::new(base);
+        trie.undo(number, state_root, &prior_values(base, number)?)?;
+        Ok(trie)
+    }
+
+    /// Writes `prior` over it, which must give the state of block `number` with that root.
+    pub(crate) fn undo(&mut self, number: u64, state_root: B256, prior: &HashedState) -> Result<(), StoreError> {
+        let (root, updates, _) = update_state_root(&*self, self.root, prior).map_err(|error| trie_error(number, error))?;
         if root != state_root {
             return Err(StoreError::StateRoot { number, expected: state_root, got: root });
         }
-        let nodes =
-            updates.nodes.into_iter().map(|update| ((update.owner, update.path), update.node.map(|node| node.rlp))).collect();
-        Ok(Self { number, base: base.clone(), wiped: updates.wiped, nodes })
+        (self.number, self.root) = (number, root);
+        for owner in updates.wiped {
+            self.nodes.remove(&Some(owner));
+            self.wiped.insert(owner);
+        }
+        for update in updates.nodes {
+            self.nodes.entry(update.owner).or_default().insert(update.path, update.node.map(|node| node.rlp));
+        }
+        Ok(())
     }
+}
 
-    fn node(&self, owner: Option<B256>, path: &Nibbles) -> Result<Option<Bytes>, StoreError> {
-        if let Some(node) = self.nodes.get(&(owner, *path)) {
+impl NodeReader for PastTrie {
+    type Error = StoreError;
+
+    fn node(&self, owner: Option<B256>, path: &Nibbles, _hash: B256) -> Result<Option<Bytes>, StoreError> {
+        if let Some(node) = self.nodes.get(&owner).and_then(|nodes| nodes.get(path)) {
             return Ok(node.clone());
         }
-        if owner.is_some_and(|owner| self.wiped.contains(&owner)) {
-            return Ok(None);
-        }
-        self.base.node(owner, path)
+        if owner.is_some_and(|owner| self.wiped.contains(&owner)) { Ok(None) } else { self.base.node(owner, path) }
     }
 }
 

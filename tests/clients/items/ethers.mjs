@@ -47,6 +47,8 @@ export default {
       await new Promise((resolve) => setTimeout(resolve, 300))
       await (await token.transfer(accounts[ROLE.receiver].address, 21n)).wait(1, 60_000)
       assert.equal(await heard, 21n)
+      // `once` sends `eth_unsubscribe` and nobody can await it; destroying the provider before its answer rejects it, unhandled.
+      await socket.send('net_version', [])
     } finally {
       await socket.destroy()
       provider.destroy()

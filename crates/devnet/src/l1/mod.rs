@@ -282,7 +282,7 @@ async fn run(
     let mut interval = Instant::now() + block_time;
     loop {
         // What is pending and had to wait for the clock is looked at again soon.
-        let waiting = instant.load(Ordering::Relaxed) && sealer.has_work();
+        let waiting = instant.load(Ordering::Relaxed) && sealer.is_pending();
         let look = if waiting { (Instant::now() + GATHER * 4).min(interval) } else { interval };
         tokio::select! {
             () = told_to_stop(&mut stopped) => return,

@@ -1,5 +1,6 @@
 //! Decides when a block is made and what its timestamp is; the ledger makes it.
 
+use super::GENESIS_AGE;
 use super::blobs::{BlobError, BlobStore};
 use alloy_consensus::{SignableTransaction, Transaction, TxEip1559};
 use alloy_primitives::{Address, B256, Signature, U256, keccak256};
@@ -31,6 +32,11 @@ pub(crate) enum SealError {
     /// Blob files.
     #[error(transparent)]
     Blobs(#[from] BlobError),
+}
+
+/// True if a block with that timestamp leaves the chain behind the clock, but by no more than a new one is.
+const fn catches_up(timestamp: u64, now: u64) -> bool {
+    timestamp < now && now - timestamp < GENESIS_AGE
 }
 
 /// The one sealer.
@@ -66,12 +72,13 @@ impl Sealer {
         Self { ledger, pool, blobs, clock: Mutex::default(), impersonated: Mutex::default() }
     }
 
-    /// Seals a block of the pending transactions if there are any and the clock is past the parent's timestamp. The block's own is
-    /// the parent's plus one second, so that a chain which is behind the clock catches up a second a block.
+    /// Seals a block of the pending transactions if the clock is past the parent's timestamp. The block's own is the parent's plus one
+    /// second, so that a chain which is behind the clock catches up a second a block. Without transactions it does so only where a new
+    /// chain has its [`GENESIS_AGE`] to use up: who waits for a block in a deployment then waits for no second to pass.
     pub(crate) fn seal_pending(&self) -> Result<bool, SealError> {
         let mut clock = self.clock.lock();
         let timestamp = self.parent_timestamp() + 1;
-        if timestamp > clock.now() || !self.has_work() {
+        if timestamp > clock.now() || !(self.has_work() || catches_up(timestamp, clock.now())) {
             return Ok(false);
         }
         self.seal(&mut clock, timestamp)?;
@@ -89,8 +96,13 @@ impl Sealer {
         Ok(true)
     }
 
+    /// True if [`Self::seal_pending`] would make a block, or will when the clock is past the parent's timestamp.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.has_work() || catches_up(self.parent_timestamp() + 1, self.clock.lock().now())
+    }
+
     /// True if a transaction is pending that pays the base fee.
-    pub(crate) fn has_work(&self) -> bool {
+    fn has_work(&self) -> bool {
         !self.pool.best().is_empty()
     }
 
