@@ -284,10 +284,7 @@ fn rpc_addresses(args: &DevArgs, count: usize) -> eyre::Result<Vec<SocketAddr>> 
 
 /// Addresses with ports that are free now. They are chosen by the parent, so that a node that is started again keeps its own.
 fn free_addresses(args: &DevArgs, count: usize) -> eyre::Result<Vec<SocketAddr>> {
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind(SocketAddr::new(args.host, 0)).wrap_err_with(|| format!("cannot listen on {}", args.host)))
-        .collect::<eyre::Result<_>>()?;
-    listeners.iter().map(|listener| Ok(listener.local_addr()?)).collect()
+    oceanid_devnet::ports::free_addresses(args.host, count).wrap_err_with(|| format!("cannot listen on {}", args.host))
 }
 
 /// Greets once every node serves, then waits for ever.

@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod config_out;
 pub mod l1;
 pub mod network;
+pub mod ports;
 
 pub use accounts::{DevAccount, dev_accounts, dev_signers};
 pub use config_out::{Addresses, ConfigOut, FollowerEndpoints, L1Endpoints, L2Endpoints, NodeEndpoint, SequencerEndpoint};

@@ -14,8 +14,10 @@ export default {
     const wallet = l1Wallet(ROLE.tokens)
     // The pool allows one rotation per interval; the deployment made the first.
     await until('the pool to allow a rotation', async () => l1.simulateContract({ ...pool, functionName: 'rotate', account: wallet.account }).then(() => true, () => false))
+    const latest = async () => Number(await l1.readContract({ ...pool, functionName: 'latestCommittee' }))
+    const committee = (await latest()) + 1
     await mined(l1, await wallet.writeContract({ ...pool, functionName: 'rotate' }))
-    const committee = Number(await l1.readContract({ ...pool, functionName: 'latestCommittee' }))
+    await until('a node to seal the choice', async () => (await latest()) >= committee)
     assert.ok(committee >= 2)
     const wait = (client, blockTag) =>
       until(`committee ${committee} in the ${blockTag} block`, async () => committeeOf(await client.getBlock({ blockTag })) >= committee, 120_000)

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -16,8 +16,8 @@ use crate::{
     sim::{Setup, TestChain as _, consensus_config, keys, receive, schedule},
 };
 
-fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+fn free_addresses(count: usize) -> Vec<SocketAddr> {
+    oceanid_devnet::ports::free_addresses(Ipv4Addr::LOCALHOST.into(), count).expect("free ports")
 }
 
 fn wait(what: &str, condition: impl Fn() -> bool) {
@@ -32,7 +32,7 @@ fn wait(what: &str, condition: impl Fn() -> bool) {
 fn four_nodes_agree_over_tcp_restart_and_gossip() {
     let setup = Setup { epoch_length: 10, block_time: Duration::from_millis(100), ..Setup::committee_of(4) };
     let directory = tempfile::tempdir().expect("a directory");
-    let peers: BTreeMap<_, _> = (0..4).map(|index| (keys(index).identity(), free_port())).collect();
+    let peers: BTreeMap<_, _> = (0..4).map(|index| keys(index).identity()).zip(free_addresses(4)).collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let chains: Vec<_> = (0..4).map(|_| LightChain::new(schedule(&setup), setup.epoch_length, now)).collect();
     let heard: Vec<Arc<Mutex<Vec<Bytes>>>> = (0..4).map(|_| Arc::default()).collect();
@@ -85,7 +85,7 @@ fn a_sequencer_that_is_told_to_stop_has_not_failed() {
     for _ in 0..3 {
         let config = SequencerConfig {
             keys: keys(0),
-            listen: free_port(),
+            listen: free_addresses(1)[0],
             peers: BTreeMap::new(),
             directory: directory.path().to_path_buf(),
             consensus: consensus_config(&setup),
