@@ -13,7 +13,7 @@ use oceanid_devnet::{
     Addresses, ConfigOut, DevAccount, DevOptions, EmbeddedL1, EmbeddedL1Config, FollowerEndpoints, L1Endpoints, L2Endpoints,
     NodeEndpoint, SequencerEndpoint, connect, deploy_dev, dev_accounts, dev_sequencers,
 };
-use oceanid_node::{KeeperSection, KeyFile, L1Config, Node, NodeConfig, RpcListen, SequencerSection, load_spec};
+use oceanid_node::{KeeperSection, KeyFile, L1Config, Node, NodeConfig, PoolSection, RpcListen, SequencerSection, load_spec};
 use oceanid_primitives::{ChainSpec, DaMode};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -218,7 +218,8 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
         spec: folder.join("spec.json"),
         data_dir: folder.join(name),
         l1: l1_config.clone(),
-        rpc: RpcListen { listen },
+        rpc: RpcListen::open(listen),
+        pool: PoolSection::default(),
         sequencer: None,
         keeper: KeeperSection::development(),
         history: oceanid_node::DEFAULT_HISTORY,

@@ -21,7 +21,7 @@ mod snapshot;
 mod status;
 
 pub use config::{
-    ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, RpcListen,
+    ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, PoolSection, RpcListen,
     SequencerSection,
 };
 pub use database::{DatabaseReport, DatabaseStats, MAX_FAULTS, database_stats, verify_database};

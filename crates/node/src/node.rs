@@ -17,7 +17,7 @@ use oceanid_da::mode;
 use oceanid_derive::{Follower, FollowerConfig};
 use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
 use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
-use oceanid_rpc::{Backend, RpcConfig, RpcServer};
+use oceanid_rpc::{Backend, RpcServer};
 use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
 use oceanid_settlement::{
     BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, Keeper, L1Account, L1Certificate, L1Client, L1Watcher,
@@ -147,11 +147,11 @@ impl Node {
         let pool_rules =
             PoolConfig::new(PoolRules::Rollup, spec.chain_id, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
         let pool_state = Arc::new(StoreState::rollup(ledger.store().clone(), Arc::clone(&spec)));
-        let pool = Arc::new(Pool::new(pool_rules, pool_state).with_senders(Arc::clone(ledger.senders())));
+        let pool = Arc::new(Pool::new(config.pool.limit(pool_rules), pool_state).with_senders(Arc::clone(ledger.senders())));
         let mut tasks = vec![watching, Task::spawn(feed_pool(ledger.clone(), Arc::clone(&pool)))];
 
         let (stop, stopped) = watch::channel(None);
-        let listen = config.rpc.listen;
+        let rpc_config = config.rpc.server();
         let payer = match &keys {
             Some(keys) => Some(keys.poster.clone()),
             None => config.keeper.open_account()?,
@@ -170,7 +170,7 @@ impl Node {
             tasks.push(Task::spawn(Arc::clone(&duty).follow_seat(Arc::new(parts))));
         }
         let backend = Backend::rollup(ledger.clone(), pool, site.status()).with_pages(Arc::new(site));
-        let rpc = RpcServer::start(RpcConfig::new(listen), backend).await?;
+        let rpc = RpcServer::start(rpc_config, backend).await?;
         Ok(Self { ledger, duty, rpc, tasks, stopped })
     }
 

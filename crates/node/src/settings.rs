@@ -111,6 +111,22 @@ pub const KEYS: &[Key] = &[
     key("l1.beacon", Kind::Url, "L1 beacon endpoint; without it only batches in calldata can be read."),
     key("l1.poll-ms", Kind::Number, "Milliseconds between two looks at L1, 50 to 60,000."),
     key("rpc.listen", Kind::Address, "Where http and ws are served; port 0 takes a free one."),
+    key("rpc.cors", Kind::Word, "Origins of web pages that may call, separated by commas; `*` for all, nothing for none."),
+    key(
+        "rpc.namespaces",
+        Kind::Word,
+        "Namespaces served, separated by commas; without it all on loopback, elsewhere all but debug and trace.",
+    ),
+    key("rpc.max-connections", Kind::Number, "Connections at once, 1 to 1,000,000."),
+    key("rpc.max-calls", Kind::Number, "Calls and estimates at work at once, 1 to 1,024; others wait."),
+    key("rpc.max-scans", Kind::Number, "Log queries, filter polls and pool listings at work at once, 1 to 1,024; others wait."),
+    key("rpc.max-traces", Kind::Number, "Traces at work at once, 1 to 1,024; others wait. Each may need some 500 MiB."),
+    key("rpc.gas-cap", Kind::Number, "Gas of one call, estimate or trace, 21,000 to 10,000,000,000."),
+    key("rpc.max-log-blocks", Kind::Number, "Blocks in the range of one log query, 1 to 10,000,000."),
+    key("rpc.max-logs", Kind::Number, "Logs in one answer, 1 to 1,000,000; those of a single block always fit."),
+    key("pool.max-transactions", Kind::Number, "Transactions in the pool, 1 to 10,000,000."),
+    key("pool.max-per-sender", Kind::Number, "Transactions of one sender in the pool, 1 to 1,000,000."),
+    key("pool.max-mib", Kind::Number, "Encoded transactions in the pool, 1 to 65,536 MiB."),
     key("sequencer.keys", Kind::Path, "Folder with the node's encrypted keys."),
     key("sequencer.password-file", Kind::Path, "File with their password; without it OCEANID_PASSWORD or the terminal is asked."),
     key("sequencer.key-file", Kind::Path, "Instead of `keys`, on development chains only: a plain file with all keys."),
@@ -447,6 +463,7 @@ mod tests {
             byzantine: Some(oceanid_sequencer::Byzantine::Equivocate),
             ..SequencerSection::new(([127, 0, 0, 1], 1).into())
         });
+        config.rpc.namespaces = Some("eth".to_owned());
         (config.keeper.account, config.keeper.password_file) = (path(), path());
         config
     }

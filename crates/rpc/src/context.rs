@@ -1,9 +1,11 @@
 //! What every method has at hand: the backend, the limits, and the lookups all of them share.
 
+use crate::arrivals::Arrivals;
 use crate::backend::{Backend, Network};
 use crate::config::RpcConfig;
 use crate::error::{RpcError, RpcResult};
 use crate::filters::Filters;
+use crate::gate::Gates;
 use crate::logs::Blooms;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::B256;
@@ -20,18 +22,22 @@ const CACHED_BLOCKS: usize = 32;
 pub(crate) struct Context {
     pub(crate) backend: Backend,
     pub(crate) config: RpcConfig,
-    /// The gate of heavy work.
-    pub(crate) heavy: Arc<Semaphore>,
+    pub(crate) gates: Gates,
     pub(crate) filters: Filters,
+    pub(crate) arrivals: Arc<Arrivals>,
+    /// Places of all subscriptions.
+    pub(crate) subscriptions: Arc<Semaphore>,
     pub(crate) blooms: Blooms,
     cache: Mutex<VecDeque<Arc<CommittedBlock>>>,
 }
 
 impl Context {
     pub(crate) fn new(backend: Backend, config: RpcConfig) -> Self {
-        let heavy = Arc::new(Semaphore::new(config.max_heavy));
+        let gates = Gates::new(&config);
         let filters = Filters::new(config.max_filters, config.filter_lifetime);
-        Self { backend, config, heavy, filters, blooms: Blooms::default(), cache: Mutex::default() }
+        let arrivals = Arc::new(Arrivals::new(backend.pool.subscribe()));
+        let subscriptions = Arc::new(Semaphore::new(config.max_all_subscriptions));
+        Self { backend, config, gates, filters, arrivals, subscriptions, blooms: Blooms::default(), cache: Mutex::default() }
     }
 
     /// Number of the newest committed block.

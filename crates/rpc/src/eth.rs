@@ -2,7 +2,7 @@
 
 use crate::backend::Network;
 use crate::context::Context;
-use crate::convert::{self, RpcBlock, RpcReceipt};
+use crate::convert::{self, RpcBlock, RpcReceipt, RpcTransaction};
 use crate::error::{RpcError, RpcResult};
 use crate::params::Args;
 use crate::registry::Registry;
@@ -19,7 +19,7 @@ use oceanid_store::{CommittedBlock, StoreError};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most storage keys in one proof, or in one look at several.
 const MAX_PROOF_KEYS: usize = 1_024;
@@ -45,7 +45,8 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.light("eth_capabilities", capabilities);
     registry.light("rpc_modules", |context: &Context, _: &mut Args<'_>| {
         let methods = crate::catalogue(context.is_rollup());
-        let names = methods.into_iter().filter_map(|method| method.split_once('_'));
+        let served = methods.into_iter().filter(|method| context.config.serves(method));
+        let names = served.filter_map(|method| method.split_once('_'));
         Ok(names.map(|(module, _)| (module, "1.0")).collect::<BTreeMap<_, _>>())
     });
 
@@ -53,36 +54,36 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.light("eth_getTransactionCount", transaction_count);
     registry.light("eth_getCode", code);
     registry.light("eth_getStorageAt", storage_at);
-    registry.heavy("eth_getStorageValues", storage_values);
-    registry.heavy("eth_getProof", proof);
+    registry.read("eth_getStorageValues", storage_values);
+    registry.read("eth_getProof", proof);
 
-    registry.heavy("eth_getBlockByNumber", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getBlockByNumber", |context: &Context, args: &mut Args<'_>| {
         let tag: BlockNumberOrTag = args.required("block")?;
         let full = args.optional("fullTransactions")?.unwrap_or(false);
         block(context, tag.into(), full)
     });
-    registry.heavy("eth_getBlockByHash", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getBlockByHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
         let full = args.optional("fullTransactions")?.unwrap_or(false);
         block(context, hash.into(), full)
     });
-    registry.heavy("eth_getHeaderByNumber", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getHeaderByNumber", |context: &Context, args: &mut Args<'_>| {
         let tag: BlockNumberOrTag = args.required("block")?;
         Ok(find_block(context, tag.into())?.map(|block| convert::header(&block, &context.backend.extras(block.block.number()))))
     });
-    registry.heavy("eth_getHeaderByHash", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getHeaderByHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
         Ok(find_block(context, hash.into())?.map(|block| convert::header(&block, &context.backend.extras(block.block.number()))))
     });
-    registry.heavy("eth_getBlockReceipts", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getBlockReceipts", |context: &Context, args: &mut Args<'_>| {
         let Some(block) = find_block(context, args.required("block")?)? else { return Ok(None) };
         receipts(context, &block).map(Some)
     });
-    registry.heavy("eth_getBlockTransactionCountByNumber", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getBlockTransactionCountByNumber", |context: &Context, args: &mut Args<'_>| {
         let tag: BlockNumberOrTag = args.required("block")?;
         Ok(find_block(context, tag.into())?.map(|block| U64::from(block.block.body().len())))
     });
-    registry.heavy("eth_getBlockTransactionCountByHash", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getBlockTransactionCountByHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
         Ok(find_block(context, hash.into())?.map(|block| U64::from(block.block.body().len())))
     });
@@ -103,32 +104,27 @@ pub(crate) fn register(registry: &mut Registry) {
         ommer(context, hash.into(), args.required("index")?)
     });
 
-    registry.heavy("eth_getTransactionByHash", |context: &Context, args: &mut Args<'_>| {
-        let hash: B256 = args.required("hash")?;
-        if let Some((block, index)) = context.transaction(hash)? {
-            return Ok(convert::included(&block, index));
-        }
-        let pooled = context.backend.pool.get(&hash);
-        Ok(pooled.map(|pooled| convert::pending(pooled.envelope(), pooled.sender())))
+    registry.read("eth_getTransactionByHash", |context: &Context, args: &mut Args<'_>| {
+        transaction_by_hash(context, args.required("hash")?)
     });
-    registry.heavy("eth_getTransactionByBlockNumberAndIndex", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getTransactionByBlockNumberAndIndex", |context: &Context, args: &mut Args<'_>| {
         let tag: BlockNumberOrTag = args.required("block")?;
         let index: U64 = args.required("index")?;
         Ok(find_block(context, tag.into())?.and_then(|block| convert::included(&block, index.saturating_to())))
     });
-    registry.heavy("eth_getTransactionByBlockHashAndIndex", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getTransactionByBlockHashAndIndex", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
         let index: U64 = args.required("index")?;
         Ok(find_block(context, hash.into())?.and_then(|block| convert::included(&block, index.saturating_to())))
     });
-    registry.heavy("eth_getRawTransactionByHash", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getRawTransactionByHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("hash")?;
         if let Some((block, index)) = context.transaction(hash)? {
             return Ok(block.block.body().get(index).map(|tx| Bytes::from(tx.encoded_2718())));
         }
         Ok(context.backend.pool.get(&hash).map(|pooled| Bytes::from(pooled.envelope().encoded_2718())))
     });
-    registry.heavy("eth_getTransactionReceipt", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getTransactionReceipt", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("hash")?;
         transaction_receipt(context, hash)
     });
@@ -142,11 +138,11 @@ pub(crate) fn register(registry: &mut Registry) {
         let status = context.backend.pool.status();
         Ok(json!({ "pending": U64::from(status.pending), "queued": U64::from(status.queued) }))
     });
-    registry.heavy("txpool_content", |context: &Context, _: &mut Args<'_>| {
+    registry.scan("txpool_content", |context: &Context, _: &mut Args<'_>| {
         Ok(pool_content(context, |pooled| json!(convert::pending(pooled.envelope(), pooled.sender()))))
     });
-    registry.heavy("txpool_inspect", |context: &Context, _: &mut Args<'_>| Ok(pool_content(context, summary)));
-    registry.heavy("txpool_contentFrom", |context: &Context, args: &mut Args<'_>| {
+    registry.scan("txpool_inspect", |context: &Context, _: &mut Args<'_>| Ok(pool_content(context, summary)));
+    registry.read("txpool_contentFrom", |context: &Context, args: &mut Args<'_>| {
         let sender: Address = args.required("address")?;
         let content = context.backend.pool.content().remove(&sender).unwrap_or_default();
         let list = |list: &[Arc<PoolTransaction>]| by_nonce(list, |pooled| json!(convert::pending(pooled.envelope(), sender)));
@@ -167,18 +163,22 @@ fn peers(context: &Context) -> usize {
 }
 
 fn syncing(context: &Context, _: &mut Args<'_>) -> RpcResult<SyncStatus> {
+    Ok(sync_status(context))
+}
+
+pub(crate) fn sync_status(context: &Context) -> SyncStatus {
     let progress = match &context.backend.network {
         Network::Rollup { status, .. } => status.syncing(),
         Network::Ethereum { .. } => None,
     };
-    Ok(progress.map_or(SyncStatus::None, |progress| {
+    progress.map_or(SyncStatus::None, |progress| {
         SyncStatus::Info(Box::new(alloy_rpc_types_eth::SyncInfo {
             starting_block: U256::from(progress.starting),
             current_block: U256::from(progress.current),
             highest_block: U256::from(progress.highest),
             ..Default::default()
         }))
-    }))
+    })
 }
 
 /// From which block on what can be asked for: blocks, receipts and logs are kept for ever, state is pruned.
@@ -350,6 +350,15 @@ fn receipts(context: &Context, block: &CommittedBlock) -> RpcResult<Vec<RpcRecei
     Ok((0..block.block.body().len()).filter_map(one).collect())
 }
 
+/// A transaction of a block or of the pool.
+pub(crate) fn transaction_by_hash(context: &Context, hash: B256) -> RpcResult<Option<RpcTransaction>> {
+    if let Some((block, index)) = context.transaction(hash)? {
+        return Ok(convert::included(&block, index));
+    }
+    let pooled = context.backend.pool.get(&hash);
+    Ok(pooled.map(|pooled| convert::pending(pooled.envelope(), pooled.sender())))
+}
+
 pub(crate) fn transaction_receipt(context: &Context, hash: B256) -> RpcResult<Option<RpcReceipt>> {
     let Some((block, index)) = context.transaction(hash)? else { return Ok(None) };
     let prices = l1_prices(context, block.block.number())?;
@@ -363,10 +372,10 @@ fn send(context: &Context, raw: &[u8]) -> RpcResult<B256> {
 
 /// EIP-7966: answers with the receipt, or with code 4 and the hash when no block takes the transaction in time.
 fn register_send_sync(registry: &mut Registry) {
-    registry
-        .module_mut()
+    let Some(module) = registry.module_for("eth_sendRawTransactionSync") else { return };
+    module
         .register_async_method("eth_sendRawTransactionSync", |params, context, _| async move {
-            let mut args = Args::new(&params)?;
+            let mut args = Args::new(&params, Instant::now() + context.config.timeout)?;
             let raw: Bytes = args.required("transaction")?;
             let wait: Option<Millis> = args.optional("timeout")?;
             let wait = wait.map_or(DEFAULT_SYNC_MS, |wait| wait.0);

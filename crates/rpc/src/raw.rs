@@ -12,14 +12,14 @@ use oceanid_store::CommittedBlock;
 use std::sync::Arc;
 
 pub(crate) fn register(registry: &mut Registry) {
-    registry.heavy("debug_getRawHeader", |context: &Context, args: &mut Args<'_>| {
+    registry.read("debug_getRawHeader", |context: &Context, args: &mut Args<'_>| {
         Ok(Bytes::from(alloy_rlp::encode(block(context, args)?.block.header())))
     });
-    registry.heavy("debug_getRawBlock", |context: &Context, args: &mut Args<'_>| {
+    registry.read("debug_getRawBlock", |context: &Context, args: &mut Args<'_>| {
         let block = block(context, args)?;
         Ok(Bytes::from(encode_block(&block, &context.backend.extras(block.block.number()))))
     });
-    registry.heavy("debug_getRawReceipts", |context: &Context, args: &mut Args<'_>| {
+    registry.read("debug_getRawReceipts", |context: &Context, args: &mut Args<'_>| {
         let block = block(context, args)?;
         let extras = context.backend.extras(block.block.number());
         let encode = |(index, receipt): (usize, &oceanid_primitives::Receipt)| match extras.post_states.get(index) {
@@ -32,7 +32,7 @@ pub(crate) fn register(registry: &mut Registry) {
         };
         Ok(block.receipts.iter().enumerate().map(encode).collect::<Vec<_>>())
     });
-    registry.heavy("debug_getRawTransaction", |context: &Context, args: &mut Args<'_>| {
+    registry.read("debug_getRawTransaction", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("hash")?;
         if let Some((block, index)) = context.transaction(hash)? {
             return Ok(block.block.body().get(index).map(|tx| Bytes::from(tx.encoded_2718())));

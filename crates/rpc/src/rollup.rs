@@ -17,7 +17,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.light("optimism_syncStatus", |context: &Context, _: &mut Args<'_>| sync_status(context));
     registry.light("optimism_rollupConfig", rollup_config);
     registry.light("optimism_version", |_: &Context, _: &mut Args<'_>| Ok(format!("v{}", env!("CARGO_PKG_VERSION"))));
-    registry.heavy("seq_committee", committee);
+    registry.read("seq_committee", committee);
     registry.light("seq_certificate", certificate);
     registry.light("seq_status", status);
 }
