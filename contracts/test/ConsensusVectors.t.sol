@@ -190,7 +190,8 @@ contract ConsensusVectorsTest is Test {
         slasher.submitFork(
             Slasher.Term({batchIndex: 0, epoch: first.epoch, committeeId: 1}),
             Slasher.Certificate({vote: first.vote, signers: signersA}),
-            Slasher.Certificate({vote: second.vote, signers: signersB})
+            Slasher.Certificate({vote: second.vote, signers: signersB}),
+            type(uint256).max
         );
         return signersA & signersB;
     }

@@ -49,9 +49,10 @@ contract GasTest is Votes, Withdrawals {
         bare(string.concat(label, " members, all present"), all);
         bare(string.concat(label, " members, a third absent"), some);
 
-        vm.snapshotValue("rotation", string.concat(label, " members, first rotation"), firstRotationGas);
+        vm.snapshotValue("rotation", string.concat(label, " members, first rotation"), rotateGas);
         rotateLater();
-        vm.snapshotValue("rotation", string.concat(label, " members, nobody joins"), used());
+        vm.snapshotValue("rotation", string.concat(label, " members, nobody joins"), rotateGas);
+        vm.snapshotValue("rotation", string.concat(label, " members, seal"), sealGas);
         pool.packKeys();
         vm.snapshotValue("rotation", string.concat(label, " members, packKeys"), used());
         if (size + 4 > 100) return;
@@ -59,7 +60,7 @@ contract GasTest is Votes, Withdrawals {
             join(MAX_LOCK);
         }
         rotateLater();
-        vm.snapshotValue("rotation", string.concat(label, " members, 4 join"), used());
+        vm.snapshotValue("rotation", string.concat(label, " members, 4 join"), rotateGas);
     }
 
     /// @dev Fifteen keys in pages of their own, the most that rotations leave, and as many of them absent as there may be.
@@ -175,7 +176,7 @@ contract GasTest is Votes, Withdrawals {
         uint256 all = (1 << size) - 1;
         uint256 absent = (size - 1) / 3;
         slasher.submitFork(
-            term(), certificate(NULLIFY, 0, all >> absent), certificate(FINALIZE, BLOCK_A, all << absent & all)
+            term(), certificate(NULLIFY, 0, all >> absent), certificate(FINALIZE, BLOCK_A, all << absent & all), all
         );
         vm.snapshotValue("slasher", string.concat(label, " members, fork"), used());
         vm.prank(GOVERNOR);
@@ -190,6 +191,29 @@ contract GasTest is Votes, Withdrawals {
         }
         slasher.punish(3, ids, "case", address(this));
         vm.snapshotValue("slasher", string.concat(label, " members, punish them all"), used());
+    }
+
+    /// @dev What a keeper sends at a time: PART of the guilty, each with as many tickets as it can have and a rest that becomes another one.
+    function test_gas_forkInParts() public {
+        uint256 part = 24;
+        deploy(100);
+        vm.roll(height() + 10);
+        vm.prank(GOVERNOR);
+        slasher.setPenalty(1, 9_000, 0); // worse than 100%, which leaves no ticket to be made
+        uint256 all = (1 << 100) - 1;
+        for (uint256 i = 0; i < part; ++i) {
+            uint64 id = idAt(1, i);
+            fund(ownerOf[id], address(pool), 31e18);
+            vm.prank(ownerOf[id]);
+            pool.increase(id, 31e18);
+            for (uint256 n = 0; n < 31; ++n) {
+                vm.prank(ownerOf[id]);
+                pool.decrease(id, 1e18);
+            }
+        }
+        slasher.submitFork(term(), certificate(NULLIFY, 0, all), certificate(FINALIZE, BLOCK_A, all), (1 << part) - 1);
+        vm.snapshotValue("slasher", "100 members, fork, 24 of the guilty with 31 tickets each", used());
+        yes(used() < 1 << 24, "more than a transaction may use");
     }
 
     function test_gas_portal() public {
@@ -254,6 +278,9 @@ contract GasTest is Votes, Withdrawals {
         pool.setPoster(id, address(0x9058));
         vm.snapshotValue("pool", "setPoster", used());
         vm.prank(owner);
+        pool.transferOwnership(id, owner);
+        vm.snapshotValue("pool", "transferOwnership", used());
+        vm.prank(owner);
         pool.exit(id);
         vm.snapshotValue("pool", "exit, queued", used());
         vm.warp(now_() + UNBONDING);
@@ -285,6 +312,25 @@ contract GasTest is Votes, Withdrawals {
         vm.prank(owner);
         pool.claimSlashShare();
         vm.snapshotValue("pool", "claimSlashShare", used());
+    }
+
+    function test_gas_poolGovernor() public {
+        deploy(4);
+        vm.prank(GOVERNOR);
+        pool.setLockLimits(MIN_LOCK + 1, MAX_LOCK - 1);
+        vm.snapshotValue("pool", "setLockLimits", used());
+        vm.prank(GOVERNOR);
+        pool.setMaxCommittee(50);
+        vm.snapshotValue("pool", "setMaxCommittee", used());
+        vm.prank(GOVERNOR);
+        pool.setJailPeriod(1);
+        vm.snapshotValue("pool", "setJailPeriod", used());
+        vm.prank(GOVERNOR);
+        pool.setReporterShare(1);
+        vm.snapshotValue("pool", "setReporterShare", used());
+        vm.prank(GOVERNOR);
+        pool.setJoinsPaused(true);
+        vm.snapshotValue("pool", "setJoinsPaused", used());
     }
 
     /// @dev As many tickets as a sequencer can have.
@@ -322,7 +368,7 @@ contract GasTest is Votes, Withdrawals {
             rotateLater();
         }
         rotateLater();
-        vm.snapshotValue("rotation", "256 active, the same committee of 100", used());
+        vm.snapshotValue("rotation", "256 active, the same committee of 100", rotateGas);
         // The 100 that were last are the largest now, and the 16 that wait longest leave.
         for (uint64 id = 157; id <= 256; ++id) {
             fund(ownerOf[id], address(pool), 1_000e18);
@@ -334,7 +380,7 @@ contract GasTest is Votes, Withdrawals {
             pool.exit(id);
         }
         rotateLater();
-        vm.snapshotValue("rotation", "256 active, another committee of 100, 16 leave and 16 join", used());
+        vm.snapshotValue("rotation", "256 active, another committee of 100, 16 leave and 16 join", rotateGas);
         eq(pool.activeSet().length, 256, "still full");
         eq(pool.exitQueueLength(), 24, "waiting to leave");
     }

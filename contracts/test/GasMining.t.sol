@@ -38,6 +38,7 @@ contract GasMiningTest is Mining, L2 {
         snapshot(string.concat("credit, ", label, " members, first time"), creditMany(1, membersOf(size), 1));
         snapshot(string.concat("credit, ", label, " members"), creditMany(2, membersOf(size), 1));
         addFees(100e18);
+        if (size == 4) snapshot("addFees, first time", used());
         snapshot(string.concat("credit, ", label, " members, with fees"), creditMany(3, membersOf(size), 1));
         snapshot(string.concat("credit, ", label, " members, 4 epochs at once"), creditMany(4, membersOf(size), 4));
     }
@@ -78,6 +79,9 @@ contract GasMiningTest is Mining, L2 {
         vm.prank(owner);
         rewards.relock(1, 1e18);
         snapshot("relock", used());
+        addFees(1e18);
+        addFees(1e18);
+        snapshot("addFees", used());
         vm.prank(owner);
         rewards.claimToL2(1);
         snapshot("claimToL2", used());

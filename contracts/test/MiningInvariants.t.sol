@@ -286,8 +286,6 @@ contract MiningHandler is Mining {
     }
 }
 
-/// forge-config: default.invariant.runs = 500
-/// forge-config: default.invariant.depth = 100
 contract MiningInvariantTest is InvariantBase {
     MiningHandler private _handler;
 

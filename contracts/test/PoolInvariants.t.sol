@@ -100,7 +100,8 @@ contract PoolHandler is Chain {
         id = _pick(id);
         if (_status[id] == Status.None || _status[id] == Status.Exiting || _lock[id] <= pool.minLock()) return;
         if (_openTickets[id] >= pool.MAX_OPEN_TICKETS() - 1) return;
-        amount = bound(amount, 1, _lock[id] - pool.minLock());
+        if (_lock[id] - pool.minLock() < pool.MIN_DECREASE()) return;
+        amount = bound(amount, pool.MIN_DECREASE(), _lock[id] - pool.minLock());
         vm.prank(ownerOf[id]);
         pool.decrease(id, amount);
         _toTicket(id, amount);
@@ -185,7 +186,7 @@ contract PoolHandler is Chain {
             return;
         }
 
-        pool.rotate();
+        rotateAndSeal();
         delete _active;
         // Who waited longest leaves. Their tickets are issued in the order of the active set, which is the order of ids of the new ones.
         uint256 first = _tickets.length;
@@ -214,7 +215,7 @@ contract PoolHandler is Chain {
 
     function unjail(uint64 id) external step {
         id = _pick(id);
-        if (_status[id] != Status.Jailed || _lock[id] < pool.minLock() || pool.joinsPaused()) return;
+        if (_status[id] != Status.Jailed || _lock[id] < pool.minLock()) return;
         _warpTo(_since[id] + pool.jailPeriod());
         vm.prank(ownerOf[id]);
         pool.unjail(id);
@@ -486,8 +487,6 @@ contract PoolInvariantTest is InvariantBase {
         act(PoolHandler.wait.selector);
     }
 
-    /// forge-config: default.invariant.runs = 500
-    /// forge-config: default.invariant.depth = 100
     function invariant_poolHoldsWhatItOwes() public view {
         _handler.checkBalance();
     }

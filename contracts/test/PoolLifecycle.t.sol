@@ -167,10 +167,10 @@ contract PoolJoiningTest is PoolBase {
         pool.lock(keys, proof, MIN_LOCK, ALICE, address(0));
         vm.warp(now_() + JAIL);
         vm.prank(ownerOf[2]);
-        refuse(abi.encodeWithSelector(SequencerPool.JoinsPaused.selector));
         pool.unjail(2);
         rotateLater();
         expectStatus(queued, Status.Queued);
+        expectStatus(2, Status.Queued);
 
         increase(1, 2e18);
         decrease(1, 1e18);
@@ -217,6 +217,7 @@ contract PoolJoiningTest is PoolBase {
         bytes memory proof = proofOf(secretAt(77), keys, ownerOf[1]);
         vm.prank(ownerOf[1]);
         pool.updateKeys(1, keys, proof);
+        vm.warp(now_() + ROTATION);
         keys = Keys({identity: identityAt(78), consensusKey: keys.consensusKey});
         proof = proofOf(secretAt(77), keys, ownerOf[1]);
         vm.prank(ownerOf[1]);
@@ -246,6 +247,23 @@ contract PoolJoiningTest is PoolBase {
         vm.prank(ownerOf[1]);
         refuse(wrongStatus(1, Status.Exiting));
         pool.updateKeys(1, keys, proof);
+    }
+
+    /// @dev An owner could bind a new identity with every transaction, and so everybody's whose `lock` it saw coming, for gas alone.
+    function test_keysChangeOnceARotationInterval() public {
+        updateKeys(1, 77);
+        uint256 next = now_() + ROTATION;
+        vm.warp(next - 1);
+        Keys memory keys = keysOf(78);
+        bytes memory proof = proofOf(secretAt(78), keys, ownerOf[1]);
+        vm.prank(ownerOf[1]);
+        refuse(abi.encodeWithSelector(SequencerPool.KeysUpdatedTooEarly.selector, 1, next));
+        pool.updateKeys(1, keys, proof);
+        eq(pool.idOfIdentity(keys.identity), 0, "nobody's");
+        updateKeys(2, 79); // another one's turn is its own
+        vm.warp(next);
+        updateKeys(1, 78);
+        eq(pool.idOfIdentity(keys.identity), 1, "bound");
     }
 
     function test_recipientAndOwnerAreNeverZeroAndTheOwnersToSet() public {
@@ -291,9 +309,14 @@ contract PoolLeavingTest is PoolBase {
         vm.prank(ownerOf[4]);
         refuse(abi.encodeWithSelector(SequencerPool.LockOutOfRange.selector, 0, MIN_LOCK, MAX_LOCK));
         pool.decrease(4, type(uint256).max);
+        // Tickets of nothing, or next to it, would only make a slash dear.
+        eq(pool.MIN_DECREASE(), 1e18, "smallest decrease");
         vm.prank(ownerOf[4]);
-        refuse(abi.encodeWithSelector(SequencerPool.AmountZero.selector));
+        refuse(abi.encodeWithSelector(SequencerPool.DecreaseTooSmall.selector, 0, 1e18));
         pool.decrease(4, 0);
+        vm.prank(ownerOf[4]);
+        refuse(abi.encodeWithSelector(SequencerPool.DecreaseTooSmall.selector, 1e18 - 1, 1e18));
+        pool.decrease(4, 1e18 - 1);
         vm.prank(MALLORY);
         refuse(abi.encodeWithSelector(SequencerPool.NotOwner.selector, MALLORY, 4));
         pool.decrease(4, 1);
@@ -438,7 +461,7 @@ contract PoolLeavingTest is PoolBase {
         eq(token.balanceOf(address(pool)), 0, "empty");
         // And the pool lives on.
         join(MIN_LOCK);
-        eq(pool.rotate(), 2, "rotation");
+        eq(rotateAndSeal(), 2, "rotation");
         eq(sizeOfNewest(), 1, "committee");
     }
 
@@ -602,25 +625,13 @@ contract PoolSlashingTest is PoolBase {
         eq(pool.lastTicket(), 3, "one ticket each");
     }
 
-    function test_whatIsNotTheReportersGoesToTheInsurance() public {
-        vm.prank(GOVERNOR);
-        pool.setSlashSplit(2_500, ALICE);
-        slash(1, 500, 0);
-        eq(pool.slashShareOf(REPORTER), 250e18, "a quarter of 1,000");
-        eq(token.balanceOf(ALICE), 750e18, "insurance");
-        vm.prank(SLASHER);
-        pool.slash(2, 0, 1_000e18, address(0));
-        eq(token.balanceOf(ALICE), 1_750e18, "all of it where nobody reported");
-        eq(pool.totalSlashShares(), 250e18, "shares");
-    }
-
     /// @dev To the wei, whatever the amounts.
     function testFuzz_partsSumUpToThePenalty(uint256 seed, uint256 bps) public {
         bps = bound(bps, 0, 10_000);
         increase(1, 70_000e18);
         uint256[] memory amounts = new uint256[](seed % 12);
         for (uint256 i = 0; i < amounts.length; ++i) {
-            amounts[i] = bound(uint256(keccak256(abi.encode(seed, i))), 1, 5_000e18);
+            amounts[i] = bound(uint256(keccak256(abi.encode(seed, i))), 1e18, 5_000e18);
             decrease(1, amounts[i]);
         }
         uint256 locked = pool.sequencer(1).amount;
@@ -636,6 +647,38 @@ contract PoolSlashingTest is PoolBase {
         uint256 rest = pool.ticketsOf(1).length > amounts.length ? pool.ticket(amounts.length + 1).amount : 0;
         uint256 ofLock = penalty * locked / base;
         yes(locked - rest == ofLock || locked - rest == ofLock + 1, "part of the lock");
+    }
+}
+
+contract PoolInsuranceTest is PoolBase {
+    function setUp() public override {
+        insurance = ALICE;
+        super.setUp();
+    }
+
+    function test_whatIsNotTheReportersGoesToTheInsurance() public {
+        vm.prank(GOVERNOR);
+        pool.setReporterShare(2_500);
+        slash(1, 500, 0);
+        eq(pool.slashShareOf(REPORTER), 250e18, "a quarter of 1,000");
+        eq(token.balanceOf(ALICE), 750e18, "insurance");
+        vm.prank(SLASHER);
+        pool.slash(2, 0, 1_000e18, address(0));
+        eq(token.balanceOf(ALICE), 1_750e18, "all of it where nobody reported");
+        eq(pool.totalSlashShares(), 250e18, "shares");
+    }
+
+    /// @dev The governor could once turn it to itself.
+    function test_nobodyTurnsTheInsuranceToAnotherAddress() public {
+        eq(pool.INSURANCE(), ALICE, "insurance");
+        (bool ok,) = address(pool).call(abi.encodeWithSignature("setSlashSplit(uint16,address)", 0, MALLORY));
+        yes(!ok, "no such call");
+    }
+
+    function test_thePoolInsuresNothingItself() public {
+        SequencerPool.Config memory c = poolConfig(address(portal), 4);
+        c.insurance = vm.computeCreateAddress(address(this), vm.getNonce(address(this)));
+        yes(create("SequencerPool", abi.encode(c)) == address(0), "refused");
     }
 }
 
@@ -702,6 +745,24 @@ contract PoolJailTest is PoolBase {
         increase(1, 1);
         vm.prank(ownerOf[1]);
         pool.unjail(1);
+    }
+
+    /// @dev `forceExit` waits for no pause, so coming back must not either: a pause of an unbonding period would make every jail final.
+    function test_neitherAPauseNorAFullQueueKeepsAnybodyInJail() public {
+        jail(1);
+        while (pool.queueLength() < pool.MAX_QUEUE()) {
+            join(MIN_LOCK + 1);
+        }
+        vm.prank(GOVERNOR);
+        pool.setJoinsPaused(true);
+        vm.warp(now_() + JAIL);
+        vm.prank(ownerOf[1]);
+        pool.unjail(1);
+        expectStatus(1, Status.Queued);
+        eq(pool.queueLength(), pool.MAX_QUEUE() + 1, "behind the full queue");
+        vm.warp(now_() + UNBONDING + 1);
+        refuse(wrongStatus(1, Status.Queued));
+        pool.forceExit(1);
     }
 
     function test_theJailedMayLeaveAtOnce() public {
@@ -819,7 +880,7 @@ contract PoolGovernorTest is PoolBase {
         refuse(reason);
         pool.setJailPeriod(1);
         refuse(reason);
-        pool.setSlashSplit(0, address(0));
+        pool.setReporterShare(0);
         refuse(reason);
         pool.setJoinsPaused(true);
     }
@@ -839,14 +900,12 @@ contract PoolGovernorTest is PoolBase {
         refuse(outOfRange("jailPeriod", UNBONDING + 1));
         pool.setJailPeriod(UNBONDING + 1);
         refuse(outOfRange("reporterShareBps", 5_001));
-        pool.setSlashSplit(5_001, address(0));
-        refuse(outOfRange("insurance", uint160(address(pool))));
-        pool.setSlashSplit(0, address(pool));
+        pool.setReporterShare(5_001);
 
         pool.setLockLimits(MIN_LOCK / 10, 10 * MAX_LOCK);
         pool.setMaxCommittee(4);
         pool.setJailPeriod(UNBONDING);
-        pool.setSlashSplit(5_000, ALICE);
+        pool.setReporterShare(5_000);
         pool.setJoinsPaused(true);
         vm.stopPrank();
         eq(pool.minLock(), MIN_LOCK / 10, "minLock");
@@ -854,7 +913,6 @@ contract PoolGovernorTest is PoolBase {
         eq(pool.maxCommittee(), 4, "maxCommittee");
         eq(pool.jailPeriod(), UNBONDING, "jailPeriod");
         eq(pool.reporterShareBps(), 5_000, "reporterShareBps");
-        eq(pool.insurance(), ALICE, "insurance");
         yes(pool.joinsPaused(), "paused");
     }
 
@@ -893,22 +951,6 @@ contract PoolGovernorTest is PoolBase {
 
 /// @dev Findings in the code of the original (F numbers of the project's list) that concern stake and committees.
 contract PoolFaultsTest is PoolBase {
-    /// @dev Original: the schedule follows from the span's number. Here the seed does not exist before its rotation, and members cannot be
-    ///      chosen to suit it.
-    function test_F1_theSeedIsFreshAndComesAfterMembership() public {
-        vm.warp(now_() + ROTATION);
-        uint256 state = vm.snapshotState();
-        vm.prevrandao(keccak256("one"));
-        pool.rotate();
-        (,, bytes32 first,,, uint64[] memory members) = pool.committee(2);
-        vm.revertToState(state);
-        vm.prevrandao(keccak256("other"));
-        pool.rotate();
-        (,, bytes32 second,,, uint64[] memory same) = pool.committee(2);
-        yes(first != second, "seed");
-        eq(keccak256(abi.encode(members)), keccak256(abi.encode(same)), "members");
-    }
-
     /// @dev Original: heads vote while stake decides power, which is bearable only behind a whitelist. Here heads have a public price.
     function test_F6_thePriceOfVotesIsPublicAndEveryHeadPaysIt() public {
         eq(pool.costToStall(), 2 * uint256(MIN_LOCK), "2 of 4");
@@ -931,8 +973,10 @@ contract PoolFaultsTest is PoolBase {
             jail(id);
         }
         vm.warp(now_() + ROTATION);
+        (bytes memory packed, bytes memory code) = choose();
+        bytes memory header = passSealBlock(keccak256("randao"));
         vm.prank(MALLORY);
-        pool.rotate();
+        pool.seal(header, packed, code);
         eq(sizeOfNewest(), 1, "the silent ones are out");
     }
 
@@ -1014,7 +1058,7 @@ contract PoolFaultsTest is PoolBase {
         vm.startPrank(GOVERNOR, GOVERNOR);
         pool.setJailPeriod(0);
         pool.setLockLimits(MAX_LOCK, MAX_LOCK);
-        pool.setSlashSplit(5_000, MALLORY);
+        pool.setReporterShare(5_000);
         pool.setJoinsPaused(true);
         vm.stopPrank();
         eq(pool.ticket(1).claimableAt, claimableAt, "ticket");

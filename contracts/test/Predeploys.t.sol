@@ -107,6 +107,18 @@ contract PredeploysTest is Chain {
         oracle.update(95e18 * 105 / 100);
     }
 
+    /// @dev Below 20, five per cent is less than 1: the ratio would have stayed there for ever.
+    function test_aSmallRatioStillMoves() public {
+        GasPriceOracle small = GasPriceOracle(create("GasPriceOracle", abi.encode(portal, UPDATER, 2, 1 hours)));
+        vm.startPrank(UPDATER, UPDATER);
+        vm.expectRevert(abi.encodeWithSelector(GasPriceOracle.StepTooLarge.selector, 4, 1, 3));
+        small.update(4);
+        vm.recordLogs();
+        small.update(3);
+        vm.stopPrank();
+        eq(small.ratio(), 3, "one more");
+    }
+
     // ---- CommitteeRegistry ----
 
     function test_registryFollowsThePool() public {

@@ -10,10 +10,22 @@ import {KeyErrors, Keys} from "../src/l1/CommitteeBuilder.sol";
 import {SequencerPool} from "../src/l1/SequencerPool.sol";
 import {CommitteeRegistry} from "../src/l2/CommitteeRegistry.sol";
 import {Aliasing} from "../src/lib/Aliasing.sol";
+import {L1Header} from "../src/lib/L1Header.sol";
 import {Predeploys} from "../src/lib/Predeploys.sol";
-import {Chain} from "./base/Chain.sol";
+import {Chain, TestHeader} from "./base/Chain.sol";
 import {Signer} from "./base/Signer.sol";
 import {Vm, vm} from "./base/Vm.sol";
+
+/// @notice Does in one transaction what a caller would that looks for a schedule of its liking.
+contract Grinder {
+    function grind(SequencerPool pool, uint256 wei_, bytes calldata header, bytes calldata packed, bytes calldata code)
+        external
+    {
+        IERC20(pool.TOKEN()).approve(address(pool), wei_);
+        pool.increaseFor(1, wei_);
+        pool.seal(header, packed, code);
+    }
+}
 
 contract SequencerPoolTest is Chain {
     address private constant ALICE = address(0xa11ce);
@@ -222,12 +234,14 @@ contract SequencerPoolTest is Chain {
 
     function test_committeeIsWhatL2IsTold() public {
         join(MAX_LOCK);
-        vm.prevrandao(keccak256("randao"));
         vm.warp(now_() + ROTATION);
-        vm.recordLogs();
-        pool.rotate();
+        (bytes memory chosen, bytes memory code) = choose();
+        bytes memory header = passSealBlock(keccak256("randao"));
+        vm.warp(now_() + 60);
+        pool.seal(header, chosen, code);
         Vm.Log[] memory logs = vm.getRecordedLogs();
         (bytes32 digest, bytes32 seed, bytes memory packed) = fixedCommittee(logs);
+        eq(packed, chosen, "as chosen");
         eq(seed, keccak256(abi.encodePacked(keccak256("randao"), uint64(2), keccak256(packed))), "seed");
         eq(digest, keccak256(abi.encodePacked(uint64(2), seed, packed)), "digest");
         (uint256 size, bytes32 storedDigest, bytes32 storedSeed, uint64 fixedAt,, uint64[] memory ids) =
@@ -281,7 +295,7 @@ contract SequencerPoolTest is Chain {
         for (uint256 i = 0; i < 7; ++i) {
             join(MIN_LOCK + extra[i] * 1e18);
         }
-        pool.rotate();
+        rotateAndSeal();
         expectMembers(1, [uint64(1), 2, 4]); // 9, 7, and of the fives the smallest id
         vm.prank(ownerOf[2]);
         pool.exit(2);
@@ -310,7 +324,7 @@ contract SequencerPoolTest is Chain {
             if (r >> 255 == 1) pool.packKeys();
             vm.warp(now_() + ROTATION);
             vm.recordLogs();
-            uint64 id = pool.rotate();
+            uint64 id = rotateAndSeal();
             (,, bytes memory packed) = fixedCommittee(vm.getRecordedLogs());
             uint256 sum;
             uint256 active;
@@ -377,6 +391,186 @@ contract SequencerPoolTest is Chain {
     function test_costOfAttack() public view {
         eq(pool.costToStall(), 2 * uint256(MIN_LOCK), "stall: 2 of 4");
         eq(pool.costToFinalise(), 3 * uint256(MIN_LOCK), "finalise: 3 of 4");
+    }
+
+    // ---- the seal ----
+
+    /// @dev The seed was once `block.prevrandao` of the rotation's own block over all locks, so one transaction could read it, add a lock of
+    ///      x wei ground for the purpose, and rotate: the caller chose the schedule. Now whatever is done to the pool once the randomness
+    ///      is there, in the transaction of the seal or before it, changes nothing.
+    function test_noLockChangesAScheduleOnceItsRandomnessIsKnown() public {
+        join(MIN_LOCK);
+        vm.warp(now_() + ROTATION);
+        (bytes memory packed, bytes memory code) = choose();
+        bytes memory header = passSealBlock(keccak256("known now"));
+        vm.prevrandao(keccak256("of the block that seals"));
+        uint256 state = vm.snapshotState();
+        pool.seal(header, packed, code);
+        (, bytes32 digest, bytes32 seed,,,) = pool.committee(2);
+        vm.revertToState(state);
+
+        Grinder grinder = new Grinder();
+        fund(address(grinder), address(pool), 1_000);
+        for (uint256 x = 1; x <= 4; ++x) {
+            state = vm.snapshotState();
+            grinder.grind(pool, x, header, packed, code);
+            (, bytes32 again, bytes32 sameSeed,,,) = pool.committee(2);
+            eq(sameSeed, seed, "seed");
+            eq(again, digest, "members, weights and seed");
+            vm.revertToState(state);
+        }
+        // Nor does the state of a member: it sits there as in any committee that is fixed.
+        vm.prank(SLASHER);
+        pool.slash(1, 10_000, 0, address(0));
+        jailBook.accuse(2);
+        pool.jail(2);
+        vm.roll(height() + 100);
+        pool.seal(header, packed, code);
+        (, bytes32 last,,,,) = pool.committee(2);
+        eq(last, digest, "as chosen");
+    }
+
+    function test_theRotationItselfDecidesNoSeed() public {
+        vm.warp(now_() + ROTATION);
+        uint256 state = vm.snapshotState();
+        vm.prevrandao(keccak256("one"));
+        (bytes memory packed, bytes memory code) = choose();
+        vm.revertToState(state);
+        vm.prevrandao(keccak256("other"));
+        (bytes memory same, bytes memory sameCode) = choose();
+        eq(packed, same, "members");
+        eq(code, sameCode, "code");
+        eq(pool.latestCommittee(), 1, "no committee before its seal");
+    }
+
+    function test_aSealTakesTheHeaderOfItsBlockAndTheChoice() public {
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.NothingToSeal.selector));
+        pool.seal("", "", "");
+        vm.warp(now_() + ROTATION);
+        (bytes memory packed, bytes memory code) = choose();
+        (, uint64 chosenIn, uint64 sealBlock) = pool.draft();
+        eq(chosenIn, height(), "chosen in");
+        eq(sealBlock, height() + SEAL_DELAY, "seal block");
+        bytes memory header = l1Header(sealBlock, keccak256("randao"));
+        vm.roll(sealBlock);
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.SealTooEarly.selector, sealBlock));
+        pool.seal(header, packed, code);
+
+        vm.roll(sealBlock + 2);
+        bytes memory next = l1Header(sealBlock + 1, keccak256("nicer"));
+        vm.setBlockhash(sealBlock, keccak256(header));
+        vm.setBlockhash(sealBlock + 1, keccak256(next));
+        expectOtherHeader(sealBlock, header, next, packed, code);
+        expectOtherHeader(sealBlock, header, l1Header(sealBlock, keccak256("made up")), packed, code);
+        expectOtherHeader(sealBlock, header, "", packed, code);
+
+        bytes memory other = bytes.concat(packed);
+        other[151] ^= 0x01; // a weight
+        expectNotTheChosen(header, other, code);
+        other = bytes.concat(code);
+        other[300] ^= 0x01; // a member's key
+        expectNotTheChosen(header, packed, other);
+
+        pool.seal(header, packed, code);
+        eq(pool.latestCommittee(), 2, "sealed");
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.NothingToSeal.selector));
+        pool.seal(header, packed, code);
+    }
+
+    function test_nothingRotatesBeforeTheSeal() public {
+        vm.warp(now_() + ROTATION);
+        (bytes memory packed, bytes memory code) = choose();
+        (,, uint64 sealBlock) = pool.draft();
+        vm.warp(now_() + ROTATION);
+        bytes memory reason = abi.encodeWithSelector(SequencerPool.NotSealed.selector, 2, sealBlock);
+        vm.expectRevert(reason);
+        pool.rotate();
+        bytes memory header = passSealBlock(keccak256("randao"));
+        vm.expectRevert(reason);
+        pool.rotate();
+        pool.seal(header, packed, code);
+        eq(rotateAndSeal(), 3, "the next");
+    }
+
+    /// @dev Nobody sealed for more than a day. The same choice takes another block; nothing is stuck.
+    function test_aForgottenSealBlockIsReplaced() public {
+        vm.warp(now_() + ROTATION);
+        uint64 newcomer = join(MIN_LOCK);
+        (bytes memory packed, bytes memory code) = choose();
+        bytes memory header = passSealBlock(keccak256("first"));
+        (,, uint64 forgotten) = pool.draft();
+        vm.roll(forgotten + 8_192);
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.SealTooLate.selector, forgotten));
+        pool.seal(header, packed, code);
+        join(MAX_LOCK); // too late for this committee
+        uint256 sealBlock = height() + SEAL_DELAY;
+        vm.expectEmit(address(pool));
+        emit SequencerPool.SealPostponed(2, sealBlock);
+        eq(pool.rotate(), 2, "the same committee");
+        header = passSealBlock(keccak256("second"));
+        pool.seal(header, packed, code);
+        (uint256 size,, bytes32 seed,,, uint64[] memory ids) = pool.committee(2);
+        eq(seed, keccak256(abi.encodePacked(keccak256("second"), uint64(2), keccak256(packed))), "seed");
+        eq(size, 5, "members");
+        bool found;
+        for (uint256 i = 0; i < size; ++i) {
+            found = found || ids[i] == newcomer;
+        }
+        yes(found, "as chosen");
+    }
+
+    /// @dev BLOCKHASH knows 256 blocks, EIP-2935 the 8,191 before.
+    function test_aSealMayComeLate() public {
+        vm.warp(now_() + ROTATION);
+        (bytes memory packed, bytes memory code) = choose();
+        bytes memory header = passSealBlock(keccak256("randao"));
+        address history = 0x0000F90827F1C53a10cb7A02335B175320002935;
+        vm.etch(history, hex"5f545f5260205ff3"); // answers its first slot
+        vm.store(history, 0, keccak256(header));
+        vm.roll(height() + 8_000);
+        vm.expectRevert(abi.encodeWithSelector(SequencerPool.NotSealed.selector, 2, height() - 8_001));
+        pool.rotate();
+        pool.seal(header, packed, code);
+        eq(pool.latestCommittee(), 2, "sealed");
+    }
+
+    function testFuzz_theRandomnessIsFoundInAnyHeader(uint64 number, bytes32 mixHash, bytes32 extra, uint8 length)
+        public
+        view
+    {
+        TestHeader memory h;
+        (h.number, h.timestamp, h.stateRoot) = (number % 1e15, uint64(uint256(extra) >> 192), extra);
+        bytes memory extraData = bytes.concat(extra);
+        assembly {
+            mstore(extraData, mod(length, 33))
+        }
+        eq(this.mixHashOf(encodeMixed(h, extraData, mixHash)), mixHash, "mix hash");
+    }
+
+    function mixHashOf(bytes calldata header) external pure returns (bytes32) {
+        return L1Header.mixHash(header);
+    }
+
+    function expectOtherHeader(
+        uint64 sealBlock,
+        bytes memory right,
+        bytes memory wrong,
+        bytes memory packed,
+        bytes memory code
+    ) private {
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                SequencerPool.NotTheSealBlock.selector, sealBlock, keccak256(right), keccak256(wrong)
+            )
+        );
+        pool.seal(wrong, packed, code);
+    }
+
+    function expectNotTheChosen(bytes memory header, bytes memory packed, bytes memory code) private {
+        vm.expectRevert(
+            abi.encodeWithSelector(SequencerPool.NotTheChosen.selector, 2, keccak256(abi.encode(packed, code)))
+        );
+        pool.seal(header, packed, code);
     }
 
     // ---- helpers ----

@@ -20,6 +20,7 @@ contract SlasherTest is Votes {
 
     function setUp() public {
         deploy(4);
+        vm.etch(HOOK, hex"00");
         vm.roll(height() + 10);
         vm.warp(now_() + 120);
         submit(nextHeader(10));
@@ -299,9 +300,26 @@ contract SlasherTest is Votes {
         Slasher.Certificate memory b = certificate(FINALIZE, BLOCK_B, 0xe);
         uint64 fresh = idAt(1, 3);
         uint256 stake = pool.stakeOf(fresh);
-        eq(slasher.submitFork(term(), a, b), stake, "only the one that was not yet punished");
+        eq(slasher.submitFork(term(), a, b, ALL), stake, "only the one that was not yet punished");
         eq(pool.stakeOf(fresh), 0, "all of it");
         expectForkRefusal(abi.encodeWithSelector(Slasher.AlreadyPunished.selector, 1, EPOCH_0), a, b);
+    }
+
+    /// @dev All of them in one call could cost more gas than a transaction may use, and then nobody would be punished.
+    function test_aForkIsPunishedInParts() public {
+        Slasher.Certificate memory a = certificate(FINALIZE, BLOCK_A, 0x7);
+        Slasher.Certificate memory b = certificate(FINALIZE, BLOCK_B, 0xe); // members 1 and 2 are guilty
+        Slasher.Term memory t = term();
+        vm.expectRevert(abi.encodeWithSelector(Slasher.NobodyGuilty.selector, 0x6, 0x9));
+        slasher.submitFork(t, a, b, 0x9);
+        uint256[2] memory stakes = [pool.stakeOf(idAt(1, 1)), pool.stakeOf(idAt(1, 2))];
+        uint256 innocent = pool.stakeOf(idAt(1, 0)) + pool.stakeOf(idAt(1, 3));
+        eq(slasher.submitFork(t, a, b, 0x4), stakes[1], "the one that was named");
+        eq(pool.stakeOf(idAt(1, 1)), stakes[0], "not yet");
+        vm.expectRevert(abi.encodeWithSelector(Slasher.AlreadyPunished.selector, 1, EPOCH_0));
+        slasher.submitFork(t, a, b, 0x4);
+        eq(slasher.submitFork(t, a, b, type(uint256).max), stakes[0], "the rest; the innocent are never reached");
+        eq(pool.stakeOf(idAt(1, 0)) + pool.stakeOf(idAt(1, 3)), innocent, "the innocent");
     }
 
     function test_anEquivocatorIsPunishedAgainForAFork() public {
@@ -349,10 +367,10 @@ contract SlasherTest is Votes {
         Slasher.Term memory t = term();
         t.committeeId = 2;
         vm.expectRevert(abi.encodeWithSelector(Slasher.WrongCommittee.selector, 2, 1));
-        slasher.submitFork(t, a, b);
+        slasher.submitFork(t, a, b, ALL);
         (t.committeeId, t.epoch) = (1, 9);
         vm.expectRevert(abi.encodeWithSelector(Slasher.WrongEpoch.selector, 9, 0));
-        slasher.submitFork(t, a, b);
+        slasher.submitFork(t, a, b, ALL);
         uint256 expiry = now_() + UNBONDING;
         vm.warp(expiry + 1);
         expectForkRefusal(abi.encodeWithSelector(Slasher.EvidenceStale.selector, expiry), a, b);
@@ -384,7 +402,7 @@ contract SlasherTest is Votes {
         Slasher.Certificate memory b = Slasher.Certificate({
             vote: voteAt(1, kind, 70, 69, BLOCK_B, secretSum(committeeId, right)), signers: right
         });
-        slasher.submitFork(Slasher.Term({batchIndex: 3, epoch: 1, committeeId: committeeId}), a, b);
+        slasher.submitFork(Slasher.Term({batchIndex: 3, epoch: 1, committeeId: committeeId}), a, b, type(uint256).max);
 
         uint256 convicted;
         for (uint256 i = 0; i < size; ++i) {
@@ -476,6 +494,21 @@ contract SlasherTest is Votes {
         vm.stopPrank();
     }
 
+    /// @dev The governor could once name an account of its own as hook, let it punish everybody and name another one.
+    function test_aHookIsAContractNamedOnce() public {
+        vm.startPrank(GOVERNOR, GOVERNOR);
+        vm.expectRevert(abi.encodeWithSelector(Slasher.HookHasNoCode.selector, REPORTER));
+        slasher.setHook(2, REPORTER);
+        vm.expectRevert(abi.encodeWithSelector(Slasher.HookHasNoCode.selector, address(0)));
+        slasher.setHook(2, address(0));
+        slasher.setHook(2, HOOK);
+        vm.expectRevert(abi.encodeWithSelector(Slasher.HookAlreadySet.selector, 2, HOOK));
+        slasher.setHook(2, address(pool));
+        slasher.setHook(3, address(pool));
+        vm.stopPrank();
+        eq(slasher.hooks(2), HOOK, "for good");
+    }
+
     function test_presets() public view {
         uint16[4] memory expected = [uint16(500), 10_000, 10_000, 2_000];
         for (uint8 offence = 0; offence < 4; ++offence) {
@@ -527,7 +560,7 @@ contract SlasherTest is Votes {
         }
         Slasher.Term memory t = term();
         vm.prank(REPORTER);
-        eq(slasher.submitFork(t, a, b), total, "everything of the guilty");
+        eq(slasher.submitFork(t, a, b, ALL), total, "everything of the guilty");
         for (uint256 i = 0; i < 4; ++i) {
             bool guilty = a.signers & b.signers & 1 << i != 0;
             eq(pool.stakeOf(idAt(1, i)), guilty ? 0 : stakes[i], "stake");
@@ -540,7 +573,7 @@ contract SlasherTest is Votes {
     {
         Slasher.Term memory t = term();
         vm.expectRevert(reason);
-        slasher.submitFork(t, a, b);
+        slasher.submitFork(t, a, b, ALL);
     }
 
     function expectNoFork(Slasher.Certificate memory a, Slasher.Certificate memory b) private {

@@ -43,11 +43,11 @@ interface ISequencerPool {
     /// @notice An unclaimed ticket; all zero if there is none.
     function ticket(uint256 ticketId) external view returns (Ticket memory);
 
-    /// @notice Newest fixed committee; 0 before the first rotation.
+    /// @notice Newest fixed committee; 0 before the first was sealed.
     function latestCommittee() external view returns (uint64);
     /// @notice The code store of committee `id` (layout: CertificateVerifier); reverts for an unknown id.
     function committeeCode(uint64 id) external view returns (address);
-    /// @notice A fixed committee. `digest` = keccak256(id u64 | seed | packedMembers); `fixedAt` is an L1 time.
+    /// @notice A fixed committee. `digest` = keccak256(id u64 | seed | packedMembers); `fixedAt` is the L1 time of its seal.
     function committee(uint64 id)
         external
         view

@@ -22,14 +22,12 @@ struct Candidate {
     uint16 keyIndex;
 }
 
-/// @notice A built committee.
-struct Built {
+/// @notice A chosen committee, whose seed is not known yet.
+struct Chosen {
     uint64[] order; // all candidates: the committee in order of identity, then the rest
     uint256 size; // of the committee
-    bytes32 digest;
-    bytes32 seed;
     bytes packed; // members for L2 and the event
-    address code; // code store of the committee
+    bytes code; // of its code store, digest and seed zero
     address page; // key page now shared by `paged`; zero if none was made
     uint64[] paged;
 }
@@ -70,29 +68,30 @@ contract CommitteeBuilder is KeyErrors {
         return CodeStore.write(record);
     }
 
-    /// @notice Makes committee `committeeId` of the `seats` largest weights (ties: the smaller id), in ascending order of identity.
-    /// @dev The seed takes `prevrandao` in after membership is fixed: who calls can choose the block, and a block's proposer one bit of
-    ///      it, but neither can choose members to suit the seed.
+    /// @notice Chooses a committee: the `seats` largest weights (ties: the smaller id), in ascending order of identity.
     /// @param candidates Not empty; those of the last committee come first and in its order, so that sorting is cheap.
-    function build(uint64 committeeId, uint256 seats, Candidate[] memory candidates)
-        external
-        returns (Built memory built)
-    {
-        built.size = _selectTop(candidates, seats);
-        bytes[] memory records = _loadRecords(candidates, built.size);
+    function choose(uint256 seats, Candidate[] memory candidates) external returns (Chosen memory chosen) {
+        chosen.size = _selectTop(candidates, seats);
+        bytes[] memory records = _loadRecords(candidates, chosen.size);
         _sortByIdentity(candidates, records);
-        built.order = _ids(candidates, candidates.length);
-        _shareSingles(candidates, records, built);
+        chosen.order = _ids(candidates, candidates.length);
+        _shareSingles(candidates, records, chosen);
+        (chosen.packed, chosen.code) = _assemble(candidates, records);
+    }
 
-        bytes memory code;
-        (built.packed, code) = _assemble(candidates, records);
-        bytes32 seed = keccak256(abi.encodePacked(block.prevrandao, committeeId, keccak256(built.packed)));
-        bytes32 digest = keccak256(abi.encodePacked(committeeId, seed, built.packed));
+    /// @notice Writes committee `committeeId`, chosen as `packed` and `unsealed` code before anybody knew `randomness`.
+    function complete(uint64 committeeId, bytes32 randomness, bytes calldata packed, bytes calldata unsealed)
+        external
+        returns (bytes32 digest, bytes32 seed, address store)
+    {
+        seed = keccak256(abi.encodePacked(randomness, committeeId, keccak256(packed)));
+        digest = keccak256(abi.encodePacked(committeeId, seed, packed));
+        bytes memory code = unsealed;
         assembly ("memory-safe") {
             mstore(add(code, 32), digest)
             mstore(add(code, 64), seed)
         }
-        (built.digest, built.seed, built.code) = (digest, seed, CodeStore.write(code));
+        store = CodeStore.write(code);
     }
 
     /// @notice Copies the key records of `members` (at most 109) into one page, in their order.
@@ -189,7 +188,7 @@ contract CommitteeBuilder is KeyErrors {
     }
 
     /// @dev Shares one page between the committee members whose record lies alone, once there are SHARE_AT of them.
-    function _shareSingles(Candidate[] memory candidates, bytes[] memory records, Built memory built) private {
+    function _shareSingles(Candidate[] memory candidates, bytes[] memory records, Chosen memory chosen) private {
         uint256 size = records.length;
         Candidate[] memory singles = new Candidate[](size);
         bytes[] memory theirs = new bytes[](size);
@@ -203,10 +202,10 @@ contract CommitteeBuilder is KeyErrors {
         assembly ("memory-safe") {
             mstore(theirs, count)
         }
-        built.page = _writePage(theirs);
-        built.paged = _ids(singles, count);
+        chosen.page = _writePage(theirs);
+        chosen.paged = _ids(singles, count);
         for (uint256 i = 0; i < count; ++i) {
-            (singles[i].keyPage, singles[i].keyIndex) = (built.page, uint16(i));
+            (singles[i].keyPage, singles[i].keyIndex) = (chosen.page, uint16(i));
         }
     }
 

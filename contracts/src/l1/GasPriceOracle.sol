@@ -15,7 +15,7 @@ contract GasPriceOracle {
 
     event RatioUpdated(uint256 previous, uint256 ratio);
 
-    /// @notice Largest change of one update, in basis points of the present ratio.
+    /// @notice Largest change of one update, in basis points of the present ratio, and never less than 1.
     uint256 public constant MAX_STEP_BPS = 500;
     uint256 private constant BPS = 10_000;
     uint64 private constant L2_GAS = 100_000;
@@ -47,6 +47,7 @@ contract GasPriceOracle {
         }
         uint256 previous = ratio;
         uint256 step = previous * MAX_STEP_BPS / BPS;
+        if (step == 0) step = 1; // or a small ratio could never move again
         if (newRatio < previous - step || newRatio > previous + step) {
             revert StepTooLarge(newRatio, previous - step, previous + step);
         }

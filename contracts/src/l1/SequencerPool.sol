@@ -4,20 +4,23 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
 import {IMiningRewards} from "../interfaces/IMiningRewards.sol";
 import {IPortal} from "../interfaces/IPortal.sol";
 import {ISequencerPool, Sequencer, Status, Ticket} from "../interfaces/ISequencerPool.sol";
 import {IUnbondingTicket} from "../interfaces/IUnbondingTicket.sol";
 import {CertificateVerifier} from "../lib/CertificateVerifier.sol";
 import {CodeStore} from "../lib/CodeStore.sol";
+import {L1Header} from "../lib/L1Header.sol";
 import {Predeploys} from "../lib/Predeploys.sol";
 import {Sort} from "../lib/Sort.sol";
 import {CommitteeRegistry} from "../l2/CommitteeRegistry.sol";
-import {Built, Candidate, CommitteeBuilder, KeyErrors, Keys} from "./CommitteeBuilder.sol";
+import {Candidate, Chosen, CommitteeBuilder, KeyErrors, Keys} from "./CommitteeBuilder.sol";
 
 /// @notice Open admission: whoever locks between minLock and maxLock and proves possession of a consensus key is queued, and joins the
 ///         active set at a rotation. Votes count heads, leader slots count stake. Stake leaves in one way only: as a ticket (UnbondingTicket)
-///         that a slash still reaches and that is paid UNBONDING_PERIOD after its issue. The governor moves parameters, never stake.
+///         that a slash still reaches and that is paid UNBONDING_PERIOD after its issue. The governor moves parameters; none of this
+///         contract's can take stake.
 /// @dev Life of a lock: None -> Queued -> Active -> Exiting -> None, with Jailed aside. A record whose status is not Active or Exiting drops
 ///      out of the active set at the next rotation. Key material lives in key pages and a committee in one code store (both laid out in
 ///      CertificateVerifier). Token balance = totalLocked + totalTickets + totalSlashShares (+ what strangers send).
@@ -27,10 +30,12 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     error ConfigOutOfRange(string field, uint256 value);
     error LockOutOfRange(uint256 amount, uint256 minLock, uint256 maxLock);
     error AmountZero();
+    error DecreaseTooSmall(uint256 amount, uint256 minimum);
     error RecipientZero();
     error OwnerZero();
     error IdentityTaken(bytes32 identity, uint64 id);
     error ConsensusKeyTaken(bytes32 keyHash, uint64 id);
+    error KeysUpdatedTooEarly(uint64 id, uint256 nextUpdate);
     error StakeMismatch(uint256 expected, uint256 received);
     error JoinsPaused();
     error QueueFull(uint256 smallest);
@@ -48,6 +53,14 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     error NothingToClaim(address account);
     error RotationTooEarly(uint256 nextRotation);
     error NoMembers();
+    /// @dev The committee chosen last waits for its seed.
+    error NotSealed(uint64 id, uint256 sealBlock);
+    error NothingToSeal();
+    error SealTooEarly(uint256 sealBlock);
+    /// @dev L1 has forgotten the block's hash: `rotate` names another.
+    error SealTooLate(uint256 sealBlock);
+    error NotTheSealBlock(uint256 sealBlock, bytes32 hash, bytes32 ofHeader);
+    error NotTheChosen(uint64 id, bytes32 contentsHash);
     error UnknownCommittee(uint64 id);
     error UnknownMember(uint64 committeeId, uint256 index);
 
@@ -78,12 +91,15 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     event RecipientSet(uint64 indexed id, address indexed recipient);
     event PosterSet(uint64 indexed id, address indexed poster);
     event OwnershipTransferred(uint64 indexed id, address indexed from, address indexed to);
+    /// @dev `code` is that of its code store, digest and seed zero; both are what `seal` takes.
+    event CommitteeChosen(uint64 indexed id, uint256 sealBlock, bytes packedMembers, bytes code);
+    event SealPostponed(uint64 indexed id, uint256 sealBlock);
     event CommitteeFixed(uint64 indexed id, bytes32 digest, bytes32 seed, bytes packedMembers);
     event KeysPacked(address indexed page, uint64[] ids);
     event LockLimitsSet(uint256 minLock, uint256 maxLock);
     event MaxCommitteeSet(uint256 maxCommittee);
     event JailPeriodSet(uint256 jailPeriod);
-    event SlashSplitSet(uint256 reporterShareBps, address insurance);
+    event ReporterShareSet(uint256 reporterShareBps);
     event JoinsPausedSet(bool paused);
 
     /// @dev Addresses may be predicted ones.
@@ -98,6 +114,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         uint128 maxLock; // wei of the token
         uint64 unbondingPeriod; // seconds
         uint64 rotationInterval; // seconds
+        uint16 sealDelay; // L1 blocks, MIN_SEAL_DELAY to MAX_SEAL_DELAY
         uint16 maxCommittee; // members
         uint64 jailPeriod; // seconds, at most unbondingPeriod
         uint16 reporterShareBps; // at most MAX_REPORTER_SHARE_BPS
@@ -109,6 +126,13 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         uint64 fixedAt; // L1 time
     }
 
+    /// @notice The committee chosen last, until it has its seed.
+    struct Draft {
+        bytes32 contentsHash; // keccak256(abi.encode(packedMembers, code))
+        uint64 chosenIn; // L1 block that has its CommitteeChosen
+        uint64 sealBlock; // L1 block whose randomness it takes; 0: there is none to seal
+    }
+
     /// @notice Namespace of proofs of possession.
     string public constant POSSESSION_NAMESPACE = "OCEANID_POP";
     /// @notice Sequencers that may join, and as many that may leave, at one rotation: the larger of MIN_CHURN and active / CHURN_DIVISOR. The
@@ -117,12 +141,20 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     uint256 public constant CHURN_DIVISOR = 16;
     /// @notice Members of the active set, in the committee or waiting behind it. Bounds the gas of a rotation.
     uint256 public constant MAX_ACTIVE = 256;
-    /// @notice Places in the queue. Behind that, only a larger lock gets in, in place of the smallest.
+    /// @notice Places in the queue for new locks. Behind that, only a larger one gets in, in place of the smallest.
     uint256 public constant MAX_QUEUE = 128;
     /// @notice Unclaimed tickets of one sequencer, the last place kept for its exit. Bounds the gas of a slash.
     uint256 public constant MAX_OPEN_TICKETS = 32;
+    /// @notice The smallest decrease, as a part of the deployment's minLock (one token of 20,000): a ticket makes a slash dearer, so it has to
+    ///         hold stake. What makes a slash of many payable is `Slasher.submitFork`'s `among`.
+    uint256 public constant DECREASE_DIVISOR = 20_000;
     /// @notice Rotation intervals after which an exit needs no rotation any more.
     uint256 public constant EXIT_WAIT_INTERVALS = 16;
+    /// @notice Bounds of SEAL_DELAY. A block has the randomness of the reveals before it (EIP-4399), so that of the block behind the rotation's
+    ///         (delay 1) is known to whoever builds the rotation's block, who could try locks until the seed suits it. With a delay of n it
+    ///         hangs on n - 1 blocks more; who builds the last of them may withhold it, and so choose between two seeds.
+    uint256 public constant MIN_SEAL_DELAY = 2;
+    uint256 public constant MAX_SEAL_DELAY = 64;
     /// @notice How far the governor may move the lock limits from those of the deployment, as a factor.
     uint256 public constant LIMIT_RANGE = 10;
     /// @notice Smallest committee the governor may choose: the smallest that bears a fault.
@@ -142,11 +174,17 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     address public immutable SLASHER;
     IMiningRewards public immutable REWARDS;
     address public immutable GOVERNOR;
+    /// @notice Who takes what a slash leaves after the reporter's share; zero: it is burnt. Nobody can turn it to another address.
+    address public immutable INSURANCE;
     uint256 public immutable UNBONDING_PERIOD;
     uint256 public immutable ROTATION_INTERVAL;
+    /// @notice L1 blocks between the choice of a committee and the block that gives its seed.
+    uint256 public immutable SEAL_DELAY;
     /// @notice Bounds of the lock limits, wei of the token.
     uint256 public immutable LOWEST_MIN_LOCK;
     uint256 public immutable HIGHEST_MAX_LOCK;
+    /// @notice Wei of the token.
+    uint256 public immutable MIN_DECREASE;
 
     /// @notice Sequencers ever registered; ids run from 1.
     uint64 public lastId;
@@ -156,6 +194,8 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     uint64 public latestCommittee;
     /// @notice L1 time of the last rotation.
     uint64 public lastRotation;
+    /// @notice What `seal` waits for.
+    Draft public draft;
 
     /// @notice Sum of all locks, wei of the token.
     uint128 public totalLocked;
@@ -173,13 +213,12 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     /// @dev First entry of `_queue` still waiting.
     uint64 private _queueHead;
 
-    /// @notice Who takes what a slash leaves after the reporter's share; zero: it is burnt.
-    address public insurance;
     /// @notice Reporter's share of a slash, 1/10,000.
     uint16 public reporterShareBps;
     /// @notice Seats of a committee.
     uint16 public maxCommittee;
-    /// @notice While set nobody locks, comes back from jail, or moves from the queue to the active set. Leaving is never affected.
+    /// @notice While set nobody locks or moves from the queue to the active set. Leaving, and coming back from jail to the queue, is never
+    ///         affected.
     bool public joinsPaused;
 
     uint64[] private _queue;
@@ -195,6 +234,8 @@ contract SequencerPool is ISequencerPool, KeyErrors {
     /// @inheritdoc ISequencerPool
     /// @dev Never freed either: who signed with a key it has since replaced is still found.
     mapping(bytes32 keyHash => uint64) public idOfConsensusKey;
+    /// @notice L1 time of the last `updateKeys` of `id`; 0 if there was none.
+    mapping(uint64 id => uint256) public keysUpdatedAt;
     /// @notice Who posts batches for `id`; zero: nobody, as for one that left.
     mapping(uint64 id => address) public posterOf;
     /// @dev Sequencers that name an account. Counted, so that nobody can take a name away that another gave.
@@ -214,13 +255,20 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         ROTATION_INTERVAL = config.rotationInterval;
         LOWEST_MIN_LOCK = (config.minLock + LIMIT_RANGE - 1) / LIMIT_RANGE;
         HIGHEST_MAX_LOCK = config.maxLock * LIMIT_RANGE;
+        MIN_DECREASE = (config.minLock + DECREASE_DIVISOR - 1) / DECREASE_DIVISOR;
         if (config.maxCommittee == 0 || config.maxCommittee > CertificateVerifier.MAX_MEMBERS) {
             revert ConfigOutOfRange("maxCommittee", config.maxCommittee);
         }
         maxCommittee = config.maxCommittee;
+        if (config.sealDelay < MIN_SEAL_DELAY || config.sealDelay > MAX_SEAL_DELAY) {
+            revert ConfigOutOfRange("sealDelay", config.sealDelay);
+        }
+        SEAL_DELAY = config.sealDelay;
         _setLockLimits(config.minLock, config.maxLock);
         _setJailPeriod(config.jailPeriod);
-        _setSlashSplit(config.reporterShareBps, config.insurance);
+        _setReporterShare(config.reporterShareBps);
+        if (config.insurance == address(this)) revert ConfigOutOfRange("insurance", uint160(config.insurance));
+        INSURANCE = config.insurance;
     }
 
     // ---- joining ----
@@ -245,7 +293,9 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         Sequencer storage s = _sequencers[id];
         (s.owner, s.recipient, s.amount) = (msg.sender, recipient, uint128(amount));
         totalLocked += uint128(amount);
-        _enqueue(id, amount);
+        if (joinsPaused) revert JoinsPaused();
+        if (queueLength() >= MAX_QUEUE) _displace(id, amount);
+        _enqueue(id);
         emit Locked(id, msg.sender, keys.identity, keys.consensusKey, amount, recipient);
         if (poster != address(0)) _setPoster(id, poster);
     }
@@ -261,12 +311,16 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         _increase(id, amount);
     }
 
-    /// @notice New keys, effective from the next rotation. Either may stay; whatever was replaced stays bound to `id` for ever, so that what
-    ///         it signed can still be slashed.
+    /// @notice New keys, effective from the next rotation, at most once per ROTATION_INTERVAL: an identity key is not proven to be its
+    ///         registrant's, and a lock could otherwise bind everybody's. Either may stay; whatever was replaced stays bound to `id` for
+    ///         ever, so that what it signed can still be slashed.
     /// @param possession As in `lock`.
     function updateKeys(uint64 id, Keys calldata keys, bytes calldata possession) external {
         _owned(id);
         _staying(id);
+        uint256 next = keysUpdatedAt[id] + ROTATION_INTERVAL;
+        if (keysUpdatedAt[id] != 0 && block.timestamp < next) revert KeysUpdatedTooEarly(id, next);
+        keysUpdatedAt[id] = block.timestamp;
         _bindKeys(id, keys, possession);
         emit KeysUpdated(id, keys.identity, keys.consensusKey);
     }
@@ -355,9 +409,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
 
     // ---- the queue ----
 
-    function _enqueue(uint64 id, uint256 amount) private {
-        if (joinsPaused) revert JoinsPaused();
-        if (queueLength() >= MAX_QUEUE) _displace(id, amount);
+    function _enqueue(uint64 id) private {
         _setStatus(id, Status.Queued);
         _queue.push(id);
     }
@@ -394,11 +446,11 @@ contract SequencerPool is ISequencerPool, KeyErrors {
 
     // ---- leaving ----
 
-    /// @notice Takes `amount` out of a lock, down to minLock, as a ticket.
+    /// @notice Takes `amount`, at least MIN_DECREASE, out of a lock, down to minLock, as a ticket.
     function decrease(uint64 id, uint256 amount) external {
         Sequencer storage s = _owned(id);
         _staying(id);
-        if (amount == 0) revert AmountZero();
+        if (amount < MIN_DECREASE) revert DecreaseTooSmall(amount, MIN_DECREASE);
         uint256 locked = s.amount;
         if (amount > locked || locked - amount < minLock) {
             revert LockOutOfRange(amount > locked ? 0 : locked - amount, minLock, maxLock);
@@ -504,7 +556,7 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         slashShareOf[reporter] += share;
         totalSlashShares += uint128(share);
         emit Slashed(id, reporter, penalty, share);
-        TOKEN.safeTransfer(insurance == address(0) ? BURN : insurance, penalty - share);
+        TOKEN.safeTransfer(INSURANCE == address(0) ? BURN : INSURANCE, penalty - share);
     }
 
     /// @notice Pays the caller its shares of slashes.
@@ -526,14 +578,15 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         emit Jailed(id, block.timestamp + jailPeriod);
     }
 
-    /// @notice Comes back from jail to the end of the queue, with a lock of at least minLock.
+    /// @notice Comes back from jail to the end of the queue, with a lock of at least minLock. Neither a pause of joins nor a full queue is in
+    ///         the way, because `forceExit` waits for neither: its stake is in the pool already.
     function unjail(uint64 id) external {
         Sequencer storage s = _owned(id);
         if (s.status != Status.Jailed) revert WrongStatus(id, s.status);
         uint256 until = uint256(s.since) + jailPeriod;
         if (block.timestamp < until) revert StillJailed(id, until);
         if (s.amount < minLock) revert LockOutOfRange(s.amount, minLock, maxLock);
-        _enqueue(id, s.amount);
+        _enqueue(id);
         emit Unjailed(id);
         REWARDS.clearMissed(id);
     }
@@ -594,12 +647,10 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         _setJailPeriod(period);
     }
 
-    /// @notice Where the stake of later slashes goes.
-    /// @param shareBps Reporter's share, 1/10,000, at most MAX_REPORTER_SHARE_BPS.
-    /// @param insurance_ Who takes the rest; zero: it is burnt.
-    function setSlashSplit(uint16 shareBps, address insurance_) external {
+    /// @notice Reporter's share of later slashes, 1/10,000, at most MAX_REPORTER_SHARE_BPS.
+    function setReporterShare(uint16 shareBps) external {
         _onlyGovernor();
-        _setSlashSplit(shareBps, insurance_);
+        _setReporterShare(shareBps);
     }
 
     /// @notice Stops and allows joining. Leaving is never affected.
@@ -624,11 +675,10 @@ contract SequencerPool is ISequencerPool, KeyErrors {
         emit JailPeriodSet(period);
     }
 
-    function _setSlashSplit(uint16 shareBps, address insurance_) private {
+    function _setReporterShare(uint16 shareBps) private {
         if (shareBps > MAX_REPORTER_SHARE_BPS) revert ConfigOutOfRange("reporterShareBps", shareBps);
-        if (insurance_ == address(this)) revert ConfigOutOfRange("insurance", uint160(insurance_));
-        (reporterShareBps, insurance) = (shareBps, insurance_);
-        emit SlashSplitSet(shareBps, insurance_);
+        reporterShareBps = shareBps;
+        emit ReporterShareSet(shareBps);
     }
 
     // ---- who may, and when ----
@@ -654,31 +704,81 @@ contract SequencerPool is ISequencerPool, KeyErrors {
 
     // ---- committees ----
 
-    /// @notice Fixes the next committee and sends it to L2: lets leave those whose turn it is, lets the queue in, both up to the churn limit,
-    ///         drops who was jailed or removed, and takes the maxCommittee largest locks (ties: the smaller id), in ascending order of
-    ///         identity. Anyone may call, once per ROTATION_INTERVAL.
+    /// @notice Chooses the next committee: lets leave those whose turn it is, lets the queue in, both up to the churn limit, drops who was
+    ///         jailed or removed, and takes the maxCommittee largest locks (ties: the smaller id), in ascending order of identity. Members
+    ///         and weights are final; the seed follows from an L1 block that does not exist yet (`seal`). Anyone may call, once per
+    ///         ROTATION_INTERVAL. If L1 has forgotten the block of a choice that nobody sealed, this names another for the same choice.
+    /// @return id The committee that waits for its seal.
     function rotate() external returns (uint64 id) {
+        id = latestCommittee + 1;
+        if (draft.sealBlock != 0) return _postponeSeal(id);
         if (latestCommittee != 0 && block.timestamp < lastRotation + ROTATION_INTERVAL) {
             revert RotationTooEarly(lastRotation + ROTATION_INTERVAL);
         }
-        id = latestCommittee + 1;
         uint64[] memory active = _nextActive(id);
         if (active.length == 0) revert NoMembers();
-        Built memory built = BUILDER.build(id, maxCommittee, _candidates(active));
+        Chosen memory chosen = BUILDER.choose(maxCommittee, _candidates(active));
 
-        _storeActive(built.order);
-        if (built.page != address(0)) _moveKeys(built.page, built.paged);
-        latestCommittee = id;
+        _storeActive(chosen.order);
+        if (chosen.page != address(0)) _moveKeys(chosen.page, chosen.paged);
         lastRotation = uint64(block.timestamp);
-        _committees[id] = Committee({code: built.code, fixedAt: uint64(block.timestamp)});
-        emit CommitteeFixed(id, built.digest, built.seed, built.packed);
+        uint64 sealBlock = uint64(block.number + SEAL_DELAY);
+        draft = Draft({
+            contentsHash: keccak256(abi.encode(chosen.packed, chosen.code)),
+            chosenIn: uint64(block.number),
+            sealBlock: sealBlock
+        });
+        emit CommitteeChosen(id, sealBlock, chosen.packed, chosen.code);
+    }
+
+    /// @notice Gives the chosen committee the randomness of exactly its seal block, which nobody knew when members and weights became final,
+    ///         and sends it to L2. Anyone may call, from the block after that one for as long as L1 knows its hash (8,191 blocks,
+    ///         EIP-2935): the outcome is the same whoever does it and when.
+    /// @param header Of the seal block, as Ethereum encodes it.
+    /// @param packedMembers As in the committee's CommitteeChosen.
+    /// @param code As there.
+    function seal(bytes calldata header, bytes calldata packedMembers, bytes calldata code)
+        external
+        returns (uint64 id)
+    {
+        id = latestCommittee + 1;
+        bytes32 randomness = _sealedBy(header);
+        bytes32 contentsHash = keccak256(abi.encode(packedMembers, code));
+        if (contentsHash != draft.contentsHash) revert NotTheChosen(id, contentsHash);
+        (bytes32 digest, bytes32 seed, address store) = BUILDER.complete(id, randomness, packedMembers, code);
+
+        draft.sealBlock = 0;
+        latestCommittee = id;
+        _committees[id] = Committee({code: store, fixedAt: uint64(block.timestamp)});
+        emit CommitteeFixed(id, digest, seed, packedMembers);
         PORTAL.depositTransaction(
             Predeploys.COMMITTEE_REGISTRY,
             0,
-            L2_GAS_BASE + L2_GAS_PER_MEMBER * uint64(built.size),
+            L2_GAS_BASE + L2_GAS_PER_MEMBER * uint64(CertificateVerifier.sizeOf(store)),
             false,
-            abi.encodeCall(CommitteeRegistry.setCommittee, (id, built.seed, built.packed))
+            abi.encodeCall(CommitteeRegistry.setCommittee, (id, seed, packedMembers))
         );
+    }
+
+    /// @dev The randomness in `header`, which must be that of the draft's seal block.
+    function _sealedBy(bytes calldata header) private view returns (bytes32) {
+        uint256 sealBlock = draft.sealBlock;
+        if (sealBlock == 0) revert NothingToSeal();
+        if (block.number <= sealBlock) revert SealTooEarly(sealBlock);
+        bytes32 hash = Blockhash.blockHash(sealBlock);
+        if (hash == 0) revert SealTooLate(sealBlock);
+        if (keccak256(header) != hash) revert NotTheSealBlock(sealBlock, hash, keccak256(header));
+        return L1Header.mixHash(header);
+    }
+
+    /// @dev Members and weights stay: who lets a block pass into oblivion gets another seed, and nothing else.
+    function _postponeSeal(uint64 id) private returns (uint64) {
+        uint256 sealBlock = draft.sealBlock;
+        if (block.number <= sealBlock || Blockhash.blockHash(sealBlock) != 0) revert NotSealed(id, sealBlock);
+        sealBlock = block.number + SEAL_DELAY;
+        draft.sealBlock = uint64(sealBlock);
+        emit SealPostponed(id, sealBlock);
+        return id;
     }
 
     /// @notice Copies the key records of the newest committee into one page, for the committees after it. Rotations do this for newcomers

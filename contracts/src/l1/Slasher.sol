@@ -16,6 +16,8 @@ contract Slasher {
     error NotGovernor(address caller);
     error PenaltyOutOfRange(uint256 bps, uint256 limit);
     error HookNotAllowed(uint8 offence);
+    error HookAlreadySet(uint8 offence, address hook);
+    error HookHasNoCode(address hook);
     error NotHook(address caller, uint8 offence);
     error WrongEpoch(uint64 epoch, uint64 ofBatch);
     error WrongCommittee(uint64 committeeId, uint64 ofBatch);
@@ -24,6 +26,7 @@ contract Slasher {
     error VoteKindUnknown(uint8 kind);
     error ViewsDiffer(uint64 first, uint64 second);
     error NotConflicting(uint8 firstKind, uint8 secondKind);
+    error NobodyGuilty(uint256 guilty, uint256 among);
     /// @dev `which`: 0 for the first vote, 1 for the second. Forged, of another member, epoch, committee or namespace.
     error VoteInvalid(uint256 which, uint64 id, bytes32 messageHash);
     error AlreadyPunished(uint8 offence, bytes32 caseId);
@@ -90,7 +93,7 @@ contract Slasher {
     uint256 public immutable EVIDENCE_PERIOD;
 
     mapping(uint8 offence => Penalty) public penalties;
-    /// @notice The only contract that may report an offence by `punish`; zero: nobody.
+    /// @notice The only contract that may report an offence by `punish`; zero: nobody. Named once, for good.
     mapping(uint8 offence => address) public hooks;
     /// @notice Whether sequencer `id` was punished for `offence` in a case. Equivocation and fork: bytes32(uint256(epoch)).
     mapping(uint8 offence => mapping(uint64 id => mapping(bytes32 caseId => bool))) public punished;
@@ -133,8 +136,10 @@ contract Slasher {
 
     /// @notice Punishes everybody who is in both of two certificates of one view that contradict each other: finalizations of different
     ///         proposals, notarizations of different proposals, or a nullification and a finalization. That is at least a third of the committee.
+    /// @param among Of the guilty only those in this bitmap (as `signers`) are punished now: with many tickets each, all of them may be more
+    ///        than one transaction can carry. Who was punished before is passed over.
     /// @return penalty Wei of the token taken from all of them.
-    function submitFork(Term calldata term, Certificate calldata first, Certificate calldata second)
+    function submitFork(Term calldata term, Certificate calldata first, Certificate calldata second, uint256 among)
         external
         returns (uint256 penalty)
     {
@@ -146,6 +151,8 @@ contract Slasher {
 
         uint64[] memory ids = new uint64[](CertificateVerifier.sizeOf(committee));
         uint256 guilty = first.signers & second.signers;
+        if (guilty & among == 0) revert NobodyGuilty(guilty, among);
+        guilty &= among;
         uint256 count;
         for (uint256 i = 0; i < ids.length; ++i) {
             if (guilty >> i & 1 == 1) ids[count++] = CertificateVerifier.memberId(committee, i);
@@ -262,10 +269,12 @@ contract Slasher {
         _setPenalty(offence, Penalty({bps: bps, minimum: minimum}));
     }
 
-    /// @notice Names the contract that reports an offence; zero for none.
+    /// @notice Names the contract that reports an offence, once and for good: who has looked at its code need not look again.
     function setHook(uint8 offence, address caller) external {
         _requireGovernor();
         if (offence != INVALID_OUTPUT && offence != WITHHELD_DATA) revert HookNotAllowed(offence);
+        if (hooks[offence] != address(0)) revert HookAlreadySet(offence, hooks[offence]);
+        if (caller.code.length == 0) revert HookHasNoCode(caller);
         hooks[offence] = caller;
         emit HookSet(offence, caller);
     }

@@ -5,8 +5,10 @@ pragma solidity 0.8.37;
 import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 
 /// @notice OpenZeppelin's TimelockController with a delay that never falls below its first value. Proposers schedule and cancel, anyone
-///         executes what has waited, and only the timelock itself changes its roles and delay. No governed contract lets it move stake.
-/// @dev Deployments choose a floor longer than the challenge window plus the notice that members need in order to leave first.
+///         executes what has waited, and only the timelock itself changes its roles and delay. No governed contract gives it stake; by penalties
+///         and hooks of `Slasher` it could have some burnt, after the delay.
+/// @dev Deployments choose a floor longer than challenge window, slowest exit and unbonding period together: who leaves when a change is
+///      announced has been paid when it counts.
 contract Timelock is TimelockController {
     error FloorZero();
 

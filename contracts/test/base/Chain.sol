@@ -22,7 +22,7 @@ import {JailBook} from "./JailBook.sol";
 import {Rlp} from "./Rlp.sol";
 import {Signer} from "./Signer.sol";
 import {Test} from "./Test.sol";
-import {vm} from "./Vm.sol";
+import {Vm, vm} from "./Vm.sol";
 
 /// @notice Everything of a header that tests vary.
 struct TestHeader {
@@ -48,6 +48,7 @@ abstract contract Chain is Test {
     uint128 internal constant MAX_LOCK = 100_000e18;
     uint64 internal constant UNBONDING = 21 days;
     uint64 internal constant ROTATION = 1 hours;
+    uint16 internal constant SEAL_DELAY = 4;
     uint64 internal constant JAIL = 1 days;
     uint16 internal constant REPORTER_BPS = 1_000;
     uint64 internal constant EPOCH_LENGTH = 60;
@@ -77,7 +78,11 @@ abstract contract Chain is Test {
     Rollup internal rollup;
     Slasher internal slasher;
 
-    uint256 internal firstRotationGas;
+    /// @dev Who takes what slashes leave, of pools to come.
+    address internal insurance;
+    /// @dev Gas of the last `rotateAndSeal`, call by call.
+    uint256 internal rotateGas;
+    uint256 internal sealGas;
     /// @dev BLS secret of a sequencer id.
     mapping(uint64 id => uint256) internal secretOf;
     mapping(uint64 id => address) internal ownerOf;
@@ -110,8 +115,7 @@ abstract contract Chain is Test {
         for (uint256 i = 0; i < count; ++i) {
             join(MIN_LOCK + i * 1e18);
         }
-        pool.rotate();
-        firstRotationGas = vm.lastCallGas().gasTotalUsed;
+        rotateAndSeal();
         rollup = Rollup(createFrom(ROLLUP_DEPLOYER, "Rollup", abi.encode(config(1, L2_CHAIN_ID))));
         slasher = Slasher(createFrom(SLASHER_DEPLOYER, "Slasher", abi.encode(slasherConfig())));
         eq(address(portal), portalAddress, "portal address");
@@ -169,10 +173,11 @@ abstract contract Chain is Test {
             maxLock: MAX_LOCK,
             unbondingPeriod: UNBONDING,
             rotationInterval: ROTATION,
+            sealDelay: SEAL_DELAY,
             maxCommittee: maxCommittee,
             jailPeriod: JAIL,
             reporterShareBps: REPORTER_BPS,
-            insurance: address(0)
+            insurance: insurance
         });
     }
 
@@ -248,7 +253,43 @@ abstract contract Chain is Test {
 
     function rotateLater() internal returns (uint64) {
         vm.warp(now_() + ROTATION);
-        return pool.rotate();
+        return rotateAndSeal();
+    }
+
+    function rotateAndSeal() internal returns (uint64 id) {
+        bytes32 randomness = keccak256(abi.encode("randomness", height()));
+        (bytes memory packed, bytes memory code) = choose();
+        rotateGas = vm.lastCallGas().gasTotalUsed;
+        bytes memory header = passSealBlock(randomness);
+        id = pool.seal(header, packed, code);
+        sealGas = vm.lastCallGas().gasTotalUsed;
+    }
+
+    /// @dev Rotates; returns what the seal takes.
+    function choose() internal returns (bytes memory packed, bytes memory code) {
+        vm.recordLogs();
+        pool.rotate();
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].topics[0] != SequencerPool.CommitteeChosen.selector) continue;
+            (, packed, code) = abi.decode(logs[i].data, (uint256, bytes, bytes));
+            return (packed, code);
+        }
+        revert Untrue("CommitteeChosen");
+    }
+
+    /// @dev L1 goes on to the block behind the seal block, which has `randomness`; returns its header.
+    function passSealBlock(bytes32 randomness) internal returns (bytes memory header) {
+        (,, uint64 sealBlock) = pool.draft();
+        header = l1Header(sealBlock, randomness);
+        vm.roll(sealBlock + 1);
+        vm.setBlockhash(sealBlock, keccak256(header));
+    }
+
+    function l1Header(uint256 number, bytes32 mixHash) internal view returns (bytes memory) {
+        TestHeader memory h;
+        (h.number, h.timestamp) = (uint64(number), uint64(now_()));
+        return encodeMixed(h, "a builder", mixHash);
     }
 
     // ---- headers and certificates ----
@@ -293,6 +334,14 @@ abstract contract Chain is Test {
     }
 
     function encodeWith(TestHeader memory h, bytes memory extraData) internal pure returns (bytes memory) {
+        return encodeMixed(h, extraData, keccak256("prevrandao"));
+    }
+
+    function encodeMixed(TestHeader memory h, bytes memory extraData, bytes32 mixHash)
+        internal
+        pure
+        returns (bytes memory)
+    {
         bytes memory first = bytes.concat(
             Rlp.hash(h.parentHash),
             Rlp.hash(keccak256(hex"c0")),
@@ -309,7 +358,7 @@ abstract contract Chain is Test {
             Rlp.integer(h.number * 21_000),
             Rlp.integer(h.timestamp),
             Rlp.str(extraData),
-            Rlp.hash(keccak256("prevrandao")),
+            Rlp.hash(mixHash),
             Rlp.str(new bytes(8)),
             Rlp.integer(1 gwei)
         );

@@ -15,6 +15,7 @@ use oceanid_contracts::probe::{ProbeError, probe};
 use oceanid_primitives::{DEV_CHAIN_ID, FeeParams, L1DataFee, Timing};
 use oceanid_sequencer::{KeyError, NodeKeys};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -31,6 +32,8 @@ const BATCHER_ETH: u64 = 100;
 const DEPLOYER_ETH: u64 = 2_500;
 /// The deployer is funded by a development account when it has less than this, whole ETH.
 const DEPLOYER_MIN_ETH: u64 = 50;
+/// A development L1 without a new block for so long is asked for one during the deployment.
+const QUIET_L1: Duration = Duration::from_millis(1_100);
 /// Longest wait for the deployer's funds.
 const FUND_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -176,6 +179,7 @@ pub fn chain_params(options: &DevOptions) -> ChainParams {
     economics.pool.unbonding_period = options.unbonding_period;
     economics.pool.rotation_interval = options.rotation_interval;
     economics.pool.jail_period = options.jail_period.min(options.unbonding_period);
+    economics.timelock_delay = economics.timelock_delay.max(economics.notice(options.challenge_window).saturating_add(1));
     ChainParams {
         name: "oceanid-dev".to_owned(),
         chain_id: DEV_CHAIN_ID,
@@ -236,12 +240,29 @@ pub async fn deploy_dev(
     let plan = DeploymentPlan::new(chain_params(options), l1_chain_id, deployer.address(), nonce, &owners)?;
     let registrations: Vec<_> =
         sequencers.iter().map(|sequencer| sequencer.registration(l1_chain_id, plan.contracts().pool)).collect();
-    let deployment = deploy::execute(&provider, &deployer, &plan, &registrations, 0, progress).await?;
+    let deployment = tokio::select! {
+        deployment = deploy::execute(&provider, &deployer, &plan, &registrations, 0, progress) => deployment?,
+        never = keep_blocks_coming(&provider) => match never {},
+    };
 
     progress("funding the accounts that post batches");
     let posters: Vec<_> = sequencers.iter().map(|sequencer| sequencer.poster.address()).collect();
     send_ether(&provider, l1_chain_id, &deployer, &posters, ether(BATCHER_ETH)).await?;
     Ok(deployment)
+}
+
+/// Asks the L1 for a block whenever none came for a second: the first committee's seed is that of a block to come, and a development L1 may
+/// make one in a minute, or none without a transaction. An L1 that takes no such orders refuses, and makes its blocks itself.
+async fn keep_blocks_coming(provider: &RootProvider) -> Infallible {
+    let mut seen = None;
+    loop {
+        let head = provider.get_block_number().await.ok();
+        if head == seen {
+            let _: Result<serde_json::Value, _> = provider.raw_request("evm_mine".into(), ()).await;
+        }
+        seen = head;
+        sleep(QUIET_L1).await;
+    }
 }
 
 /// Lets a development account pay the deployer where it has nothing.

@@ -37,7 +37,10 @@ pub(crate) fn run() -> eyre::Result<()> {
     let ours = [
         ("batches with certificate and output", postings * gas("submitBatch", "016 members, all present")?),
         ("rewards, proven", gas("mining", "credit, 016 members, 4 epochs at once")? / CREDITED_AT_ONCE),
-        ("rotation", epoch / ROTATION_SECONDS * gas("rotation", "016 members, 4 join")?),
+        (
+            "rotation and seal",
+            epoch / ROTATION_SECONDS * (gas("rotation", "016 members, 4 join")? + gas("rotation", "016 members, seal")?),
+        ),
         (
             "fees: prove, pay, split",
             (gas("portal", "proveWithdrawalTransaction, one trie node")?

@@ -54,6 +54,15 @@ fn pool(error: &SequencerPoolErrors) -> String {
         E::LockOutOfRange(SequencerPool::LockOutOfRange { amount, minLock, maxLock }) => {
             format!("LockOutOfRange: the lock would be {}, must be {} to {}", whole(*amount), whole(*minLock), whole(*maxLock))
         }
+        E::DecreaseTooSmall(SequencerPool::DecreaseTooSmall { amount, minimum }) => {
+            format!("DecreaseTooSmall: {} is taken out, must be at least {}", whole(*amount), whole(*minimum))
+        }
+        E::KeysUpdatedTooEarly(SequencerPool::KeysUpdatedTooEarly { id, nextUpdate }) => {
+            format!(
+                "KeysUpdatedTooEarly: sequencer {id} can change its keys again from L1 time {nextUpdate}{}",
+                remaining(*nextUpdate)
+            )
+        }
         E::QueueFull(SequencerPool::QueueFull { smallest }) => {
             format!("QueueFull: the queue is full, the lock must be above {}", whole(*smallest))
         }

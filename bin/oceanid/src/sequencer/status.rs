@@ -63,6 +63,7 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<()> {
     let committee = pool.latestCommittee().call().await?;
     let seated = committee != 0 && pool.committee(committee).call().await?.memberIds.contains(&id);
     let next_rotation = pool.lastRotation().call().await? + u64::try_from(pool.ROTATION_INTERVAL().call().await?)?;
+    let draft = pool.draft().call().await?;
     let claimable = chain.rewards().claimable(id).call().await?;
     let jailable = chain.rewards().jailable(id).call().await?;
     let queued = if pool.joinsPaused().call().await? { U256::ZERO } else { pool.queueLength().call().await? };
@@ -98,7 +99,17 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<()> {
     if seats.now.is_some() {
         line("votes", seats.said(committee, seated));
     }
-    line("rotation", rotation(next_rotation, now, because(node.as_ref().ok(), queued, leaving)));
+    line(
+        "rotation",
+        match draft.sealBlock {
+            0 => rotation(next_rotation, now, because(node.as_ref().ok(), queued, leaving)),
+            block => format!(
+                "committee {} is chosen; after L1 block {block}, which gives its seed, whichever keeper is first calls \
+                 SequencerPool.seal()",
+                committee + 1
+            ),
+        },
+    );
     line("rewards", format!("{} claimable", whole(claimable)));
     if jailable {
         line("jail", "anybody may jail it: it missed too many of its views in too many epochs".to_owned());

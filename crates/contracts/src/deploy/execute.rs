@@ -6,7 +6,7 @@ use crate::l1::{FeeSplitter, MiningRewards, Portal, Rollup, SequencerPool, Slash
 use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_eips::BlockNumberOrTag;
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, TxKind};
+use alloy_primitives::{Address, B256, Bytes, TxKind};
 use alloy_provider::Provider;
 use alloy_rpc_types_eth::{TransactionInput, TransactionReceipt, TransactionRequest};
 use alloy_signer::SignerSync;
@@ -71,13 +71,13 @@ pub enum DeployError {
         /// What the plan says.
         planned: String,
     },
-    /// The rotation left no committee 1 in its receipt.
-    #[error("L1 transaction {0} fixed no first committee")]
+    /// The rotation chose no committee, or the seal fixed none, in its receipt.
+    #[error("L1 transaction {0} chose or fixed no first committee")]
     NoCommittee(B256),
     /// The pool's committee breaks a rule.
     #[error("the pool's first committee: {0}")]
     Committee(#[from] CommitteeError),
-    /// The block of the rotation disappeared.
+    /// The block of the seal disappeared.
     #[error("L1 block {0} is gone: L1 was reorganised below the genesis of Layer 2")]
     Reorganised(u64),
     /// No genesis follows.
@@ -106,7 +106,7 @@ pub enum DeployError {
     },
 }
 
-/// Carries out `plan` with the registrations of its owners, in the plan's order. The block that fixes the first committee becomes
+/// Carries out `plan` with the registrations of its owners, in the plan's order. The block that seals the first committee becomes
 /// the origin of genesis once it has `confirmations` blocks on top. `progress` is told each stage, for people.
 pub async fn execute(
     provider: &impl Provider,
@@ -136,16 +136,23 @@ pub async fn execute(
     }
     l1.run(locks.iter().map(|(owner, nonce, steps)| (*owner, *nonce, steps.as_slice()))).await?;
 
-    progress("fixing the first committee");
-    let rotate = [plan.rotate(registrations.len())];
+    progress("choosing the first committee");
+    let members = registrations.len();
+    let rotate = [plan.rotate(members)];
     let receipts = l1.run([(deployer, plan.nonce_of_rotate(), rotate.as_slice())]).await?;
-    let rotated = l1.confirm(receipts[0].transaction_hash, confirmations).await?;
-    let spec = specification(&l1, plan, &rotated).await?;
+    let chosen = event::<SequencerPool::CommitteeChosen>(plan, &receipts[0])?;
+
+    progress("waiting for the L1 block that gives its seed");
+    let header = l1.header_below(chosen.sealBlock.saturating_to(), confirmations.max(1)).await?;
+    let seal = [plan.seal(header, chosen, members)];
+    let receipts = l1.run([(deployer, plan.nonce_of_rotate() + 1, seal.as_slice())]).await?;
+    let sealed = l1.confirm(receipts[0].transaction_hash, confirmations).await?;
+    let spec = specification(&l1, plan, &sealed).await?;
     let genesis = genesis::commitment(&spec);
 
     progress("deploying Rollup and funding the mining budget");
     let rest = plan.conclude(spec.genesis_timestamp, rollup_config(plan, &spec, &genesis));
-    l1.run([(deployer, plan.nonce_of_rotate() + 1, rest.as_slice())]).await?;
+    l1.run([(deployer, plan.nonce_of_conclusion(), rest.as_slice())]).await?;
 
     progress("checking the contracts");
     verify(&l1, plan, &spec, &genesis).await?;
@@ -170,28 +177,29 @@ async fn require_as_planned<P: Provider>(
     require("list of owners and stakes", format!("{given:?}"), format!("{:?}", plan.owners))
 }
 
-/// The specification that follows from the mined rotation.
+/// The pool's event of that kind in a receipt.
+fn event<E: SolEvent>(plan: &DeploymentPlan, receipt: &TransactionReceipt) -> Result<E, DeployError> {
+    let logs = receipt.inner.logs().iter().filter(|log| log.address() == plan.contracts.pool);
+    let event = logs.into_iter().find_map(|log| E::decode_log(&log.inner).ok());
+    event.map(|log| log.data).ok_or(DeployError::NoCommittee(receipt.transaction_hash))
+}
+
+/// The specification that follows from the mined seal.
 async fn specification<P: Provider>(
     l1: &L1<'_, P>,
     plan: &DeploymentPlan,
-    rotated: &TransactionReceipt,
+    sealed: &TransactionReceipt,
 ) -> Result<ChainSpec, DeployError> {
-    let fixed = rotated
-        .inner
-        .logs()
-        .iter()
-        .filter(|log| log.address() == plan.contracts.pool)
-        .find_map(|log| SequencerPool::CommitteeFixed::decode_log(&log.inner).ok())
-        .ok_or(DeployError::NoCommittee(rotated.transaction_hash))?;
+    let fixed = event::<SequencerPool::CommitteeFixed>(plan, sealed)?;
     let committee = Committee::unpack(fixed.id, fixed.seed, &fixed.packedMembers)?;
 
-    let number = rotated.block_number.unwrap_or_default();
+    let number = sealed.block_number.unwrap_or_default();
     let block = l1
         .provider
         .get_block_by_number(BlockNumberOrTag::Number(number))
         .await
         .map_err(|source| DeployError::l1("read the genesis origin", source))?
-        .filter(|block| Some(block.header.hash) == rotated.block_hash)
+        .filter(|block| Some(block.header.hash) == sealed.block_hash)
         .ok_or(DeployError::Reorganised(number))?;
 
     let (params, contracts) = (&plan.params, &plan.contracts);
@@ -366,6 +374,17 @@ impl<P: Provider> L1<'_, P> {
             sleep(pause).await;
             pause = (pause * 2).min(POLL.1);
         }
+    }
+
+    /// The RLP of the header of block `number` once it has that many blocks on top.
+    async fn header_below(&self, number: u64, blocks: u64) -> Result<Bytes, DeployError> {
+        let failed = |source| DeployError::l1("wait for the seal block", source);
+        while self.provider.get_block_number().await.map_err(failed)? < number + blocks {
+            sleep(POLL.1 / 4).await;
+        }
+        let block = self.provider.get_block_by_number(BlockNumberOrTag::Number(number)).await.map_err(failed)?;
+        let block = block.ok_or(DeployError::Reorganised(number))?;
+        Ok(alloy_rlp::encode(&block.header.inner).into())
     }
 
     /// The receipt of a mined transaction once its block, whichever it is by then, has that many blocks on top.

@@ -42,6 +42,9 @@ pub struct PoolParams {
     pub unbonding_period: u64,
     /// Seconds between rotations.
     pub rotation_interval: u64,
+    /// L1 blocks from the choice of a committee to the one whose randomness is its seed, 2 to 64. Of these, who builds the last but one or
+    /// earlier ones can choose between two seeds each, by withholding a block; see `SequencerPool.MIN_SEAL_DELAY`.
+    pub seal_delay: u16,
     /// Seats, 1 to [`MAX_COMMITTEE`](oceanid_primitives::MAX_COMMITTEE).
     pub max_committee: u16,
     /// Seconds in jail before the owner may come back, at most the unbonding period.
@@ -120,9 +123,21 @@ pub struct Economics {
     pub mining: MiningParams,
     /// Fees.
     pub fee_split: FeeSplit,
-    /// Seconds that a change by the governor waits: longer than the challenge window and the unbonding period together, so
-    /// that whoever disagrees can leave first.
+    /// Seconds that a change by the governor waits: longer than the challenge window, the slowest exit (16 rotation intervals)
+    /// and the unbonding period together, so that whoever disagrees is out of reach before it counts.
     pub timelock_delay: u64,
+}
+
+/// Rotation intervals after which an exit needs no rotation any more: `SequencerPool.EXIT_WAIT_INTERVALS`.
+const EXIT_WAIT_INTERVALS: u64 = 16;
+
+impl Economics {
+    /// Seconds that a change has to be announced, with that challenge window (seconds): what is in flight has its window, an exit may wait
+    /// for its turn, and its ticket can be slashed until it is paid.
+    pub const fn notice(&self, challenge_window: u64) -> u64 {
+        let exit = EXIT_WAIT_INTERVALS.saturating_mul(self.pool.rotation_interval).saturating_add(self.pool.unbonding_period);
+        challenge_window.saturating_add(exit)
+    }
 }
 
 /// Accounts with a part in the chain's government.
@@ -242,6 +257,7 @@ impl Preset {
                 max_lock,
                 unbonding_period: 5 * MINUTE,
                 rotation_interval: 20,
+                seal_delay: 2,
                 max_committee,
                 jail_period: MINUTE,
                 reporter_share_bps,
@@ -251,6 +267,7 @@ impl Preset {
                 max_lock,
                 unbonding_period: 21 * DAY,
                 rotation_interval: DAY,
+                seal_delay: 4,
                 max_committee,
                 jail_period: DAY,
                 reporter_share_bps,
@@ -279,8 +296,8 @@ impl Preset {
             },
             fee_split: FeeSplit { sequencers_bps: 5_000, posters_bps: 4_000, treasury_bps: 1_000 },
             timelock_delay: match self {
-                Self::Dev => 10 * MINUTE,
-                Self::Metis => 30 * DAY,
+                Self::Dev => 12 * MINUTE,
+                Self::Metis => 45 * DAY,
             },
         }
     }

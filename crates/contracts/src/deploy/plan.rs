@@ -172,6 +172,8 @@ pub(crate) struct Step {
 const CREATE_GAS: u64 = 600_000;
 /// Gas per byte of init code: calldata (16, floor price 40) and code deposit (200), with some room.
 const CREATE_GAS_PER_BYTE: u64 = 260;
+/// Transactions that fix the first committee: `rotate` and `seal`.
+const FIXING_STEPS: u64 = 2;
 /// Gas of an ERC-20 transfer or approval.
 const TOKEN_CALL_GAS: u64 = 150_000;
 /// Gas of `MiningRewards.fund`.
@@ -183,6 +185,9 @@ const LOCK_GAS: u64 = 1_500_000;
 /// Gas of the first `rotate`: fixed part and per member.
 const ROTATE_GAS: u64 = 1_500_000;
 const ROTATE_GAS_PER_MEMBER: u64 = 200_000;
+/// Gas of `seal`: fixed part and per member.
+const SEAL_GAS: u64 = 1_000_000;
+const SEAL_GAS_PER_MEMBER: u64 = 60_000;
 
 impl Step {
     fn create(contract: Contract, code: &Bytes, arguments: &impl SolConstructor) -> Self {
@@ -271,9 +276,9 @@ impl DeploymentPlan {
                 gas: TRANSFER_GAS,
             }));
         }
-        // After the funds: rotate(), then what depends on genesis.
-        let rotate = next + funds.len() as u64;
-        let (rewards, rollup) = (deployer.create(rotate + 1), deployer.create(rotate + 2));
+        // After the funds: rotate() and seal(), then what depends on genesis.
+        let conclude = next + funds.len() as u64 + FIXING_STEPS;
+        let (rewards, rollup) = (deployer.create(conclude), deployer.create(conclude + 1));
         let contracts =
             PlannedContracts { token, timelock, pool, ticket, portal, oracle, bridge, slasher, fee_splitter, rewards, rollup };
 
@@ -324,6 +329,7 @@ impl DeploymentPlan {
             maxLock: economics.pool.max_lock,
             unbondingPeriod: economics.pool.unbonding_period,
             rotationInterval: economics.pool.rotation_interval,
+            sealDelay: economics.pool.seal_delay,
             maxCommittee: economics.pool.max_committee,
             jailPeriod: economics.pool.jail_period,
             reporterShareBps: economics.pool.reporter_share_bps,
@@ -411,10 +417,22 @@ impl DeploymentPlan {
         ]
     }
 
+    /// Nonce of the first transaction after the committee is fixed.
+    pub(crate) fn nonce_of_conclusion(&self) -> u64 {
+        self.nonce_of_rotate() + FIXING_STEPS
+    }
+
     /// The first rotation.
     pub(crate) fn rotate(&self, members: usize) -> Step {
         let gas = ROTATE_GAS + ROTATE_GAS_PER_MEMBER * members as u64;
-        Step::call("fix the first committee".to_owned(), self.contracts.pool, &SequencerPool::rotateCall {}, gas)
+        Step::call("choose the first committee".to_owned(), self.contracts.pool, &SequencerPool::rotateCall {}, gas)
+    }
+
+    /// The seal of what it chose, by the RLP of the seal block's header.
+    pub(crate) fn seal(&self, header: Bytes, chosen: SequencerPool::CommitteeChosen, members: usize) -> Step {
+        let gas = SEAL_GAS + SEAL_GAS_PER_MEMBER * members as u64;
+        let call = SequencerPool::sealCall { header, packedMembers: chosen.packedMembers, code: chosen.code };
+        Step::call("seal the first committee".to_owned(), self.contracts.pool, &call, gas)
     }
 
     /// The contracts that need genesis, which began at `genesis_timestamp` (seconds), and the budget.
@@ -487,6 +505,7 @@ fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanErr
     let (jail, unbonding) = (pool.jail_period, pool.unbonding_period);
     range("jailPeriod", u128::from(jail), "at most unbondingPeriod", jail <= unbonding)?;
     range("reporterShareBps", u128::from(pool.reporter_share_bps), "at most 5000", pool.reporter_share_bps <= 5_000)?;
+    range("sealDelay", u128::from(pool.seal_delay), "2 to 64 L1 blocks", (2..=64).contains(&pool.seal_delay))?;
     let penalties = &economics.penalties;
     for penalty in [penalties.equivocation, penalties.fork, penalties.invalid_output, penalties.withheld_data] {
         range("penalty", u128::from(penalty.bps), "at most 10000 basis points", penalty.bps <= 10_000)?;
@@ -503,8 +522,8 @@ fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanErr
     let shares = u32::from(split.sequencers_bps) + u32::from(split.posters_bps) + u32::from(split.treasury_bps);
     range("feeSplit", u128::from(shares), "at most 10000 basis points together", shares <= 10_000)?;
     let delay = economics.timelock_delay;
-    let notice = "longer than challengeWindow and unbondingPeriod together";
-    range("timelockDelay", u128::from(delay), notice, delay > window.saturating_add(unbonding))?;
+    let notice = "longer than challengeWindow, 16 rotationIntervals and unbondingPeriod together";
+    range("timelockDelay", u128::from(delay), notice, delay > economics.notice(window))?;
     range("gasTokenRatio", 0, "above zero", !params.gas_token_ratio.is_zero())?;
     range("submissionInterval", u128::from(params.submission_interval), "at least 1 block", params.submission_interval >= 1)?;
     if let TokenSource::Existing { name, symbol, .. } = &params.token {
@@ -581,8 +600,8 @@ pub(crate) mod tests {
         let expected: Vec<Address> = creations.iter().map(|nonce| DEPLOYER.create(*nonce)).collect();
         let named = planned.named().map(|(_, address)| address);
         assert_eq!(expected, named[..named.len() - 2]);
-        assert_eq!(planned.rewards, DEPLOYER.create(plan.nonce_of_rotate() + 1));
-        assert_eq!(planned.rollup, DEPLOYER.create(plan.nonce_of_rotate() + 2));
+        assert_eq!(planned.rewards, DEPLOYER.create(plan.nonce_of_conclusion()));
+        assert_eq!(planned.rollup, DEPLOYER.create(plan.nonce_of_conclusion() + 1));
     }
 
     #[test]
@@ -608,6 +627,15 @@ pub(crate) mod tests {
         assert_eq!(escrow, params().balances.values().sum::<U256>());
     }
 
+    /// Whoever starts to leave when a change is announced has been paid before it counts. (30 days and 10 minutes were too short.)
+    #[test]
+    fn presets_announce_changes_before_the_slowest_exit_is_paid() {
+        for preset in [Preset::Dev, Preset::Metis] {
+            let economics = preset.economics();
+            assert!(economics.timelock_delay > economics.notice(preset.challenge_window()), "{preset}");
+        }
+    }
+
     #[test]
     fn limits_are_named() {
         let refused = |change: &dyn Fn(&mut ChainParams), owners: &[(Address, u128)]| {
@@ -628,13 +656,16 @@ pub(crate) mod tests {
         assert_eq!(refused(&|_| (), &[(DEPLOYER, 101)]), "lock");
         assert_eq!(refused(&|params| params.economics.pool.jail_period = 301, &two), "jailPeriod");
         assert_eq!(refused(&|params| params.economics.pool.reporter_share_bps = 5_001, &two), "reporterShareBps");
+        assert_eq!(refused(&|params| params.economics.pool.seal_delay = 1, &two), "sealDelay");
+        assert_eq!(refused(&|params| params.economics.pool.seal_delay = 65, &two), "sealDelay");
         assert_eq!(refused(&|params| params.economics.penalties.fork.bps = 10_001, &two), "penalty");
         assert_eq!(refused(&|params| params.economics.mining.rule = EmissionRule::TargetApr(10_001), &two), "targetApr");
         assert_eq!(refused(&|params| params.economics.mining.taper_period = 0, &two), "taperPeriod");
         assert_eq!(refused(&|params| params.economics.mining.jail_threshold_bps = 0, &two), "jailThresholdBps");
         assert_eq!(refused(&|params| params.economics.mining.jail_epochs = 0, &two), "jailEpochs");
         assert_eq!(refused(&|params| params.economics.fee_split.posters_bps += 1, &two), "feeSplit");
-        assert_eq!(refused(&|params| params.economics.timelock_delay = 310, &two), "timelockDelay");
+        assert_eq!(refused(&|params| params.economics.timelock_delay = 630, &two), "timelockDelay");
+        assert_eq!(refused(&|params| params.economics.timelock_delay = 631, &two), "none");
         assert_eq!(refused(&|params| params.gas_token_ratio = U256::ZERO, &two), "gasTokenRatio");
         // Escrow 500, locks 30, L1 balances 300, mining budget 1,000.
         assert_eq!(refused(&|params| params.token = TokenSource::Dev { supply: U256::from(1_829) }, &two), "supply");

@@ -142,8 +142,6 @@ fn batch() -> impl Strategy<Value = Batch> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
-
     /// Lossless, with equal transaction hashes, and deterministic.
     #[test]
     fn every_batch_round_trips(batch in batch()) {

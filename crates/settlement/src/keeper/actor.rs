@@ -1,7 +1,7 @@
 //! The keeper's loop: settle what was sent, look, list what is due, send the first whose turn has come.
 
 use super::chain::withdrawal_hash;
-use super::duties::{self, Creditable, Due, Standstill, Task};
+use super::duties::{self, Creditable, Due, Sealing, Standstill, Task};
 use super::evidence::{Evidence, EvidenceSource, Outlook};
 use super::look::{Look, LookError, PoolRules, Survey, deep_block, final_output};
 use super::{Action, KeeperConfig, KeeperStatus, KeptChain};
@@ -171,6 +171,10 @@ impl Actor {
         if duties.evidence {
             due.extend(self.evidence(look).await);
         }
+        if duties.rotate {
+            let found = self.sealing(look).await;
+            due.extend(self.or_told("seal", found));
+        }
         if duties.rotate || duties.jail || duties.exits {
             let found = self.pool(look, standstill).await;
             due.extend(self.or_told("pool", found));
@@ -260,6 +264,17 @@ impl Actor {
         Ok(())
     }
 
+    /// What there is to do about a committee that is chosen and not sealed.
+    async fn sealing(&self, look: &Look) -> Result<Option<Due>, LookError> {
+        let (pool, id) = (self.spec.l1.pool, look.latest_committee + 1);
+        let Some(draft) = look.draft else { return Ok(None) };
+        Ok(match duties::sealing(&draft, look.height) {
+            Sealing::Wait => None,
+            Sealing::Seal => Some(Due::new(Task::Seal(id), pool, draft.seal(&self.client, pool, id).await?)),
+            Sealing::Postpone => Some(Due::new(Task::Rotate(look.latest_committee), pool, SequencerPool::rotateCall {})),
+        })
+    }
+
     async fn pool(&mut self, look: &Look, standstill: Standstill) -> Result<Vec<Due>, LookError> {
         let pool = self.spec.l1.pool;
         let stand = (look.latest_committee, look.next_epoch);
@@ -274,7 +289,10 @@ impl Actor {
         // Not known to Layer 2 before the deposit has arrived there.
         let committee = self.chain.committee(look.latest_committee).ok();
         let wants = self.config.duties.recover && duties::wants_a_committee(look, standstill);
-        let because = duties::rotation_because(survey, rules, committee.as_deref(), wants);
+        let because = match look.draft {
+            None => duties::rotation_because(survey, rules, committee.as_deref(), wants),
+            Some(_) => None,
+        };
         let next_rotation = look.last_rotation.saturating_add(rules.rotation_interval);
         self.status.send_modify(|status| {
             status.next_rotation = next_rotation;

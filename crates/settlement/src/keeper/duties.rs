@@ -3,7 +3,7 @@
 use super::KeeperConfig;
 use super::Messages;
 use super::chain::{FinalOutput, withdrawal_hash};
-use super::look::{Look, PoolRules, Standing, Survey};
+use super::look::{Draft, Look, PoolRules, Standing, Survey};
 use crate::ChainError;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolValue};
@@ -20,6 +20,9 @@ const MAX_LOOK_AHEAD: usize = 256;
 /// Fees, in wei of the token, that are worth a transaction of their own.
 const WORTH_SETTLING: u64 = 1_000_000_000_000_000_000;
 
+/// Blocks whose hashes L1 knows (EIP-2935).
+const HASHES_OF_L1: u64 = 8_191;
+
 /// Something to do on L1. The order is that of urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Task {
@@ -34,7 +37,9 @@ pub(super) enum Task {
     },
     /// Jail a sequencer.
     Jail(u64),
-    /// Fix the committee after this one.
+    /// Give this committee its seed.
+    Seal(u64),
+    /// Choose the committee after this one.
     Rotate(u64),
     /// Complete a sequencer's exit.
     CompleteExit(u64),
@@ -56,6 +61,7 @@ impl core::fmt::Display for Task {
             Self::Recover(committee) => write!(f, "recover the chain under committee {committee}"),
             Self::Evidence { number, .. } => write!(f, "submit evidence {number} of double voting"),
             Self::Jail(id) => write!(f, "jail sequencer {id}"),
+            Self::Seal(committee) => write!(f, "seal committee {committee}"),
             Self::Rotate(committee) => write!(f, "rotate committee {committee}"),
             Self::CompleteExit(id) => write!(f, "complete the exit of sequencer {id}"),
             Self::Credit(epoch) => write!(f, "credit epochs from {epoch} on"),
@@ -75,6 +81,7 @@ impl Task {
             Self::Evidence { turn, .. } => Some(turn),
             Self::Recover(number)
             | Self::Jail(number)
+            | Self::Seal(number)
             | Self::Rotate(number)
             | Self::CompleteExit(number)
             | Self::Credit(number)
@@ -134,6 +141,25 @@ pub(super) fn recovery(look: &Look, chain: Standstill, rollup: Address) -> Optio
 /// Whether the chain stands still and the newest committee is the one that does not go on.
 pub(super) const fn wants_a_committee(look: &Look, chain: Standstill) -> bool {
     chain.dead && look.now >= look.stalled_at && look.latest_committee <= look.in_office
+}
+
+/// What can be done with a chosen committee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sealing {
+    /// Its seal block is not past.
+    Wait,
+    Seal,
+    /// L1 has forgotten that block: a rotation names another.
+    Postpone,
+}
+
+/// What to do with `draft` behind block `height`. Endpoints estimate a call in the newest block or in the next: L1 must take it in both.
+pub(super) const fn sealing(draft: &Draft, height: u64) -> Sealing {
+    match height.checked_sub(draft.seal_block) {
+        None | Some(0 | HASHES_OF_L1) => Sealing::Wait,
+        Some(1..HASHES_OF_L1) => Sealing::Seal,
+        Some(_) => Sealing::Postpone,
+    }
 }
 
 /// Why a rotation would be of use. `committee` is the newest one with its weights, if Layer 2 has heard of it.
@@ -345,6 +371,19 @@ mod tests {
     }
 
     #[test]
+    fn a_chosen_committee_is_sealed_once_its_block_is_past_and_before_l1_forgets_it() {
+        let draft = Draft { chosen_in: 96, seal_block: 100 };
+        assert_eq!(sealing(&draft, 99), Sealing::Wait);
+        assert_eq!(sealing(&draft, 100), Sealing::Wait, "an estimate may run in the seal block itself");
+        assert_eq!(sealing(&draft, 101), Sealing::Seal);
+        assert_eq!(sealing(&draft, 8_290), Sealing::Seal, "in block 8,291, the last that knows block 100");
+        assert_eq!(sealing(&draft, 8_291), Sealing::Wait, "that block still knows it, the next does not");
+        assert_eq!(sealing(&draft, 8_292), Sealing::Postpone);
+        assert_eq!(sealing(&Draft { seal_block: u64::MAX, ..draft }, 8_291), Sealing::Wait);
+        assert_eq!(sealing(&Draft { seal_block: 1, ..draft }, u64::MAX), Sealing::Postpone);
+    }
+
+    #[test]
     fn a_chain_that_stands_still_is_recovered_after_the_timeout() {
         let still =
             |now, latest, office| Look { latest_committee: latest, in_office: office, stalled_at: 500, ..look(0, 0, now) };
@@ -420,11 +459,13 @@ mod tests {
         let zero = U256::ZERO;
         Look {
             now,
+            height: 0,
             latest_committee: 1,
             in_office: 1,
             posted: 0,
             stalled_at: u64::MAX,
             last_rotation: 0,
+            draft: None,
             next_epoch,
             credited_until,
             budget: zero,

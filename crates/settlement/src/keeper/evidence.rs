@@ -12,6 +12,10 @@ use oceanid_primitives::ChainSpec;
 const EQUIVOCATION: u8 = 0;
 const FORK: u8 = 1;
 
+/// Most of the guilty of a fork that are punished at a time: with 31 tickets each, more might not fit a transaction of L1
+/// (figures: `docs/contracts.md`). The others' turn comes when these are done.
+const MAX_PUNISHED_AT_A_TIME: usize = 24;
+
 /// A proof of double voting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Evidence {
@@ -121,13 +125,18 @@ impl Evidence {
     ) -> Result<Outlook, EvidenceError> {
         let committee = chain.committee(self.committee_id())?;
         let case = B256::from(U256::from(self.epoch()));
-        let mut unpunished = false;
-        for member in self.guilty() {
-            let Some(member) = committee.members.get(member) else { return Ok(Outlook::Over) };
+        let mut unpunished = Vec::new();
+        for index in self.guilty() {
+            let Some(member) = committee.members.get(index) else { return Ok(Outlook::Over) };
             let call = Slasher::punishedCall { offence: self.offence(), id: member.id, caseId: case };
-            unpunished |= !client.view_at(spec.l1.slasher, call, at).await?;
+            if !client.view_at(spec.l1.slasher, call, at).await? {
+                unpunished.push(index);
+            }
+            if unpunished.len() == MAX_PUNISHED_AT_A_TIME {
+                break;
+            }
         }
-        if !unpunished {
+        if unpunished.is_empty() {
             return Ok(Outlook::Over);
         }
         Ok(match batch_of(client, spec, self.epoch(), at).await? {
@@ -135,20 +144,25 @@ impl Evidence {
                 let batch = client.view_at(spec.l1.rollup, Rollup::batchCall { index }, at).await?;
                 let period = client.view_at(spec.l1.slasher, Slasher::EVIDENCE_PERIODCall {}, at).await?;
                 let stale = batch.timestamp.to::<u64>().saturating_add(period.saturating_to::<u64>()) < now;
-                if stale { Outlook::Over } else { Outlook::Due(self.call(index)) }
+                if stale { Outlook::Over } else { Outlook::Due(self.call(index, &unpunished)) }
             }
             Found::NotYet => Outlook::Early,
             Found::Never => Outlook::Over,
         })
     }
 
-    fn call(&self, batch: U256) -> Bytes {
+    /// The call that punishes those of a fork's guilty who sit at the places `among`.
+    fn call(&self, batch: U256, among: &[usize]) -> Bytes {
         let term = Slasher::Term { batchIndex: batch, epoch: self.epoch(), committeeId: self.committee_id() };
         match self.clone() {
             Self::Equivocation { member, first, second, .. } => {
                 Slasher::submitEquivocationCall { term, member, first, second }.abi_encode().into()
             }
-            Self::Fork { first, second, .. } => Slasher::submitForkCall { term, first, second }.abi_encode().into(),
+            Self::Fork { first, second, .. } => {
+                let mut bits = U256::ZERO;
+                among.iter().for_each(|index| bits.set_bit(*index, true));
+                Slasher::submitForkCall { term, first, second, among: bits }.abi_encode().into()
+            }
         }
     }
 }
@@ -216,5 +230,25 @@ mod tests {
         assert_eq!(votes(3, 2, 7).turn(), votes(3, 2, 9).turn(), "another view of the same case");
         assert_ne!(votes(3, 2, 7).turn(), votes(3, 1, 7).turn());
         assert_ne!(votes(3, 2, 7).turn(), votes(4, 2, 7).turn());
+    }
+
+    #[test]
+    fn a_fork_names_whom_it_punishes_now() {
+        let certificate = |payload: u8, signers: u128| Slasher::Certificate {
+            vote: Slasher::Vote {
+                kind: 2,
+                view_: 7,
+                parentView: 6,
+                payload: B256::repeat_byte(payload),
+                signature: Bytes::new(),
+            },
+            signers: U256::from(signers),
+        };
+        let all = (1 << 100) - 1;
+        let fork = Evidence::Fork { epoch: 3, committee_id: 1, first: certificate(1, all), second: certificate(2, all) };
+        assert_eq!(fork.guilty().len(), 100);
+        let call = fork.call(U256::from(9), &[0, 5, 99]);
+        let call = Slasher::submitForkCall::abi_decode(&call).unwrap();
+        assert_eq!(call.among, U256::from(1u128 | 1 << 5 | 1 << 99));
     }
 }

@@ -5,7 +5,8 @@ use super::chain::FinalOutput;
 use super::evidence::EvidenceError;
 use crate::{ChainError, L1Client, L1Error};
 use alloy_primitives::{Address, U256};
-use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag};
+use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, Filter};
+use alloy_sol_types::SolEvent;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use oceanid_contracts::l1::{FeeSplitter, MiningRewards, Rollup, SequencerPool};
 use oceanid_primitives::{ChainSpec, RECOVERY_EPOCHS};
@@ -39,8 +40,9 @@ impl From<EvidenceError> for LookError {
 /// What costs a few requests, read every round.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
-    /// Time of L1's newest block, seconds.
+    /// Time of L1's newest block, seconds, and its number.
     pub(super) now: u64,
+    pub(super) height: u64,
     pub(super) latest_committee: u64,
     /// The committee that certifies the next batch: of the last header, or put in by a recovery since.
     pub(super) in_office: u64,
@@ -49,6 +51,8 @@ pub(super) struct Look {
     /// L1 time from which `Rollup.recover` is possible.
     pub(super) stalled_at: u64,
     pub(super) last_rotation: u64,
+    /// What the last rotation chose, until it is sealed.
+    pub(super) draft: Option<Draft>,
     pub(super) next_epoch: u64,
     pub(super) credited_until: u64,
     pub(super) budget: U256,
@@ -70,18 +74,20 @@ impl Look {
     ) -> Result<Self, LookError> {
         let (pool, rewards, splitter) = (spec.l1.pool, spec.l1.rewards, spec.l1.fee_splitter);
         let head = client.header(BlockNumberOrTag::Latest).await?;
-        let now = head.ok_or_else(|| client.inconsistent("it has no latest block".to_owned()))?.header.timestamp;
+        let head = head.ok_or_else(|| client.inconsistent("it has no latest block".to_owned()))?.header;
         let posted = client.view(spec.l1.rollup, Rollup::headCall {}).await?;
         let recoveries = client.view(spec.l1.rollup, Rollup::recoveriesCall {}).await?;
         // A recovery since the last batch shows in that batch's epoch.
         let epoch = (posted.number / spec.timing.epoch_length).saturating_add(RECOVERY_EPOCHS.saturating_mul(recoveries));
         Ok(Self {
-            now,
+            now: head.timestamp,
+            height: head.number,
             in_office: if posted.epoch == epoch { posted.committeeId } else { posted.nextCommitteeId },
             posted: posted.number,
             stalled_at: client.view(spec.l1.rollup, Rollup::stalledAtCall {}).await?.saturating_to(),
             latest_committee: client.view(pool, SequencerPool::latestCommitteeCall {}).await?,
             last_rotation: client.view(pool, SequencerPool::lastRotationCall {}).await?,
+            draft: Draft::read(client, pool).await?,
             next_epoch: client.view(rewards, MiningRewards::nextEpochCall {}).await?,
             credited_until: client.view(rewards, MiningRewards::creditedUntilCall {}).await?,
             budget: client.view(rewards, MiningRewards::budgetCall {}).await?,
@@ -91,6 +97,40 @@ impl Look {
             poster_pot: client.view(splitter, FeeSplitter::posterPotCall {}).await?,
             owed: client.view(splitter, FeeSplitter::owedCall { poster: account }).await?.amount,
         })
+    }
+}
+
+/// A committee that a rotation has chosen and nobody has sealed yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draft {
+    /// L1 block that has its `CommitteeChosen`.
+    pub(super) chosen_in: u64,
+    /// L1 block whose randomness is its seed.
+    pub(super) seal_block: u64,
+}
+
+impl Draft {
+    async fn read(client: &L1Client, pool: Address) -> Result<Option<Self>, L1Error> {
+        let draft = client.view(pool, SequencerPool::draftCall {}).await?;
+        Ok((draft.sealBlock != 0).then_some(Self { chosen_in: draft.chosenIn, seal_block: draft.sealBlock }))
+    }
+
+    /// The call that seals it as committee `id`.
+    pub(super) async fn seal(self, client: &L1Client, pool: Address, id: u64) -> Result<SequencerPool::sealCall, L1Error> {
+        let header = client.header(BlockNumberOrTag::Number(self.seal_block)).await?;
+        let header = header.ok_or_else(|| client.inconsistent(format!("it has no block {}", self.seal_block)))?.header;
+        let filter = Filter::new()
+            .address(pool)
+            .event_signature(SequencerPool::CommitteeChosen::SIGNATURE_HASH)
+            .topic1(U256::from(id))
+            .from_block(self.chosen_in)
+            .to_block(self.chosen_in);
+        let chosen = client.logs(&filter).await?.pop();
+        let chosen = chosen
+            .and_then(|log| SequencerPool::CommitteeChosen::decode_log_data(log.data()).ok())
+            .ok_or_else(|| client.inconsistent(format!("block {} chose committee {id} and has no such event", self.chosen_in)))?;
+        let header = alloy_rlp::encode(&header).into();
+        Ok(SequencerPool::sealCall { header, packedMembers: chosen.packedMembers, code: chosen.code })
     }
 }
 

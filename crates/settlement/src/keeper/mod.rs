@@ -4,7 +4,8 @@
 //! due ([`duties`]), and sends the first of it whose turn has come. All that must last is on L1, so a restart needs no memory:
 //!
 //! * **recover** the chain when its committee has stood still for `Rollup`'s timeout and the pool has a newer one;
-//! * **rotate** the committee, when the pool allows it and the next committee would differ from the present one;
+//! * **rotate** the committee, when the pool allows it and the next committee would differ from the present one, and **seal** what a
+//!   rotation chose once L1 has the block that gives its seed;
 //! * **jail** members that `MiningRewards` calls jailable, and **complete exits** that rotations have left waiting;
 //! * **credit** epochs from messages in final outputs, several in one transaction;
 //! * **fees**: prove and finalise the fee vault's withdrawals, settle the splitter, have the own posting costs reimbursed;
@@ -39,7 +40,7 @@ pub use evidence::{Evidence, EvidenceSource, NoEvidence};
 pub struct Duties {
     /// `Rollup.recover`.
     pub recover: bool,
-    /// `SequencerPool.rotate`.
+    /// `SequencerPool.rotate` and `SequencerPool.seal`.
     pub rotate: bool,
     /// `SequencerPool.jail`.
     pub jail: bool,

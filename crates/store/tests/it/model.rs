@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    // A case opens files again and again: a twentieth of what is usual, and of what PROPTEST_CASES asks for.
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 20, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Any mix of commits, flushes and restarts: the store says what the model says, at every block, values and proofs.
     #[test]
