@@ -10,7 +10,7 @@ use oceanid_chain::{BuildError, BuildLimits, ConsensusContext, Ledger, LedgerCon
 use oceanid_pool::{Pool, PoolConfig, PoolRules, StoreState};
 use oceanid_primitives::{Block, ChainSpec, Committee, Epochs, Header, HeaderExtension, SealedBlock, TxDeposit, TxEnvelope};
 use oceanid_sequencer::{
-    ConsensusConfig, Execution, FinalizeError, LedgerExecution, MAX_BLOCK_BYTES, ProposalContext, ProposeError, RecoveryRefused,
+    ConsensusConfig, Execution, FinalizeError, LedgerExecution, MAX_BLOCK_BYTES, ProposalContext, ProposeError, Reception, RecoveryRefused,
     Sequencer, SequencerConfig, Verdict,
 };
 use parking_lot::Mutex;
@@ -164,7 +164,7 @@ fn scenario<X: Execution + Clone>(
             },
             threads: 2,
         };
-        nodes.push((execution.clone(), Sequencer::start(config, execution, Arc::new(|_| ()))?));
+        nodes.push((execution.clone(), Sequencer::start(config, execution, Arc::new(|_| Reception::default()))?));
     }
     let started = Instant::now();
     let last = WARM_UP + measured;

@@ -539,7 +539,7 @@ contract SequencerPoolTest is Chain {
         view
     {
         TestHeader memory h;
-        (h.number, h.timestamp, h.stateRoot) = (number % 1e15, uint64(uint256(extra) >> 192), extra);
+        (h.number, h.timestamp, h.stateRoot) = (number % 5e14, uint64(uint256(extra) >> 192), extra);
         bytes memory extraData = bytes.concat(extra);
         assembly {
             mstore(extraData, mod(length, 33))

@@ -1,6 +1,6 @@
 // Compiles the contracts and writes what others rely on: artifacts/<Name>.json and snapshots/{abi,storage-layout,size}.
 // With --check nothing is written; any difference from the committed files is an error that names the file.
-import { execFileSync } from "node:child_process";
+import { forge } from "./forge.mjs";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,10 +18,10 @@ const CONTRACTS = [
 /** EIP-170, bytes. */
 const CODE_LIMIT = 24576;
 
-const forge = join(root, "node_modules/.bin/forge");
 // All sources and nothing but sources, from scratch: with the IR pipeline the bytes depend on what is compiled together.
 const forgeEnv = { ...process.env, FOUNDRY_OUT: "out/export", FOUNDRY_CACHE_PATH: "cache/export" };
-execFileSync(forge, ["build", "--quiet", "--force", "--skip", "test"], { cwd: root, stdio: ["ignore", "ignore", "inherit"], env: forgeEnv });
+const build = forge(["build", "--quiet", "--force", "--skip", "test"], { cwd: root, stdio: ["ignore", "ignore", "inherit"], env: forgeEnv });
+if (build !== 0) throw new Error(`forge build ended with ${build}`);
 
 const type = (p) =>
   p.type.startsWith("tuple") ? `(${p.components.map((c) => `${type(c)} ${c.name}`).join(", ")})${p.type.slice(5)}` : p.type;

@@ -82,9 +82,14 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
                 .parse()?;
             kill(Pid::from_raw(pid), Signal::SIGKILL).wrap_err_with(|| format!("{}: kill {pid}", victim.name))?;
         }
-        let started = Instant::now();
+        let (started, sent_before) = (Instant::now(), sent.load(Ordering::Relaxed));
         recovered(&nodes, before + PROGRESS).await.wrap_err_with(|| format!("round {round}, seed {seed}"))?;
         agree(&nodes, &finals, before.saturating_sub(CHECKED)).await.wrap_err_with(|| format!("round {round}, seed {seed}"))?;
+        let accepted = sent.load(Ordering::Relaxed) - sent_before;
+        ensure!(
+            accepted > 0,
+            "round {round}, seed {seed}: no transaction was accepted after the kill, the round ran without load"
+        );
         println!(
             "round {:>2}: killed {victims}, recovered in {:.1} s, {} final blocks kept, {} transactions sent",
             round + 1,
@@ -96,7 +101,6 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     stop.store(true, Ordering::Relaxed);
     load.await??;
     agree(&nodes, &finals, 0).await.wrap_err_with(|| format!("after the last round, seed {seed}"))?;
-    ensure!(sent.load(Ordering::Relaxed) > 0, "no transaction was accepted: the rounds ran without load");
     println!("{} passed, 0 failed", args.rounds);
     Ok(())
 }

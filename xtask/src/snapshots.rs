@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Commands whose help is committed.
-const COMMANDS: [&[&str]; 35] = [
+const COMMANDS: [&[&str]; 39] = [
     &[],
     &["dev"],
     &["node"],
+    &["deploy"],
     &["bridge"],
     &["bridge", "deposit"],
     &["bridge", "withdraw"],
@@ -32,12 +33,15 @@ const COMMANDS: [&[&str]; 35] = [
     &["sequencer", "keys", "import"],
     &["sequencer", "keys", "export"],
     &["sequencer", "keys", "rotate"],
+    &["sequencer", "keys", "password"],
+    &["sequencer", "keys", "test-recovery"],
     &["sequencer", "lock"],
     &["sequencer", "increase"],
     &["sequencer", "decrease"],
     &["sequencer", "exit"],
     &["sequencer", "unjail"],
     &["sequencer", "claim"],
+    &["sequencer", "poster"],
     &["sequencer", "rewards"],
     &["sequencer", "rewards", "claim"],
     &["sequencer", "status"],

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Dev(DevArgs),
     /// Run one node: a sequencer, or a follower that needs nothing but L1.
     Node(NodeArgs),
+    /// Bring a new chain's contracts to an L1 and write its specification. Killed and run again, it goes on where it was.
+    Deploy(DeployArgs),
     /// Move the gas token between L1 and L2.
     Bridge(BridgeArgs),
     /// An operator's commands: keys, stake, rewards, and a doctor.
@@ -121,8 +123,33 @@ pub(crate) struct DevArgs {
     pub(crate) l1_port: u16,
 }
 
+/// `oceanid deploy`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DeployArgs {
+    /// The deployment file (TOML): what the chain is to be.
+    pub(crate) file: PathBuf,
+    /// Write a commented template to FILE, and nothing else.
+    #[arg(long, conflicts_with_all = ["out", "l1", "yes", "dry_run", "json"])]
+    pub(crate) init: bool,
+    /// Where the specification goes, and the journal by which another run goes on.
+    #[arg(long, value_name = "DIR", default_value = "deployment")]
+    pub(crate) out: PathBuf,
+    /// L1 execution endpoint, instead of the file's `l1.http`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) l1: Option<String>,
+    /// Send without asking.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Show the plan, send nothing.
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `oceanid node`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct NodeArgs {
     /// Configuration file (TOML). Over it come variables (`l1.poll-ms` is OCEANID_NODE_L1_POLL_MS), then the flags below.
     #[arg(long, value_name = "FILE", env = "OCEANID_CONFIG_FILE")]
@@ -145,6 +172,9 @@ pub(crate) struct NodeArgs {
     /// Where the node keeps its state.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Collector that gets traces over OTLP (http/protobuf), such as http://127.0.0.1:4318; without it none are made.
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
     /// Address of the JSON-RPC server.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) http: Option<SocketAddr>,

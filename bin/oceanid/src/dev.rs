@@ -13,7 +13,7 @@ use oceanid_devnet::{
     Addresses, ConfigOut, DevAccount, DevOptions, EmbeddedL1, EmbeddedL1Config, FollowerEndpoints, L1Endpoints, L2Endpoints,
     NodeEndpoint, SequencerEndpoint, connect, deploy_dev, dev_accounts, dev_sequencers,
 };
-use oceanid_node::{KeeperSection, KeyFile, L1Config, Node, NodeConfig, PoolSection, RpcListen, SequencerSection, load_spec};
+use oceanid_node::{KeeperSection, KeyFile, L1Config, Node, NodeConfig, RpcListen, SequencerSection, load_spec};
 use oceanid_primitives::{ChainSpec, DaMode};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -204,7 +204,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
     let rpc = rpc_addresses(args, count + 1)?;
     let peer_to_peer = free_addresses(args, count)?;
     let peers = sequencers.iter().zip(&peer_to_peer).map(|(sequencer, address)| (sequencer.keys.identity(), *address)).collect();
-    let l1_config = L1Config { http: l1.http.clone(), beacon: l1.beacon.clone(), poll_ms: L1_POLL_MS };
+    let l1_config = L1Config { beacon: l1.beacon.clone(), poll_ms: L1_POLL_MS, ..L1Config::new(l1.http.clone()) };
     let da = match (args.da, &l1.beacon) {
         (Some(DaMode::Blob), None) => {
             bail!("--da blob needs --l1-beacon URL: without a beacon API nobody can read the blobs back")
@@ -215,16 +215,11 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
         (None, None) => DaMode::Calldata,
     };
     let base = |name: &str, listen: SocketAddr| NodeConfig {
-        spec: folder.join("spec.json"),
-        data_dir: folder.join(name),
-        l1: l1_config.clone(),
         rpc: RpcListen::open(listen),
-        pool: PoolSection::default(),
-        sequencer: None,
         keeper: KeeperSection::development(),
-        history: oceanid_node::DEFAULT_HISTORY,
         cache_mib: CACHE_MIB,
         write_buffer_mib: WRITE_BUFFER_MIB,
+        ..NodeConfig::new(folder.join("spec.json"), folder.join(name), l1_config.clone())
     };
     ensure!(spec.committee.members.len() == count, "the chain has another number of sequencers");
     let mut nodes = Vec::with_capacity(count + 1);
@@ -258,7 +253,8 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
             }),
         });
     }
-    let config = base("follower", rpc[1]);
+    let mut config = base("follower", rpc[1]);
+    config.rpc.forward = Some(format!("http://{}", rpc[0]));
     std::fs::create_dir_all(&config.data_dir)?;
     nodes.push(Planned {
         file: folder.join("follower").join("node.toml"),

@@ -3,6 +3,7 @@
 mod bridge;
 mod cli;
 mod config;
+mod deploy;
 mod dev;
 mod manual;
 mod node;
@@ -11,6 +12,7 @@ mod processes;
 mod sequencer;
 mod spec;
 mod storage;
+mod telemetry;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -35,23 +37,10 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> ExitCode {
-    let result = match output::start_logging(&cli.log, cli.log_format) {
-        Err(error) => Err(error),
-        Ok(()) => match cli.command {
-            Command::Dev(args) => done(dev::run(args, &cli.log, cli.log_format).await),
-            Command::Node(args) => done(node::run(args).await),
-            Command::Bridge(args) => done(bridge::run(args).await),
-            Command::Sequencer(args) => sequencer::run(args).await,
-            Command::Spec(args) => done(spec::run(&args)),
-            Command::Config(args) => config::run(args),
-            Command::Db(args) => storage::db(&args),
-            Command::Snapshot(args) => done(storage::snapshot(&args)),
-            Command::Completions { shell } => {
-                manual::completions(shell);
-                Ok(ExitCode::SUCCESS)
-            }
-            Command::Man { folder } => done(manual::pages(&folder)),
-        },
+    let logging = node::export(&cli.command).and_then(|export| output::start_logging(&cli.log, cli.log_format, export.as_ref()));
+    let (result, _telemetry) = match logging {
+        Err(error) => (Err(error), None),
+        Ok(telemetry) => (command(cli).await, Some(telemetry)),
     };
     match result {
         Ok(code) => code,
@@ -59,6 +48,25 @@ async fn run(cli: Cli) -> ExitCode {
             output::progress(&format!("oceanid: {}", one_line(&error)));
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn command(cli: Cli) -> eyre::Result<ExitCode> {
+    match cli.command {
+        Command::Dev(args) => done(dev::run(args, &cli.log, cli.log_format).await),
+        Command::Node(args) => done(node::run(args).await),
+        Command::Deploy(args) => done(deploy::run(&args).await),
+        Command::Bridge(args) => done(bridge::run(args).await),
+        Command::Sequencer(args) => sequencer::run(args).await,
+        Command::Spec(args) => done(spec::run(&args)),
+        Command::Config(args) => config::run(args),
+        Command::Db(args) => storage::db(&args),
+        Command::Snapshot(args) => done(storage::snapshot(&args)),
+        Command::Completions { shell } => {
+            manual::completions(shell);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { folder } => done(manual::pages(&folder)),
     }
 }
 

@@ -1,7 +1,8 @@
 //! `oceanid node`: one node from a configuration file, the environment and flags.
 
-use crate::cli::NodeArgs;
+use crate::cli::{Command, NodeArgs};
 use crate::output;
+use crate::telemetry::Export;
 use eyre::{WrapErr, ensure};
 use oceanid_node::{Node, Settings, Source};
 use std::path::PathBuf;
@@ -23,6 +24,13 @@ pub(crate) async fn run(args: NodeArgs) -> eyre::Result<()> {
     ended
 }
 
+/// Where a node's spans go, if it is a node that is started and it is told to send them.
+pub(crate) fn export(command: &Command) -> eyre::Result<Option<Export>> {
+    let Command::Node(args) = command else { return Ok(None) };
+    let config = settings(args.clone())?.build()?;
+    Ok(config.otlp_endpoint.map(|endpoint| Export { endpoint, rpc_one_in: config.otlp_rpc_one_in }))
+}
+
 /// The file, the environment over it, and flags over both.
 pub(crate) fn settings(args: NodeArgs) -> eyre::Result<Settings> {
     let mut settings = Settings::from_process(args.config.as_deref())?;
@@ -35,6 +43,7 @@ pub(crate) fn settings(args: NodeArgs) -> eyre::Result<Settings> {
         ("data-dir", "--data-dir", path(args.data_dir)),
         ("l1.http", "--l1", args.l1),
         ("l1.beacon", "--l1-beacon", args.l1_beacon),
+        ("otlp-endpoint", "--otlp-endpoint", args.otlp_endpoint),
         ("rpc.listen", "--http", args.http.map(|address| address.to_string())),
         ("sequencer.keys", "--keys", path(args.keys)),
         ("sequencer.password-file", "--password-file", path(args.password_file)),

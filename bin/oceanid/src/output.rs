@@ -1,6 +1,8 @@
 //! The only place that writes to the terminal: results to stdout, progress to stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this module is where results and progress are printed")]
 
+use crate::telemetry::{self, Export, Telemetry};
+
 /// A result line on stdout.
 pub(crate) fn line(text: &str) {
     print(text);
@@ -44,17 +46,27 @@ impl LogFormat {
     }
 }
 
-/// Starts logging to stderr; `filter` is `RUST_LOG` syntax.
-pub(crate) fn start_logging(filter: &str, format: LogFormat) -> eyre::Result<()> {
+/// Starts logging to stderr, and sends spans to a collector if there is one; `filter` is `RUST_LOG` syntax. What is returned lives as long as the
+/// program.
+pub(crate) fn start_logging(filter: &str, format: LogFormat, export: Option<&Export>) -> eyre::Result<Telemetry> {
     use eyre::WrapErr;
+    use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
     let filter: tracing_subscriber::EnvFilter =
         filter.parse().wrap_err_with(|| format!("--log `{filter}`: not a filter such as `info` or `oceanid_sequencer=debug`"))?;
     // At `debug` this client writes the whole URL of the L1 endpoint, with the key in it, into every line.
     let filter = filter.add_directive("alloy_transport_http=info".parse()?);
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => logs.compact().init(),
-        LogFormat::Json => logs.json().init(),
-    }
-    Ok(())
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = match format {
+        LogFormat::Text => logs.compact().boxed(),
+        LogFormat::Json => logs.json().boxed(),
+    };
+    let (spans, telemetry) = match export {
+        Some(export) => {
+            let (spans, telemetry) = telemetry::layer(export)?;
+            (Some(spans), telemetry)
+        }
+        None => (None, Telemetry::default()),
+    };
+    tracing_subscriber::registry().with(logs.with_filter(filter)).with(spans).init();
+    Ok(telemetry)
 }

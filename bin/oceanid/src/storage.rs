@@ -44,15 +44,17 @@ pub(crate) fn db(args: &DbArgs) -> eyre::Result<ExitCode> {
                 output::json(&json!(report));
             } else if ok {
                 output::line(&format!(
-                    "{} blocks with {} transactions and {} certificates are whole; {} accounts, {} slots and {} codes have state root {} of block {}",
+                    "{} blocks with {} transactions and {} certificates are whole; {} accounts, {} slots, {} codes and {} trie nodes have state root {} of block {}; history gives the states of {} blocks before it",
                     report.blocks,
                     report.transactions,
                     report.certificates,
                     report.accounts,
                     report.slots,
                     report.codes,
+                    report.nodes,
                     report.state_root,
-                    report.state_block
+                    report.state_block,
+                    report.history
                 ));
             } else {
                 for fault in &report.faults {

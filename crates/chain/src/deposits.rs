@@ -74,6 +74,14 @@ pub(crate) fn next_l1_blocks(
     taken
 }
 
+/// The builder's bound, on every validator and follower: a leader that takes in more L1 blocks than fit would make the rest of the deposits
+/// fail. It needs no L1.
+pub(crate) fn check_deposit_gas(gas_limit: u64, body: &[TxEnvelope]) -> Result<(), InvalidBlock> {
+    let deposits = body.iter().filter_map(TxEnvelope::as_deposit);
+    let gas = deposits.fold(0u64, |sum, deposit| sum.saturating_add(deposit.inner().gas_limit));
+    if gas > gas_limit { Err(InvalidBlock::DepositGas { gas, limit: gas_limit }) } else { Ok(()) }
+}
+
 /// Checks origin and deposits of a block against this node's L1.
 pub(crate) fn check_deposits(
     l1: &dyn L1View,
@@ -83,12 +91,6 @@ pub(crate) fn check_deposits(
     body: &[TxEnvelope],
 ) -> Result<(), CheckError> {
     let due = deposits_between(l1, parent.origin, extension.origin)?;
-    // The builder's bound, on every validator: a leader that takes in more than fits would make the rest of the deposits fail.
-    let gas =
-        due.iter().filter_map(TxEnvelope::as_deposit).fold(0u64, |sum, deposit| sum.saturating_add(deposit.inner().gas_limit));
-    if gas > header.gas_limit {
-        return Err(InvalidBlock::DepositGas { gas, limit: header.gas_limit }.into());
-    }
     if extension.origin.number > parent.origin.number
         && let Some(origin) = l1.block(extension.origin.number)
         && header.timestamp < origin.timestamp

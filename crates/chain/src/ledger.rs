@@ -3,7 +3,7 @@
 use crate::{
     BuildError, BuildLimits, CheckError, CommittedBlock, ConsensusContext, InvalidBlock, LedgerError, Missing, Senders,
     TransactionSource, committee,
-    deposits::{check_deposits, deposits_of, next_l1_blocks},
+    deposits::{check_deposit_gas, check_deposits, deposits_of, next_l1_blocks},
     execute::{self, Executed},
     genesis, recovery,
     timings::Timings,
@@ -19,8 +19,10 @@ use oceanid_stf::{
 };
 use oceanid_store::{ExecutedBlock, Marks, StateView, Store, StoreConfig, StoreKind};
 use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::Ordering;
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 use tokio::sync::broadcast;
+use tracing::info_span;
 
 /// Bytes a builder leaves for the header and the list around the body.
 const HEADER_RESERVE: usize = 1_024;
@@ -281,6 +283,8 @@ impl Ledger {
         let spec = &self.0.spec;
         let parent = self.parent(parent)?.ok_or(BuildError::UnknownParent(parent))?;
         let number = parent.header.number + 1;
+        let _span = info_span!("propose", number, epoch = context.epoch, view = context.view).entered();
+        let ahead = parent.header.number > self.0.store.head().number;
         let expected = self.epochs().of(number);
         if context.epoch != expected {
             return Err(BuildError::Epoch { number, expected, got: context.epoch });
@@ -298,6 +302,7 @@ impl Ledger {
         let block = self.seal(&parent, executed, &extension)?;
         self.0.tree.lock().insert(block.clone());
         self.0.timings.build.observe(started.elapsed());
+        self.0.timings.built_ahead.fetch_add(u64::from(ahead), Ordering::Relaxed);
         Ok(block.block().clone())
     }
 
@@ -318,6 +323,7 @@ impl Ledger {
         let output = oceanid_stf::ExecutionOutput::default();
         let roots = BlockRoots { state: B256::ZERO, message_passer: B256::ZERO };
         self.check_context(&parent, &finish_header(&env, extension, &[], &output, &roots))?;
+        check_deposit_gas(env.gas_limit, &body)?;
         let senders = self.0.senders.of_body(&body)?;
         let executed = execute::execute(self.0.rules, spec.chain_id, env, &parent.view, body, senders)?;
         let block = self.seal(&parent, executed, extension)?;
@@ -332,6 +338,7 @@ impl Ledger {
     ///
     /// [`CheckError::Invalid`] is permanent; [`CheckError::NotYet`] means that the same question may have another answer later.
     pub fn check(&self, block: &SealedBlock, l1: &dyn L1View, now: u64) -> Result<(), CheckError> {
+        let _span = info_span!("check", number = block.number()).entered();
         let known = self.0.tree.lock().get(&block.hash()).cloned();
         if let Some(known) = known {
             // The hash covers the body only through its root: a known header may come with any body.
@@ -371,6 +378,7 @@ impl Ledger {
     /// [`LedgerError::Gap`] if the parent is not the head; [`LedgerError::Conflict`] if another block is committed at its number;
     /// [`LedgerError::Disagreement`] if execution gives another header.
     pub fn commit(&self, block: &SealedBlock, certificate: Option<Bytes>) -> Result<(), LedgerError> {
+        let _span = info_span!("commit", number = block.number()).entered();
         let _committing = self.0.committing.lock();
         let (number, hash) = (block.number(), block.hash());
         if let Some(committed) = self.committed_at(number)? {
@@ -484,6 +492,8 @@ impl Ledger {
         let started = Instant::now();
         let spec = &self.0.spec;
         let header = block.header();
+        check_deposit_gas(header.gas_limit, block.body())?;
+        let _span = info_span!("execute", number = header.number, transactions = block.body().len()).entered();
         let senders = self.0.senders.of_body(block.body())?;
         let env = l2_env(spec, &parent.header, parent.hash, header.timestamp, extension);
         let executed = execute::execute(self.0.rules, spec.chain_id, env, &parent.view, block.body().to_vec(), senders)?;

@@ -4,7 +4,7 @@ use crate::InvalidBlock;
 use alloy_primitives::{Address, B256, map::HashMap};
 use oceanid_primitives::TxEnvelope;
 use parking_lot::Mutex;
-use std::{mem, num::NonZero, thread};
+use std::{borrow::Borrow, mem, num::NonZero, thread};
 
 /// Transactions remembered, at most; about 60 bytes each.
 const REMEMBERED: usize = 200_000;
@@ -42,48 +42,62 @@ impl Senders {
         generations.young.get(hash).or_else(|| generations.old.get(hash)).copied()
     }
 
-    /// Senders of a body, in order: remembered ones, deposits' own, and the rest recovered on several threads.
-    pub(crate) fn of_body(&self, body: &[TxEnvelope]) -> Result<Vec<Address>, InvalidBlock> {
-        let mut senders = vec![Address::ZERO; body.len()];
-        let mut missing = Vec::new();
-        {
-            let generations = self.generations.lock();
-            for (index, transaction) in body.iter().enumerate() {
-                let hash = transaction.hash();
-                if let Some(deposit) = transaction.as_deposit() {
-                    senders[index] = deposit.inner().from;
-                } else if let Some(sender) = generations.young.get(hash).or_else(|| generations.old.get(hash)) {
-                    senders[index] = *sender;
-                } else {
-                    missing.push(index);
-                }
+    /// Recovers, ahead of their use, the senders that are not remembered. A signature that does not recover is passed over: whoever
+    /// asks for its sender refuses it.
+    pub fn prepare(&self, transactions: &[&TxEnvelope]) {
+        let (_, missing) = self.known(transactions);
+        for (index, sender) in recover(transactions, &missing) {
+            if let Some(sender) = sender {
+                self.remember(*transactions[index].hash(), sender);
             }
         }
-        let recover = |index: &usize| {
-            let transaction = &body[*index];
-            let invalid = |_| InvalidBlock::Signature { index: *index, hash: *transaction.hash() };
-            transaction.recover_sender().map(|sender| (*index, sender)).map_err(invalid)
-        };
-        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
-        let recovered: Vec<(usize, Address)> = if missing.len() < PARALLEL_FROM || threads == 1 {
-            missing.iter().map(recover).collect::<Result<_, _>>()?
-        } else {
-            thread::scope(|scope| {
-                let workers: Vec<_> = missing
-                    .chunks(missing.len().div_ceil(threads))
-                    .map(|part| scope.spawn(move || part.iter().map(recover).collect::<Result<Vec<_>, _>>()))
-                    .collect();
-                let parts: Result<Vec<_>, _> =
-                    workers.into_iter().map(|worker| worker.join().expect("recovery does not panic")).collect();
-                parts.map(|parts| parts.into_iter().flatten().collect())
-            })?
-        };
-        for (index, sender) in recovered {
+    }
+
+    /// Senders of a body, in order: remembered ones, deposits' own, and the rest recovered on several threads.
+    pub(crate) fn of_body(&self, body: &[TxEnvelope]) -> Result<Vec<Address>, InvalidBlock> {
+        let (mut senders, missing) = self.known(body);
+        for (index, sender) in recover(body, &missing) {
+            let hash = *body[index].hash();
+            let sender = sender.ok_or(InvalidBlock::Signature { index, hash })?;
             senders[index] = sender;
-            self.remember(*body[index].hash(), sender);
+            self.remember(hash, sender);
         }
         Ok(senders)
     }
+
+    /// Senders of deposits and remembered ones; zero at the indices that come with them, which have to be recovered.
+    fn known<T: Borrow<TxEnvelope>>(&self, transactions: &[T]) -> (Vec<Address>, Vec<usize>) {
+        let mut senders = vec![Address::ZERO; transactions.len()];
+        let mut missing = Vec::new();
+        let generations = self.generations.lock();
+        for (index, transaction) in transactions.iter().map(T::borrow).enumerate() {
+            let hash = transaction.hash();
+            if let Some(deposit) = transaction.as_deposit() {
+                senders[index] = deposit.inner().from;
+            } else if let Some(sender) = generations.young.get(hash).or_else(|| generations.old.get(hash)) {
+                senders[index] = *sender;
+            } else {
+                missing.push(index);
+            }
+        }
+        (senders, missing)
+    }
+}
+
+/// Recovers the senders of the transactions at `indices`, in that order; on several threads if there are many.
+fn recover<T: Borrow<TxEnvelope> + Sync>(transactions: &[T], indices: &[usize]) -> Vec<(usize, Option<Address>)> {
+    let one = |index: &usize| (*index, transactions[*index].borrow().recover_sender().ok());
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
+    if indices.len() < PARALLEL_FROM || threads == 1 {
+        return indices.iter().map(one).collect();
+    }
+    thread::scope(|scope| {
+        let workers: Vec<_> = indices
+            .chunks(indices.len().div_ceil(threads))
+            .map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>()))
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("recovery does not panic")).collect()
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How long blocks take: histograms that cost two additions a block.
+//! How long blocks take, and whether they wait for each other: numbers that cost a few additions a block.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -55,6 +55,8 @@ pub struct Timings {
     pub build: Histogram,
     /// Executing a block that others built.
     pub execute: Histogram,
+    /// How many were built here on a parent that was not final yet.
+    pub built_ahead: AtomicU64,
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub struct GenesisInput<'a> {
 }
 
 /// Why there is no genesis.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenesisError {
     /// The name or symbol of the gas token is too long.
     #[error("gas token's {field} has {length} bytes, at most {MAX_SHORT_STRING} fit into genesis")]

@@ -37,8 +37,7 @@ pub enum ProbeError {
 /// Checks that the L1 behind `provider` answers and has EIP-2537, and returns its chain id. `url` is for the errors.
 pub async fn probe(provider: &impl Provider, url: &str) -> Result<u64, ProbeError> {
     let endpoint = Endpoint::new(url);
-    let no_answer =
-        |error: TransportError| ProbeError::NoAnswer { endpoint: endpoint.clone(), reason: endpoint.cause(&error) };
+    let no_answer = |error: TransportError| ProbeError::NoAnswer { endpoint: endpoint.clone(), reason: endpoint.cause(&error) };
     let chain_id = provider.get_chain_id().await.map_err(no_answer)?;
     // The sum of two points at infinity is the point at infinity; an address without code returns nothing.
     let call = TransactionRequest {

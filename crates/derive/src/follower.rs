@@ -1,6 +1,6 @@
 //! The follower's actor: reads postings in order, replays them, commits.
 
-use crate::replay::{ReplayError, replay};
+use crate::replay::{MAX_REPLAY_GAS, ReplayError, replay};
 use oceanid_chain::{Ledger, LedgerConfig, LedgerError};
 use oceanid_da::MAX_BATCH_BLOCKS;
 use oceanid_primitives::{HeaderExtension, L1Origin, L1View, SealedBlock};
@@ -18,9 +18,9 @@ use tracing::{info, warn};
 const READ_AHEAD: usize = 64;
 /// Longest pause after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// Bytes that the executed blocks of one batch may take before they are committed: half a byte a gas for the largest backlog that
-/// anyone can post as one batch ([`oceanid_settlement::MAX_BACKLOG_GAS`]). Blocks of transfers take a tenth of a byte.
-const SPECULATIVE_BYTES: usize = (oceanid_settlement::MAX_BACKLOG_GAS / 2) as usize;
+/// Bytes that the executed blocks of one batch may take before they are committed: half a byte for each unit of gas of the largest batch.
+/// The most that a unit of gas buys is a quarter of a byte (a log without data: 375 gas), so that the gas rule judges before this is full.
+const SPECULATIVE_BYTES: usize = (MAX_REPLAY_GAS / 2) as usize;
 /// Catch-up speed is measured over at least this long.
 const SPEED_WINDOW: Duration = Duration::from_secs(5);
 
@@ -171,6 +171,11 @@ impl Actor {
 
     /// Reads, replays one batch, moves the marks. True if there may be more to do at once.
     async fn round(&mut self) -> Result<bool, RoundError> {
+        if self.pending.values().any(|pending| self.watcher.holds(pending.accepted_in).is_err()) {
+            warn!("L1 took back postings that were deep: reading again what it has in their place");
+            self.pending.clear();
+            self.next = None;
+        }
         self.read_postings()?;
         let worked = self.replay_next().await?;
         let finalized = if worked {
@@ -178,7 +183,9 @@ impl Actor {
         } else {
             Some(follow_finality(&self.client, &self.watcher, self.ledger.spec().l1.rollup, &self.ledger).await?)
         };
-        self.watcher.prune_below(self.oldest_needed()?);
+        let origin = self.origin()?;
+        self.watcher.prune_below(origin.number.min(self.next.unwrap_or_default()));
+        self.watcher.holds(origin)?;
         let head = self.ledger.head().number();
         self.status.send_modify(|status| {
             status.head = head;
@@ -307,11 +314,12 @@ impl Actor {
         Ok(())
     }
 
-    fn oldest_needed(&self) -> Result<u64, RoundError> {
+    /// The origin of the committed head.
+    fn origin(&self) -> Result<L1Origin, RoundError> {
         let head = self.ledger.head();
         let extension = HeaderExtension::decode(&head.header().extra_data)
             .map_err(|reason| LedgerError::Extension { number: head.number(), reason })?;
-        Ok(extension.origin.number.min(self.next.unwrap_or_default()))
+        Ok(extension.origin)
     }
 }
 

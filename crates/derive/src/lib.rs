@@ -14,4 +14,7 @@ mod follower;
 mod replay;
 
 pub use follower::{Follower, FollowerConfig, FollowerStatus, ledger_config};
-pub use replay::{EmptyReason, ReplayError, replay};
+pub use replay::{EmptyReason, MAX_REPLAY_GAS, ReplayError, replay};
+
+#[doc(hidden)]
+pub use replay::replay_within;

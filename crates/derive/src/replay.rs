@@ -9,6 +9,11 @@ use oceanid_stf::committee_ids;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+/// Gas that the blocks of one batch may spend; data that spends more is empty by rule, whatever header it leads to. Twice the backlog at
+/// which committees pause: what is made while a committee has not looked again fits in the other half. Without the rule garbage beside a
+/// valid certificate could take a follower's memory, or have one follower judge what another cannot hold.
+pub const MAX_REPLAY_GAS: u64 = 2 * oceanid_settlement::MAX_BACKLOG_GAS;
+
 /// Why a posting is empty by rule. Every follower comes to the same verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum EmptyReason {
@@ -50,6 +55,16 @@ pub enum EmptyReason {
         number: u64,
         /// The rule.
         reason: Box<InvalidBlock>,
+    },
+    /// The blocks spend more gas than any batch may.
+    #[error("the blocks up to {number} spend {gas} gas, a batch may spend {limit}")]
+    Gas {
+        /// Layer 2 block that passed the limit.
+        number: u64,
+        /// Gas spent up to its end.
+        gas: u64,
+        /// What a batch may spend.
+        limit: u64,
     },
     /// The blocks execute, but to another header than the certified one.
     #[error("the data leads to header {found}, the committee certified {certified}")]
@@ -95,6 +110,19 @@ pub fn replay(
     posted_in: u64,
     data: &[u8],
 ) -> Result<Vec<Arc<SealedBlock>>, ReplayError> {
+    replay_within(MAX_REPLAY_GAS, ledger, l1, accepted, posted_in, data)
+}
+
+/// [`replay`] under another limit than [`MAX_REPLAY_GAS`], for tests: they cannot spend that much.
+#[doc(hidden)]
+pub fn replay_within(
+    max_gas: u64,
+    ledger: &Ledger,
+    l1: &dyn L1View,
+    accepted: &AcceptedBatch,
+    posted_in: u64,
+    data: &[u8],
+) -> Result<Vec<Arc<SealedBlock>>, ReplayError> {
     let batch = Batch::decode(ledger.spec().chain_id, data).map_err(EmptyReason::from)?;
     let expected = (accepted.last + 1).saturating_sub(accepted.first);
     let found = batch.blocks.len() as u64;
@@ -107,17 +135,31 @@ pub fn replay(
         return Err(ReplayError::Gap { first: accepted.first, last: accepted.last, head });
     }
     let mut blocks = Vec::with_capacity(batch.blocks.len());
+    let mut gas = committed_gas(ledger, accepted.first, head)?;
     for (block, number) in batch.blocks.into_iter().zip(accepted.first..).filter(|(_, number)| *number > head) {
         if block.origin > posted_in {
             return Err(EmptyReason::Origin { number, origin: block.origin, posted: posted_in }.into());
         }
         parent = derive(ledger, l1, &parent, block)?;
+        gas += parent.header().gas_used;
+        if gas > max_gas {
+            return Err(EmptyReason::Gas { number, gas, limit: max_gas }.into());
+        }
         blocks.push(parent.clone());
     }
     if parent.hash() != accepted.header_hash {
         return Err(EmptyReason::Header { found: parent.hash(), certified: accepted.header_hash }.into());
     }
     Ok(blocks)
+}
+
+/// Gas of the blocks of a batch that are committed already, so that the verdict does not depend on where a node stopped.
+fn committed_gas(ledger: &Ledger, first: u64, head: u64) -> Result<u64, LedgerError> {
+    let mut gas = 0;
+    for number in first..=head {
+        gas += ledger.store().header(number)?.map_or(0, |header| header.gas_used);
+    }
+    Ok(gas)
 }
 
 /// One block: its extension from parent, registry and L1, its deposits from L1, the rest from the batch.
@@ -135,7 +177,14 @@ fn derive(ledger: &Ledger, l1: &dyn L1View, parent: &SealedBlock, block: BatchBl
             return Err(EmptyReason::OriginBack { number, origin: block.origin, parent: before.origin.number }.into());
         }
         Ordering::Equal => before.origin,
-        Ordering::Greater => l1.block(block.origin).ok_or(Missing::L1Block { number: block.origin })?.origin(),
+        Ordering::Greater => {
+            let origin = l1.block(block.origin).ok_or(Missing::L1Block { number: block.origin })?;
+            if block.timestamp < origin.timestamp {
+                let reason = InvalidBlock::BeforeOrigin { origin: origin.timestamp, got: block.timestamp };
+                return Err(empty(reason.into()));
+            }
+            origin.origin()
+        }
     };
     let mut body = deposits_between(l1, before.origin, origin)?;
     body.extend(block.transactions);

@@ -240,8 +240,9 @@ pub async fn deploy_dev(
     let plan = DeploymentPlan::new(chain_params(options), l1_chain_id, deployer.address(), nonce, &owners)?;
     let registrations: Vec<_> =
         sequencers.iter().map(|sequencer| sequencer.registration(l1_chain_id, plan.contracts().pool)).collect();
+    let mut journal = Vec::new();
     let deployment = tokio::select! {
-        deployment = deploy::execute(&provider, &deployer, &plan, &registrations, 0, progress) => deployment?,
+        deployment = deploy::execute(&provider, &deployer, &plan, &registrations, 0, &mut journal, progress) => deployment?,
         never = keep_blocks_coming(&provider) => match never {},
     };
 

@@ -13,7 +13,7 @@ use oceanid_sequencer::Byzantine;
 use oceanid_settlement::Duties;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Everything a node is told.
@@ -29,7 +29,7 @@ pub struct NodeConfig {
     /// JSON-RPC server.
     #[serde(default)]
     pub rpc: RpcListen,
-    /// Limits of the pool.
+    /// Pending transactions.
     #[serde(default)]
     pub pool: PoolSection,
     /// Present: this node is a sequencer. Absent: it follows L1.
@@ -47,6 +47,12 @@ pub struct NodeConfig {
     /// Write buffer of each of the store's five tables, MiB; up to two of each are in memory at a time.
     #[serde(default = "default_write_buffer_mib")]
     pub write_buffer_mib: u64,
+    /// Collector that gets traces over OTLP; without it none are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otlp_endpoint: Option<String>,
+    /// Of so many requests one is traced.
+    #[serde(default = "default_otlp_rpc_one_in")]
+    pub otlp_rpc_one_in: u64,
 }
 
 /// L1 endpoints.
@@ -61,14 +67,36 @@ pub struct L1Config {
     /// Milliseconds between two looks at L1.
     #[serde(default = "default_poll_ms")]
     pub poll_ms: u64,
+    /// Highest tip of the node's transactions, gwei per gas.
+    #[serde(default = "default_max_tip_gwei")]
+    pub max_tip_gwei: u64,
 }
+
+impl L1Config {
+    /// An endpoint without blobs, with the usual values.
+    pub const fn new(http: String) -> Self {
+        Self { http, beacon: None, poll_ms: default_poll_ms(), max_tip_gwei: default_max_tip_gwei() }
+    }
+
+    /// Highest tip, wei per gas.
+    pub(crate) fn max_tip(&self) -> u128 {
+        u128::from(self.max_tip_gwei) * GWEI
+    }
+}
+
+/// Wei.
+const GWEI: u128 = 1_000_000_000;
 
 /// JSON-RPC server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RpcListen {
     /// Address of http and ws; port 0 takes a free one.
+    #[serde(default = "default_listen")]
     pub listen: SocketAddr,
+    /// A sequencer's JSON-RPC endpoint: gets the transactions sent here while this node has no seat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<String>,
     /// Origins of web pages that may call, separated by commas; `*`: all.
     #[serde(default)]
     pub cors: String,
@@ -103,6 +131,7 @@ impl RpcListen {
     pub const fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
+            forward: None,
             cors: String::new(),
             namespaces: None,
             max_connections: Self::max_connections(),
@@ -162,7 +191,7 @@ impl RpcListen {
             gas_cap: self.gas_cap,
             max_log_blocks: self.max_log_blocks,
             max_logs: self.max_logs,
-            ..RpcConfig::new(self.listen)
+            ..defaults
         }
     }
 }
@@ -174,40 +203,35 @@ fn words(list: &str) -> Vec<String> {
 
 impl Default for RpcListen {
     fn default() -> Self {
-        Self::new(SocketAddr::from(([127, 0, 0, 1], 9545)))
+        Self::new(default_listen())
     }
 }
 
-/// Limits of the pool.
+const fn default_listen() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_545)
+}
+
+/// Pending transactions (docs/pool.md).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PoolSection {
-    /// Most transactions.
-    pub max_transactions: usize,
-    /// Most transactions of one sender.
-    pub max_per_sender: usize,
-    /// Most MiB of transactions.
-    pub max_mib: usize,
+    /// Keep those of this node's own callers over a restart.
+    pub journal: bool,
+    /// Most transactions in the pool.
+    pub max_transactions: u64,
+    /// Most of one sender.
+    pub max_per_sender: u64,
+    /// Most of them in MiB.
+    pub max_mib: u64,
 }
 
 impl Default for PoolSection {
     fn default() -> Self {
         Self {
-            max_transactions: PoolConfig::MAX_TRANSACTIONS,
-            max_per_sender: PoolConfig::MAX_PER_SENDER,
-            max_mib: PoolConfig::MAX_BYTES >> 20,
-        }
-    }
-}
-
-impl PoolSection {
-    /// The rules with these limits.
-    pub(crate) const fn limit(&self, rules: PoolConfig) -> PoolConfig {
-        PoolConfig {
-            max_transactions: self.max_transactions,
-            max_per_sender: self.max_per_sender,
-            max_bytes: self.max_mib << 20,
-            ..rules
+            journal: true,
+            max_transactions: PoolConfig::MAX_TRANSACTIONS as u64,
+            max_per_sender: PoolConfig::MAX_PER_SENDER as u64,
+            max_mib: (PoolConfig::MAX_BYTES >> 20) as u64,
         }
     }
 }
@@ -282,6 +306,9 @@ pub struct KeeperSection {
     /// File (or FIFO) with the password of `account`; without it the environment or the terminal is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// JSON-RPC endpoints of sequencers that a node without a seat asks for proofs of double voting.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub watch_peers: Vec<String>,
     /// Put a newer committee in office when the chain has stood still for the stall timeout.
     pub recover: bool,
     /// Fix the next committee when it would differ.
@@ -312,6 +339,7 @@ impl Default for KeeperSection {
             enabled: true,
             account: None,
             password_file: None,
+            watch_peers: Vec::new(),
             recover: true,
             rotate: true,
             jail: true,
@@ -354,6 +382,9 @@ impl KeeperSection {
     }
 }
 
+/// Most endpoints in `keeper.watch-peers`.
+const MAX_WATCH_PEERS: u64 = 16;
+
 /// Blocks of history kept when the configuration does not say.
 pub const DEFAULT_HISTORY: u64 = 1_024;
 
@@ -375,8 +406,19 @@ const fn default_write_buffer_mib() -> u64 {
     DEFAULT_WRITE_BUFFER_MIB
 }
 
+/// Of so many requests one is traced when the configuration does not say.
+const DEFAULT_OTLP_RPC_ONE_IN: u64 = 100;
+
+const fn default_otlp_rpc_one_in() -> u64 {
+    DEFAULT_OTLP_RPC_ONE_IN
+}
+
 const fn default_poll_ms() -> u64 {
     1_000
+}
+
+const fn default_max_tip_gwei() -> u64 {
+    50
 }
 
 const fn default_da() -> DaMode {
@@ -465,6 +507,24 @@ pub enum ConfigError {
 }
 
 impl NodeConfig {
+    /// A follower with the usual values.
+    pub fn new(spec: PathBuf, data_dir: PathBuf, l1: L1Config) -> Self {
+        Self {
+            spec,
+            data_dir,
+            l1,
+            rpc: RpcListen::default(),
+            pool: PoolSection::default(),
+            sequencer: None,
+            keeper: KeeperSection::default(),
+            history: DEFAULT_HISTORY,
+            cache_mib: DEFAULT_CACHE_MIB,
+            write_buffer_mib: DEFAULT_WRITE_BUFFER_MIB,
+            otlp_endpoint: None,
+            otlp_rpc_one_in: DEFAULT_OTLP_RPC_ONE_IN,
+        }
+    }
+
     /// Reads and checks a file, without the environment.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         Settings::read(Some(path), [])?.build()
@@ -483,7 +543,9 @@ impl NodeConfig {
         range("history", self.history, 1, 1_000_000, "1 to 1000000 blocks")?;
         range("cache-mib", self.cache_mib, 1, 1 << 20, "1 to 1048576 MiB")?;
         range("write-buffer-mib", self.write_buffer_mib, 1, 1_024, "1 to 1024 MiB")?;
+        range("otlp-rpc-one-in", self.otlp_rpc_one_in, 1, 1_000_000, "1 to 1000000 requests")?;
         range("l1.poll-ms", self.l1.poll_ms, 50, 60_000, "50 to 60000 milliseconds")?;
+        range("l1.max-tip-gwei", self.l1.max_tip_gwei, 1, 10_000, "1 to 10000 gwei")?;
         for (field, value) in [
             ("rpc.max-calls", self.rpc.max_calls),
             ("rpc.max-scans", self.rpc.max_scans),
@@ -495,17 +557,25 @@ impl NodeConfig {
         range("rpc.gas-cap", self.rpc.gas_cap, 21_000, 10_000_000_000, "21000 to 10000000000 gas")?;
         range("rpc.max-log-blocks", self.rpc.max_log_blocks, 1, 10_000_000, "1 to 10000000 blocks")?;
         range("rpc.max-logs", self.rpc.max_logs as u64, 1, 1_000_000, "1 to 1000000 logs")?;
-        range("pool.max-transactions", self.pool.max_transactions as u64, 1, 10_000_000, "1 to 10000000 transactions")?;
-        range("pool.max-per-sender", self.pool.max_per_sender as u64, 1, 1_000_000, "1 to 1000000 transactions")?;
-        range("pool.max-mib", self.pool.max_mib as u64, 1, 65_536, "1 to 65536 MiB")?;
+        range("pool.max-transactions", self.pool.max_transactions, 1, 10_000_000, "1 to 10000000 transactions")?;
+        range("pool.max-per-sender", self.pool.max_per_sender, 1, 1_000_000, "1 to 1000000 transactions")?;
+        range("pool.max-mib", self.pool.max_mib, 1, 1 << 14, "1 to 16384 MiB")?;
         if let Some(sequencer) = &self.sequencer {
             range("sequencer.batch-age-seconds", sequencer.batch_age_seconds, 1, 86_400, "1 to 86400 seconds")?;
         }
         let keeper = &self.keeper;
+        range("keeper.watch-peers", keeper.watch_peers.len() as u64, 0, MAX_WATCH_PEERS, "16 endpoints at most")?;
         range("keeper.stagger-seconds", keeper.stagger_seconds, 1, 3_600, "1 to 3600 seconds")?;
         range("keeper.survey-seconds", keeper.survey_seconds, 1, 86_400, "1 to 86400 seconds")?;
         range("keeper.credit-epochs", keeper.credit_epochs, 1, 1_000, "1 to 1000 epochs")?;
-        for (field, url) in [("l1.http", Some(&self.l1.http)), ("l1.beacon", self.l1.beacon.as_ref())] {
+        let own = [
+            ("l1.http", Some(&self.l1.http)),
+            ("l1.beacon", self.l1.beacon.as_ref()),
+            ("otlp-endpoint", self.otlp_endpoint.as_ref()),
+            ("rpc.forward", self.rpc.forward.as_ref()),
+        ];
+        let peers = keeper.watch_peers.iter().map(|url| ("keeper.watch-peers", Some(url)));
+        for (field, url) in own.into_iter().chain(peers) {
             if let Some(url) = url
                 && !url.starts_with("http://")
                 && !url.starts_with("https://")
@@ -543,6 +613,10 @@ mod tests {
         let config = load(&format!("{MINIMAL}[keeper]\nfees = false\naccount = \"watch.json\"\n")).expect("valid");
         assert!(config.keeper.enabled && config.keeper.account.as_ref().is_some_and(|path| path.is_absolute()));
         assert_eq!(config.keeper.duties(), Duties { fees: false, ..Duties::ALL });
+        let config = load(&format!("{MINIMAL}[keeper]\nwatch-peers = [\"http://127.0.0.1:1\"]\n")).expect("valid");
+        assert_eq!(config.keeper.watch_peers, ["http://127.0.0.1:1"]);
+        let error = load(&format!("{MINIMAL}[keeper]\nwatch-peers = [\"ftp://x\"]\n")).expect_err("scheme").to_string();
+        assert_eq!(error, "config: `keeper.watch-peers` is `ftp://x`, must begin with http:// or https://");
         let error = load(&format!("{MINIMAL}[keeper]\nstagger-seconds = 0\n")).expect_err("range").to_string();
         assert_eq!(error, "config: `keeper.stagger-seconds` is 0, must be 1 to 3600 seconds");
     }

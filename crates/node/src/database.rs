@@ -50,6 +50,10 @@ pub struct DatabaseReport {
     pub slots: u64,
     /// Codes.
     pub codes: u64,
+    /// Nodes of its tries.
+    pub nodes: u64,
+    /// Blocks before that state whose states the history gives.
+    pub history: u64,
     /// Block of that state.
     pub state_block: u64,
     /// Root computed from them, which is the one in the header.
@@ -110,8 +114,8 @@ pub fn verify_database(data_dir: &Path, spec: Arc<ChainSpec>, progress: Progress
         progress(number, head);
     }
     match ledger.store().audit_state() {
-        Ok(StateAudit { number, root, accounts, slots, codes }) => {
-            report = DatabaseReport { accounts, slots, codes, state_block: number, state_root: root, ..report };
+        Ok(StateAudit { number, root, accounts, slots, codes, nodes, history }) => {
+            report = DatabaseReport { accounts, slots, codes, nodes, history, state_block: number, state_root: root, ..report };
         }
         Err(error) => report.faults.push(format!("state: {error}")),
     }
@@ -143,6 +147,12 @@ fn check_block(ledger: &Ledger, number: u64, parent: B256, report: &mut Database
     }
     if committed.senders.len() != block.body().len() {
         return Err(format!("{} senders of {} transactions", committed.senders.len(), block.body().len()));
+    }
+    for (index, transaction) in block.body().iter().enumerate() {
+        let found = store.tx_location(*transaction.hash()).map_err(|error| error.to_string())?;
+        if found.is_none_or(|location| (location.block, location.index as usize) != (number, index)) {
+            return Err(format!("the index does not lead to its transaction {index}"));
+        }
     }
     if let Some(certificate) = store.certificate(number).map_err(|error| error.to_string())? {
         let extension = ledger.extension(number).map_err(said)?.ok_or("it has no extension")?;

@@ -3,9 +3,10 @@
 use crate::config::KeeperSection;
 use crate::node::Parts;
 use crate::status::Role;
+use crate::watch::{Proofs, Watch, WatchError};
 use alloy_primitives::Bytes;
 use oceanid_contracts::l1::Slasher;
-use oceanid_sequencer::{EvidenceLog, EvidenceRecord, Statement};
+use oceanid_sequencer::{EvidenceRecord, Statement};
 use oceanid_settlement::{Evidence, EvidenceSource, Keeper, KeeperConfig, Task};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +15,26 @@ use tokio::sync::watch;
 /// The keeper looks at L1 once while the rest of the node does so many times.
 const PACE: u32 = 4;
 
-/// Starts the keeper of a node that has an L1 account and is not told otherwise.
-pub(crate) fn start(parts: &Parts, role: watch::Receiver<Role>) -> Option<(Keeper, Task)> {
+/// Folder of the proofs that sequencers have told of, in the data directory.
+const WATCH_FOLDER: &str = "watch";
+
+/// Starts the keeper of a node that has an L1 account and is not told otherwise, and the watch that it needs without a seat.
+pub(crate) fn start(parts: &Parts, role: watch::Receiver<Role>, tasks: &mut Vec<Task>) -> Result<Option<Keeper>, WatchError> {
     let section = &parts.config.keeper;
-    let account = parts.account.clone().filter(|_| section.enabled)?;
+    let Some(account) = parts.account.clone().filter(|_| section.enabled) else { return Ok(None) };
+    let mut told = None;
+    if section.evidence && !section.watch_peers.is_empty() {
+        let directory = parts.config.data_dir.join(WATCH_FOLDER);
+        let watch = Watch::open(&directory, parts.ledger.clone(), &section.watch_peers)?;
+        told = Some(watch.proofs());
+        tasks.push(Task::spawn(watch.run()));
+    }
     let identity = parts.keys.as_ref().map(|keys| keys.node.identity());
     let config = settings(section, KeeperConfig::new(account, identity, parts.poll() * PACE));
     let (client, spec, chain) = (parts.client.clone(), Arc::clone(&parts.spec), Arc::new(parts.ledger.clone()));
-    Some(Keeper::start(client, spec, chain, Arc::new(NodeEvidence(role)), config))
+    let (keeper, task) = Keeper::start(client, spec, chain, Arc::new(NodeEvidence { role, told }), config);
+    tasks.push(task);
+    Ok(Some(keeper))
 }
 
 fn settings(section: &KeeperSection, config: KeeperConfig) -> KeeperConfig {
@@ -35,33 +48,36 @@ fn settings(section: &KeeperSection, config: KeeperConfig) -> KeeperConfig {
     }
 }
 
-/// The evidence log of the sequencer that runs now; a node that only follows sees no votes.
-struct NodeEvidence(watch::Receiver<Role>);
+/// What the sequencer that runs now has found; without one, what other sequencers have told of: a node that only follows sees no votes.
+struct NodeEvidence {
+    role: watch::Receiver<Role>,
+    told: Option<Proofs>,
+}
 
 impl NodeEvidence {
-    fn log(&self) -> Option<EvidenceLog> {
-        match &*self.0.borrow() {
-            Role::Sequencer { sequencer, .. } => Some(sequencer.evidence().clone()),
-            Role::Follower { .. } | Role::Changing => None,
+    fn proofs(&self) -> Option<Proofs> {
+        match &*self.role.borrow() {
+            Role::Sequencer { sequencer, .. } => Some(Proofs(sequencer.evidence().clone())),
+            Role::Follower { .. } => self.told.clone(),
+            Role::Changing => None,
         }
     }
 }
 
 impl EvidenceSource for NodeEvidence {
     fn pending(&self) -> Vec<(usize, Evidence)> {
-        let pending = self.log().map(|log| log.pending()).unwrap_or_default();
-        pending.into_iter().filter_map(|(place, record)| Some((place, for_l1(&record)?))).collect()
+        self.proofs().map(|proofs| proofs.pending()).unwrap_or_default()
     }
 
     fn acknowledge(&self, number: usize) {
-        if let Some(log) = self.log() {
-            log.acknowledge(number);
+        if let Some(proofs) = self.proofs() {
+            proofs.acknowledge(number);
         }
     }
 }
 
 /// A record as `Slasher` takes it; none for one that is neither two votes nor two certificates.
-fn for_l1(record: &EvidenceRecord) -> Option<Evidence> {
+pub(crate) fn for_l1(record: &EvidenceRecord) -> Option<Evidence> {
     let vote = |statement: &Statement| Slasher::Vote {
         kind: statement.vote as u8,
         view_: record.view,

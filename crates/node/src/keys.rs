@@ -168,7 +168,7 @@ impl Password {
         if let Ok(text) = std::env::var(PASSWORD_VARIABLE) {
             return Ok(Self::new(text));
         }
-        rpassword::prompt_password(format!("{prompt}: ")).map(Self::new).map_err(|_| KeyFileError::NoPassword)
+        Self::typed(prompt)
     }
 
     /// The same for a password that seals new files: long enough, and typed twice if it is typed.
@@ -179,10 +179,27 @@ impl Password {
             return Err(KeyFileError::ShortPassword(length));
         }
         let typed = file.is_none() && std::env::var_os(PASSWORD_VARIABLE).is_none();
-        if typed && Self::obtain(None, "The same again")?.0 != password.0 {
+        if typed && Self::typed("The same again")?.0 != password.0 {
             return Err(KeyFileError::PasswordsDiffer);
         }
         Ok(password)
+    }
+
+    /// A new password from the terminal only, typed twice: [`PASSWORD_VARIABLE`] holds the old one.
+    pub fn ask_new() -> Result<Self, KeyFileError> {
+        let password = Self::typed("New password for the keys")?;
+        let length = password.0.chars().count();
+        if length < MIN_PASSWORD {
+            return Err(KeyFileError::ShortPassword(length));
+        }
+        if Self::typed("The same again")?.0 != password.0 {
+            return Err(KeyFileError::PasswordsDiffer);
+        }
+        Ok(password)
+    }
+
+    fn typed(prompt: &str) -> Result<Self, KeyFileError> {
+        rpassword::prompt_password(format!("{prompt}: ")).map(Self::new).map_err(|_| KeyFileError::NoPassword)
     }
 }
 
@@ -246,6 +263,47 @@ impl KeyFolder {
     /// Consensus key files, the oldest first.
     fn consensus_files(&self) -> Vec<PathBuf> {
         (1..=MAX_CONSENSUS_KEYS).map(|number| self.consensus_file(number)).filter(|path| path.exists()).collect()
+    }
+
+    /// Every key file in the folder; those a node cannot do without are named whether they exist or not.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.file(IDENTITY), self.file(POSTER)];
+        let consensus = self.consensus_files();
+        files.extend(if consensus.is_empty() { vec![self.consensus_file(1)] } else { consensus });
+        files.extend(Some(self.file(OWNER)).filter(|path| path.exists()));
+        files
+    }
+
+    /// Seals every file of the folder with another password. Killed in between and run again, it finishes: a file that opens with the new
+    /// password has been done. Nothing is written before every file has been opened.
+    pub fn change_password(&self, old: &Password, new: &Password) -> Result<usize, KeyFileError> {
+        let mut sealed = Vec::new();
+        for path in self.files() {
+            let role = if path == self.file(IDENTITY) {
+                KeyRole::Identity
+            } else if path == self.file(POSTER) {
+                KeyRole::Poster
+            } else if path == self.file(OWNER) {
+                KeyRole::Owner
+            } else {
+                KeyRole::Consensus
+            };
+            let secret = |password: &Password| match role {
+                KeyRole::Identity | KeyRole::Consensus => open_bls(&path, password),
+                KeyRole::Poster | KeyRole::Owner => open_account(&path, password).map(|key| Zeroizing::new(key.to_bytes().0)),
+            };
+            match secret(old) {
+                Ok(secret) => sealed.push((seal(role, &secret, new, &path)?, path)),
+                Err(error) if secret(new).is_err() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        for (content, path) in &sealed {
+            let io = |source| KeyFileError::Io { kind: FileKind::Key, path: path.clone(), source };
+            let part = write_part(path, content.as_bytes()).map_err(io)?;
+            std::fs::rename(part, path).and_then(|()| std::fs::File::open(&self.path)?.sync_all()).map_err(io)?;
+        }
+        Ok(sealed.len())
     }
 
     /// File of a key, whether it exists or not; that of a consensus key is the newest.
@@ -558,6 +616,25 @@ mod tests {
         assert_eq!((public.consensus.len(), public.consensus[0]), (2, first.consensus[0]));
         assert_eq!(keys.load(&word).unwrap().node.bls_compressed(), public.consensus[1]);
         assert_eq!(public.owner, None);
+    }
+
+    #[test]
+    fn a_change_of_password_that_was_killed_is_finished_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = KeyFolder::new(folder.path());
+        let (old, new) = (password("correct horse"), password("battery staple"));
+        let public = keys.create(&old, false).unwrap();
+        // The poster's file is done, the others are not.
+        let poster = keys.path_of(KeyRole::Poster);
+        let half = seal(KeyRole::Poster, &keys.secret(KeyRole::Poster, &old).unwrap(), &new, &poster).unwrap();
+        std::fs::write(&poster, half).unwrap();
+        assert!(keys.change_password(&password("neither"), &new).is_err(), "a wrong old password");
+        assert_eq!(keys.change_password(&old, &new).unwrap(), 2);
+        assert_eq!(keys.load(&new).unwrap().node.identity(), public.identity);
+        assert!(keys.load(&old).is_err());
+        assert_eq!((keys.public().unwrap(), mode(&poster)), (public, 0o600));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "no part is left behind");
+        assert_eq!(keys.change_password(&old, &new).unwrap(), 0, "nothing is left to do");
     }
 
     #[test]

@@ -14,15 +14,19 @@ mod keys;
 pub mod keystore;
 mod metrics;
 mod node;
+mod outbound;
+mod recovery;
 mod sample;
 mod settings;
 mod site;
 mod snapshot;
 mod status;
+mod waiting;
+mod watch;
 
 pub use config::{
-    ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, PoolSection, RpcListen,
-    SequencerSection,
+    ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, PoolSection,
+    RpcListen, SequencerSection,
 };
 pub use database::{DatabaseReport, DatabaseStats, MAX_FAULTS, database_stats, verify_database};
 pub use keys::{
@@ -31,5 +35,7 @@ pub use keys::{
 };
 pub use keystore::Secret;
 pub use node::{Node, NodeError, load_spec};
+pub use recovery::test_recovery;
 pub use settings::{KEYS, Key, Kind, Setting, Settings, Source, VARIABLE_PREFIX};
 pub use snapshot::{Progress, SnapshotError, SnapshotSummary, create as create_snapshot, restore as restore_snapshot};
+pub use watch::{Proofs, Watch, WatchError};

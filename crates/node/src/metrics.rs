@@ -8,6 +8,7 @@ use oceanid_chain::{CommittedBlock, Histogram, HistogramReading, Ledger};
 use oceanid_derive::FollowerStatus;
 use oceanid_pool::PoolStatus;
 use oceanid_primitives::HeaderExtension;
+use oceanid_rpc::WaitCode;
 use oceanid_settlement::{KeeperStatus, L1Status, SettlementStatus};
 use oceanid_stf::missed_views;
 use std::fmt::Write as _;
@@ -137,6 +138,9 @@ const METRICS: &[Metric] = &[
         |now| Reading::Histogram(now.finality.clone()),
     ),
     histogram("oceanid_build_seconds", "Seconds that building a block took here.", |now| Reading::Histogram(now.build.clone())),
+    counter("oceanid_blocks_built_ahead_total", "Blocks built here while their parent was still being voted on.", |now| {
+        one(now.built_ahead)
+    }),
     histogram("oceanid_execute_seconds", "Seconds that executing another node's block took here.", |now| {
         Reading::Histogram(now.execute.clone())
     }),
@@ -160,7 +164,9 @@ const METRICS: &[Metric] = &[
         some(now.sample.view_timeouts)
     }),
     gauge("oceanid_peers", "Sequencers this node is connected to.", |now| some(now.sample.peers)),
-    gauge("oceanid_evidence", "Proofs of double voting held by this node.", |now| some(now.votes.as_ref().map(|_| now.evidence))),
+    gauge("oceanid_evidence", "Proofs of double voting found by this node, ever.", |now| {
+        some(now.votes.as_ref().map(|_| now.evidence))
+    }),
     // The pool.
     gauge(
         "oceanid_pool_transactions",
@@ -224,8 +230,16 @@ const METRICS: &[Metric] = &[
     gauge("oceanid_rewards_runway_seconds", "Seconds that the mining budget lasts at the present rate.", |now| some(now.runway)),
     // The node.
     gauge("oceanid_waiting", "Reasons for not progressing that the node has now; `seq_status` tells them.", |now| {
-        one(now.waiting)
+        one(now.waiting.len())
     }),
+    gauge("oceanid_waiting_reason", "1 while the node does not progress for this kind of reason, else 0.", |now| {
+        let reading = |code: &WaitCode| (Some(("reason", code.as_str().to_owned())), now.waiting.contains(code).number());
+        Reading::Values(WaitCode::ALL.iter().map(reading).collect())
+    }),
+    gauge("oceanid_clock_skew_seconds", "Seconds this clock seems ahead of L1's, behind is negative; 0 within limits.", |now| {
+        one(now.sample.clock_skew as f64)
+    }),
+    gauge("oceanid_disk_free_bytes", "Free space where the data directory is.", |now| some(now.sample.disk.free)),
     gauge("oceanid_store_bytes", "Bytes on disk.", |now| {
         let label = |part: &str| Some(("part", part.to_owned()));
         Reading::Values(now.sample.store_bytes.iter().map(|(part, bytes)| (label(part), bytes.number())).collect())
@@ -259,6 +273,7 @@ pub(crate) struct Scrape {
     pub(crate) finality: HistogramReading,
     pub(crate) build: HistogramReading,
     pub(crate) execute: HistogramReading,
+    pub(crate) built_ahead: u64,
     pub(crate) votes: Option<oceanid_sequencer::Status>,
     pub(crate) settlement: Option<SettlementStatus>,
     pub(crate) follower: Option<FollowerStatus>,
@@ -271,7 +286,7 @@ pub(crate) struct Scrape {
     pub(crate) keeper: Option<KeeperStatus>,
     /// Seconds; none while nothing is being spent, and before it was read.
     pub(crate) runway: Option<u64>,
-    pub(crate) waiting: usize,
+    pub(crate) waiting: Vec<WaitCode>,
     pub(crate) sample: Sample,
 }
 
@@ -411,6 +426,7 @@ mod tests {
             finality: histogram.read(),
             build: histogram.read(),
             execute: histogram.read(),
+            built_ahead: 2,
             votes: Some(oceanid_sequencer::Status { voting: true, ..Default::default() }),
             settlement: Some(SettlementStatus { backlog_blocks: 30, ..SettlementStatus::default() }),
             follower: None,
@@ -421,7 +437,7 @@ mod tests {
             balance: Some(1.5e18),
             keeper: Some(KeeperStatus { due: vec!["rotate".to_owned()], ..KeeperStatus::default() }),
             runway: Some(86_400),
-            waiting: 1,
+            waiting: vec![WaitCode::NoQuorum],
             sample: Sample {
                 view_timeouts: Some(3),
                 peers: Some(3),
@@ -476,6 +492,9 @@ mod tests {
             "\noceanid_l1_balance_ether 1.5\n",
             "\noceanid_voting 1\n",
             "\noceanid_keeper_due 1\n",
+            "\noceanid_waiting 1\n",
+            "\noceanid_waiting_reason{reason=\"no-quorum\"} 1\n",
+            "\noceanid_waiting_reason{reason=\"disk-space\"} 0\n",
             "\noceanid_rewards_runway_seconds 86400\n",
             "\noceanid_store_bytes{part=\"chain\"} 5000\n",
             "\noceanid_build_seconds_bucket{le=\"0.02\"} 0\noceanid_build_seconds_bucket{le=\"0.05\"} 1\n",
@@ -523,6 +542,18 @@ mod tests {
             panels.iter().all(|panel| panel["title"].is_string() && panel["gridPos"].is_object()),
             "each panel has a title and a place"
         );
+    }
+
+    #[test]
+    fn alerts_and_guide_know_every_reason() {
+        let read = |file: &str| std::fs::read_to_string(repository(file)).expect("a file of the repository");
+        let (alerts, guide) = (read("packaging/prometheus/alerts.yml"), read("docs/observability.md"));
+        let selected = alerts.split("reason=~\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an alert by reason");
+        for reason in selected.split('|') {
+            assert!(WaitCode::ALL.iter().any(|code| code.as_str() == reason), "no reason is called {reason}");
+        }
+        let missing: Vec<_> = WaitCode::ALL.iter().filter(|code| !guide.contains(&format!("| `{}` |", code.as_str()))).collect();
+        assert!(missing.is_empty(), "docs/observability.md does not speak of {missing:?}");
     }
 
     /// Labels of each series in the text a node serves.

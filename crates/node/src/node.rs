@@ -7,21 +7,23 @@ use crate::economy;
 use crate::keeper;
 use crate::keys::{KeyFileError, SequencerKeys};
 use crate::metrics::Activity;
+use crate::outbound;
 use crate::sample;
 use crate::site::Site;
 use crate::status::{Observed, Role, Status};
-use alloy_eips::eip2718::Encodable2718;
+use crate::waiting;
+use crate::watch::WatchError;
 use alloy_primitives::{B256, Bytes};
 use oceanid_chain::{BuildLimits, Ledger, LedgerConfig, LedgerError};
 use oceanid_da::mode;
 use oceanid_derive::{Follower, FollowerConfig};
-use oceanid_pool::{Origin, Pool, PoolConfig, PoolRules, StoreState};
+use oceanid_pool::{JournalError, Origin, Pool, PoolConfig, PoolError, PoolRules, Restored, StoreState};
 use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcServer};
-use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Sequencer, SequencerConfig};
+use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Reception, Sequencer, SequencerConfig};
 use oceanid_settlement::{
     BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, Keeper, L1Account, L1Certificate, L1Client, L1Watcher,
-    PosterConfig, Task, WatcherConfig, anchor,
+    PosterConfig, Pricing, Task, WatcherConfig, anchor,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,11 @@ const BATCH_OVERHEAD: usize = 4 << 10;
 const CONSENSUS_THREADS: usize = 2;
 /// L1 blocks below the settled origin that stay in memory, for a reorganisation's sake.
 const L1_MARGIN: u64 = 64;
+
+/// The pool's journal, in the data directory.
+const JOURNAL: &str = "pool.journal";
+/// Time between two looks at whether the journal should be synced or written anew: what a power cut may cost.
+const JOURNAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a node does not start, one line each.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +69,12 @@ pub enum NodeError {
     /// Store and state.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Evidence that sequencers tell of.
+    #[error("cannot watch (`keeper.watch-peers`): {0}")]
+    Watch(#[from] WatchError),
+    /// Pending transactions of the last run.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// Keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -144,11 +157,9 @@ impl Node {
         watcher.ready(L1_PATIENCE).await.map_err(NodeError::L1)?;
         let reader = BatchReader::new(client.clone(), beacon, spec.l1.rollup);
 
-        let pool_rules =
-            PoolConfig::new(PoolRules::Rollup, spec.chain_id, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
-        let pool_state = Arc::new(StoreState::rollup(ledger.store().clone(), Arc::clone(&spec)));
-        let pool = Arc::new(Pool::new(config.pool.limit(pool_rules), pool_state).with_senders(Arc::clone(ledger.senders())));
+        let pool = Arc::new(open_pool(&config, &spec, &ledger).await?);
         let mut tasks = vec![watching, Task::spawn(feed_pool(ledger.clone(), Arc::clone(&pool)))];
+        tasks.push(Task::spawn(keep_journal(Arc::clone(&pool))));
 
         let (stop, stopped) = watch::channel(None);
         let rpc_config = config.rpc.server();
@@ -156,15 +167,13 @@ impl Node {
             Some(keys) => Some(keys.poster.clone()),
             None => config.keeper.open_account()?,
         };
-        let account = payer.map(|key| L1Account::new(client.clone(), key, spec.l1_chain_id, REPLACE_AFTER));
+        let pricing = Pricing { max_tip: config.l1.max_tip(), ..Pricing::new(REPLACE_AFTER) };
+        let account = payer.map(|key| L1Account::new(client.clone(), key, spec.l1_chain_id, pricing));
         let parts = Parts { config, spec, keys, account, ledger, pool, client, watcher, reader, stop };
         let (role, actors) = parts.start_role(parts.is_seated())?;
         let duty = Duty::new(role, actors);
         let (ledger, pool) = (parts.ledger.clone(), Arc::clone(&parts.pool));
-        let keeper = keeper::start(&parts, duty.role()).map(|(keeper, task)| {
-            tasks.push(task);
-            keeper
-        });
+        let keeper = keeper::start(&parts, duty.role(), &mut tasks)?;
         let site = parts.observe(duty.role(), keeper, &mut tasks);
         if parts.keys.is_some() {
             tasks.push(Task::spawn(Arc::clone(&duty).follow_seat(Arc::new(parts))));
@@ -251,12 +260,13 @@ impl Parts {
         let payer = self.keys.as_ref().map(|keys| keys.poster.address());
         tasks.extend([
             Task::spawn(count_blocks(ledger.clone(), identity, Arc::clone(&observed.activity))),
-            Task::spawn(sample::run(observed.samples.clone(), role.clone(), self.config.data_dir.clone())),
+            Task::spawn(sample::run(observed.samples.clone(), role.clone(), watcher.clone(), self.config.data_dir.clone())),
             Task::spawn(economy::run(ledger.clone(), client.clone(), watcher.clone(), payer, Arc::clone(&observed.figures))),
             Task::spawn(batches::run(Arc::clone(&self.spec), client.clone(), watcher.clone(), Arc::clone(&batches))),
         ]);
-        let status = Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, keeper, observed);
-        Site::new(ledger.clone(), Arc::clone(&self.pool), Arc::new(status), batches)
+        let status = Arc::new(Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, keeper, observed));
+        tasks.push(Task::spawn(waiting::narrate(Arc::clone(&status))));
+        Site::new(ledger.clone(), Arc::clone(&self.pool), status, batches)
     }
 
     /// Starts a role: consensus and batches (`votes`, for a node with keys), or derivation from L1.
@@ -270,7 +280,8 @@ impl Parts {
                 let (follower, following) =
                     Follower::start(self.ledger.clone(), self.client.clone(), self.watcher.clone(), self.reader.clone(), config);
                 let watched = Task::spawn(watch_task(following, "the follower", self.stop.clone()));
-                Ok((Role::Follower { follower }, vec![watched]))
+                let forwarding = Task::spawn(outbound::forward(Arc::clone(&self.pool), self.config.rpc.forward.clone()));
+                Ok((Role::Follower { follower }, vec![watched, forwarding]))
             }
         }
     }
@@ -320,17 +331,11 @@ impl Parts {
                 threads: CONSENSUS_THREADS,
             },
             execution,
-            Arc::new(move |transactions: Vec<Bytes>| {
-                for raw in transactions {
-                    if let Err(error) = gossiped.add_raw(&raw, Origin::Remote) {
-                        tracing::debug!(%error, "gossiped transaction refused");
-                    }
-                }
-            }),
+            Arc::new(move |transactions| receive(&gossiped, &transactions)),
         )?);
         let (watched, stop) = (Arc::clone(&sequencer), self.stop.clone());
         let tasks = vec![
-            Task::spawn(gossip(Arc::clone(pool), Arc::clone(&sequencer))),
+            Task::spawn(outbound::gossip(Arc::clone(pool), Arc::clone(&sequencer))),
             Task::spawn(wake_on_l1(watcher.clone(), ledger.clone(), Arc::clone(&sequencer))),
             Task::spawn(async move {
                 watched.stopped().await;
@@ -382,26 +387,63 @@ async fn feed_pool(ledger: Ledger, pool: Arc<Pool>) {
     }
 }
 
-/// Wakes the leader at every transaction and hands those that arrived here to the other sequencers.
-async fn gossip(pool: Arc<Pool>, sequencer: Arc<Sequencer>) {
-    let mut accepted = pool.subscribe();
-    let node = sequencer.node();
-    drop(sequencer);
-    loop {
-        match accepted.recv().await {
-            Ok(transaction) => {
-                if transaction.origin() == Origin::Local {
-                    // A full queue is no loss: this node still holds the transaction.
-                    let _ = node.gossip().broadcast(transaction.envelope().encoded_2718().into());
-                }
-                node.wake();
+/// Puts transactions of another sequencer into the pool.
+fn receive(pool: &Pool, transactions: &[Bytes]) -> Reception {
+    let mut reception = Reception::default();
+    for verdict in pool.add_raw_all(transactions, Origin::Remote) {
+        match verdict {
+            Ok(_) => reception.taken += 1,
+            // What an honest sequencer may well hand on.
+            Err(
+                PoolError::AlreadyKnown(_)
+                | PoolError::Full { .. }
+                | PoolError::SenderLimit { .. }
+                | PoolError::ReplacementUnderpriced { .. }
+                | PoolError::State(_),
+            ) => {}
+            Err(error) => {
+                tracing::debug!(%error, "gossiped transaction refused");
+                reception.refused += 1;
             }
-            Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "transactions were accepted faster than they could be gossiped")
-            }
-            Err(RecvError::Closed) => return,
         }
     }
+    reception
+}
+
+/// Keeps the pool's journal on the disk and short.
+async fn keep_journal(pool: Arc<Pool>) {
+    loop {
+        tokio::time::sleep(JOURNAL_INTERVAL).await;
+        let pool = Arc::clone(&pool);
+        match tokio::task::spawn_blocking(move || pool.maintain_journal()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "pending transactions may not survive a restart"),
+            Err(_) => return,
+        }
+    }
+}
+
+/// The pool with what its journal holds.
+async fn open_pool(config: &NodeConfig, spec: &Arc<ChainSpec>, ledger: &Ledger) -> Result<Pool, NodeError> {
+    let mut rules = PoolConfig::new(PoolRules::Rollup, spec.chain_id, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
+    rules.max_transactions = config.pool.max_transactions as usize;
+    rules.max_per_sender = config.pool.max_per_sender as usize;
+    rules.max_bytes = (config.pool.max_mib as usize) << 20;
+    let state = Arc::new(StoreState::rollup(ledger.store().clone(), Arc::clone(spec)));
+    let pool = Pool::new(rules, state).with_senders(Arc::clone(ledger.senders()));
+    if !config.pool.journal {
+        return Ok(pool);
+    }
+    let path = config.data_dir.join(JOURNAL);
+    let opened = tokio::task::spawn_blocking(move || pool.with_journal(&path)).await;
+    let (pool, Restored { restored, dropped, damaged, kept_at }) = opened.expect("reading the journal does not panic")?;
+    if restored + dropped > 0 {
+        tracing::info!(restored, dropped, "pending transactions of the last run are back");
+    }
+    if let Some(kept) = kept_at {
+        tracing::warn!(lines = damaged, kept = %kept.display(), "the pool's journal was damaged; these lines are lost");
+    }
+    Ok(pool)
 }
 
 /// Wakes the leader, and blocks that wait for L1, at every new L1 block; forgets L1 blocks that are settled.

@@ -1,7 +1,10 @@
 //! What is too dear to measure at every request, measured every few seconds.
 
+use crate::economy::unix_time;
 use crate::status::Role;
+use crate::waiting::{ClockWatch, Disk};
 use oceanid_sequencer::Sequencer;
+use oceanid_settlement::L1Watcher;
 use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -12,6 +15,10 @@ use tokio::sync::watch;
 const PAUSE: Duration = Duration::from_secs(2);
 /// Pause between two looks at the disk.
 const DISK_PAUSE: Duration = Duration::from_secs(30);
+/// Name of the file that is written to see whether the disk still takes writes.
+const PROBE: &str = "write-probe";
+/// Bytes of that file: a page.
+const PROBE_BYTES: usize = 4_096;
 /// Most files counted in one folder of the node.
 const MAX_FILES: usize = 100_000;
 
@@ -24,6 +31,10 @@ pub(crate) struct Sample {
     pub(crate) view_timeouts: Option<u64>,
     /// Connected sequencers.
     pub(crate) peers: Option<usize>,
+    /// Seconds this clock is ahead of L1's, 0 within limits.
+    pub(crate) clock_skew: i64,
+    /// The disk under the data directory.
+    pub(crate) disk: Disk,
     /// Bytes on disk by part of the data directory.
     pub(crate) store_bytes: Vec<(&'static str, u64)>,
     /// Memory in RAM, bytes; none where the operating system does not tell.
@@ -34,8 +45,8 @@ pub(crate) struct Sample {
 pub(crate) type Samples = Arc<RwLock<Sample>>;
 
 /// Measures for ever. The sequencer, while this node is one, is not kept alive by this.
-pub(crate) async fn run(samples: Samples, role: watch::Receiver<Role>, data_dir: PathBuf) {
-    let mut disk_due = Instant::now();
+pub(crate) async fn run(samples: Samples, role: watch::Receiver<Role>, watcher: L1Watcher, data_dir: PathBuf) {
+    let (mut disk_due, mut clock) = (Instant::now(), ClockWatch::default());
     loop {
         let sequencer = match &*role.borrow() {
             Role::Sequencer { sequencer, .. } => Arc::downgrade(sequencer),
@@ -45,12 +56,19 @@ pub(crate) async fn run(samples: Samples, role: watch::Receiver<Role>, data_dir:
         if Instant::now() >= disk_due {
             let data_dir = data_dir.clone();
             // Files come and go under the walk: what it counts is right to within that.
-            if let Ok(bytes) = tokio::task::spawn_blocking(move || store_bytes(&data_dir)).await {
-                samples.write().store_bytes = bytes;
+            if let Ok((bytes, disk)) = tokio::task::spawn_blocking(move || (store_bytes(&data_dir), disk(&data_dir))).await {
+                let mut samples = samples.write();
+                (samples.store_bytes, samples.disk) = (bytes, disk);
             }
             disk_due = Instant::now() + DISK_PAUSE;
         }
-        take(&mut samples.write(), consensus);
+        let l1 = watcher.status();
+        let skew = clock.look(l1.head, l1.head_timestamp, unix_time());
+        {
+            let mut sample = samples.write();
+            take(&mut sample, consensus);
+            sample.clock_skew = skew;
+        }
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -61,6 +79,20 @@ fn take(sample: &mut Sample, consensus: Option<String>) {
     sample.view_timeouts = consensus.as_ref().map(|text| values(text, "_voter_state_timeouts_total").sum::<f64>() as u64);
     sample.peers = consensus.as_ref().map(|text| values(text, "_tracker_directory_connected").count());
     sample.consensus = consensus.unwrap_or_default().into();
+}
+
+/// Free space, and whether a small file can be written durably.
+fn disk(data_dir: &Path) -> Disk {
+    let free = nix::sys::statvfs::statvfs(data_dir).ok().map(|about| about.blocks_available() * about.fragment_size());
+    Disk { free, failure: probe(&data_dir.join(PROBE)).err().map(|error| error.to_string()) }
+}
+
+fn probe(path: &Path) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut file = std::fs::File::create(path)?;
+    file.write_all(&[0x5a; PROBE_BYTES])?;
+    file.sync_data()?;
+    std::fs::remove_file(path)
 }
 
 /// The consensus library's metrics; none when it has stopped.
@@ -136,6 +168,17 @@ mod tests {
         std::fs::write(folder.path().join("chain/one"), [0; 10]).expect("written");
         std::fs::write(folder.path().join("chain/below/two"), [0; 7]).expect("written");
         assert_eq!(store_bytes(folder.path()), [("chain", 17)]);
+    }
+
+    #[test]
+    fn a_disk_that_takes_no_writes_is_noticed() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let healthy = disk(folder.path());
+        assert!(healthy.failure.is_none() && healthy.free.is_some(), "{healthy:?}");
+        assert!(!folder.path().join(PROBE).exists(), "nothing is left behind");
+        // A folder where the file should be: a write that fails for every user, root included.
+        std::fs::create_dir(folder.path().join(PROBE)).expect("made");
+        assert!(disk(folder.path()).failure.is_some());
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Kind {
     Path,
     /// An `http://` or `https://` endpoint.
     Url,
+    /// Several of them: a list in the file, separated by commas in the environment.
+    Urls,
     /// `203.0.113.7:26656`.
     Address,
     /// One of a few words.
@@ -38,6 +40,7 @@ impl Kind {
         match self {
             Self::Path => "path",
             Self::Url => "URL",
+            Self::Urls => "list of URLs",
             Self::Address => "address and port",
             Self::Word => "word",
             Self::Number => "whole number",
@@ -49,6 +52,7 @@ impl Kind {
     fn fits(self, value: &Value) -> bool {
         match self {
             Self::Path | Self::Url | Self::Address | Self::Word => value.is_str(),
+            Self::Urls => value.as_array().is_some_and(|urls| urls.iter().all(Value::is_str)),
             Self::Number => matches!(value, Value::Integer(number) if *number >= 0),
             Self::Switch => value.is_bool(),
             Self::Peers => value.is_table(),
@@ -59,6 +63,10 @@ impl Kind {
     fn parse(self, text: &str) -> Option<Value> {
         let value = match self {
             Self::Path | Self::Url | Self::Address | Self::Word => Value::String(text.to_owned()),
+            Self::Urls => {
+                let urls = text.split(',').map(str::trim).filter(|url| !url.is_empty());
+                Value::Array(urls.map(|url| Value::String(url.to_owned())).collect())
+            }
             Self::Number => Value::Integer(text.parse().ok()?),
             Self::Switch => Value::Boolean(text.parse().ok()?),
             Self::Peers => {
@@ -107,10 +115,18 @@ pub const KEYS: &[Key] = &[
     key("history", Kind::Number, "Blocks of history for eth_call and eth_getProof at older blocks, 1 to 1,000,000."),
     key("cache-mib", Kind::Number, "The store's cache of what it read, MiB, 1 to 1,048,576."),
     key("write-buffer-mib", Kind::Number, "Write buffer of each of the store's five tables, 1 to 1,024 MiB."),
+    key("otlp-endpoint", Kind::Url, "Collector that gets traces over OTLP (http/protobuf); without it none are made."),
+    key("otlp-rpc-one-in", Kind::Number, "Of so many requests one is traced, 1 to 1,000,000."),
     key("l1.http", Kind::Url, "L1 execution endpoint."),
     key("l1.beacon", Kind::Url, "L1 beacon endpoint; without it only batches in calldata can be read."),
     key("l1.poll-ms", Kind::Number, "Milliseconds between two looks at L1, 50 to 60,000."),
+    key("l1.max-tip-gwei", Kind::Number, "Highest tip of the node's L1 transactions, 1 to 10,000 gwei."),
     key("rpc.listen", Kind::Address, "Where http and ws are served; port 0 takes a free one."),
+    key(
+        "rpc.forward",
+        Kind::Url,
+        "A sequencer's JSON-RPC endpoint that gets the transactions sent here while the node has no seat.",
+    ),
     key("rpc.cors", Kind::Word, "Origins of web pages that may call, separated by commas; `*` for all, nothing for none."),
     key(
         "rpc.namespaces",
@@ -124,9 +140,10 @@ pub const KEYS: &[Key] = &[
     key("rpc.gas-cap", Kind::Number, "Gas of one call, estimate or trace, 21,000 to 10,000,000,000."),
     key("rpc.max-log-blocks", Kind::Number, "Blocks in the range of one log query, 1 to 10,000,000."),
     key("rpc.max-logs", Kind::Number, "Logs in one answer, 1 to 1,000,000; those of a single block always fit."),
-    key("pool.max-transactions", Kind::Number, "Transactions in the pool, 1 to 10,000,000."),
-    key("pool.max-per-sender", Kind::Number, "Transactions of one sender in the pool, 1 to 1,000,000."),
-    key("pool.max-mib", Kind::Number, "Encoded transactions in the pool, 1 to 65,536 MiB."),
+    key("pool.journal", Kind::Switch, "Keep pending transactions of the node's own callers over a restart."),
+    key("pool.max-transactions", Kind::Number, "Most pending transactions, 1 to 10,000,000."),
+    key("pool.max-per-sender", Kind::Number, "Most pending transactions of one sender, 1 to 1,000,000."),
+    key("pool.max-mib", Kind::Number, "Most memory of pending transactions, encoded, 1 to 16,384 MiB."),
     key("sequencer.keys", Kind::Path, "Folder with the node's encrypted keys."),
     key("sequencer.password-file", Kind::Path, "File with their password; without it OCEANID_PASSWORD or the terminal is asked."),
     key("sequencer.key-file", Kind::Path, "Instead of `keys`, on development chains only: a plain file with all keys."),
@@ -142,6 +159,11 @@ pub const KEYS: &[Key] = &[
     key("keeper.enabled", Kind::Switch, "Whether the node does on L1 what the protocol asks anyone to do."),
     key("keeper.account", Kind::Path, "L1 account (Web3 Secret Storage) of a node that is no sequencer."),
     key("keeper.password-file", Kind::Path, "File with its password; without it OCEANID_PASSWORD or the terminal is asked."),
+    key(
+        "keeper.watch-peers",
+        Kind::Urls,
+        "JSON-RPC endpoints of sequencers that a node without a seat asks for proofs of double voting.",
+    ),
     key("keeper.recover", Kind::Switch, "Put the newest committee in office when the one in office is dead."),
     key("keeper.rotate", Kind::Switch, "Fix the next committee when it would differ."),
     key("keeper.jail", Kind::Switch, "Jail members that miss too much."),
@@ -454,7 +476,9 @@ mod tests {
     /// Every field there is, as TOML has it.
     fn everything() -> NodeConfig {
         let mut config = read(FILE, &[]).and_then(|settings| settings.build()).expect("valid");
+        config.rpc.forward = Some("http://127.0.0.1:3".to_owned());
         config.l1.beacon = Some("http://127.0.0.1:2".to_owned());
+        config.otlp_endpoint = Some("http://127.0.0.1:3".to_owned());
         let path = || Some(PathBuf::from("/x"));
         config.sequencer = Some(SequencerSection {
             keys: path(),
@@ -465,6 +489,7 @@ mod tests {
         });
         config.rpc.namespaces = Some("eth".to_owned());
         (config.keeper.account, config.keeper.password_file) = (path(), path());
+        config.keeper.watch_peers.push("http://127.0.0.1:3".to_owned());
         config
     }
 

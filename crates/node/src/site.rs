@@ -136,7 +136,7 @@ impl Source for NodeSource {
         let (l1, report, pool) = (self.status.watcher().status(), self.status.report(), self.pool.status());
         let (identity, backlog_blocks, evidence) = match &*self.status.role() {
             Role::Sequencer { sequencer, batcher, identity, .. } => {
-                (Some(*identity), Some(batcher.status().backlog_blocks), sequencer.evidence().records().len())
+                (Some(*identity), Some(batcher.status().backlog_blocks), sequencer.evidence().count())
             }
             Role::Follower { .. } | Role::Changing => (None, None, 0),
         };

@@ -3,18 +3,20 @@
 use crate::economy::{Figures, unix_time};
 use crate::metrics::{Activity, Mark, Scrape};
 use crate::sample::Samples;
+use crate::waiting::{self, Facts, Reason};
 use alloy_primitives::B256;
 use oceanid_chain::{Ledger, LedgerError};
 use oceanid_derive::Follower;
 use oceanid_pool::Pool;
 use oceanid_primitives::L1View;
-use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, Waiting};
-use oceanid_sequencer::Sequencer;
+use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, WaitCode, Waiting};
+use oceanid_sequencer::{EvidencePage, Sequencer};
 use oceanid_settlement::{Batcher, Keeper, L1Status, L1Watcher};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// A node this many blocks behind the tip it knows of says that it is syncing.
@@ -67,7 +69,9 @@ pub(crate) struct Status {
     started: Instant,
     started_at: u64,
     /// Since when each reason for waiting has been seen without a break.
-    since: Mutex<BTreeMap<String, Instant>>,
+    since: Mutex<BTreeMap<WaitCode, Instant>>,
+    /// Since when fewer sequencers are connected than a quorum needs.
+    lonely: Mutex<Option<Instant>>,
 }
 
 impl Status {
@@ -80,7 +84,18 @@ impl Status {
         observed: Observed,
     ) -> Self {
         let (started, started_at) = (Instant::now(), ledger.head().number());
-        Self { ledger, pool, watcher, role, keeper, observed, started, started_at, since: Mutex::default() }
+        Self {
+            ledger,
+            pool,
+            watcher,
+            role,
+            keeper,
+            observed,
+            started,
+            started_at,
+            since: Mutex::default(),
+            lonely: Mutex::default(),
+        }
     }
 
     pub(crate) fn role(&self) -> watch::Ref<'_, Role> {
@@ -105,7 +120,7 @@ impl Status {
         let extension = ledger.extension(head.number())?.unwrap_or_default();
         let (votes, settlement, follower, evidence) = match &*self.role.borrow() {
             Role::Sequencer { sequencer, batcher, .. } => {
-                (Some(sequencer.status()), Some(batcher.status()), None, sequencer.evidence().records().len())
+                (Some(sequencer.status()), Some(batcher.status()), None, sequencer.evidence().count())
             }
             Role::Follower { follower } => (None, None, Some(follower.status()), 0),
             Role::Changing => (None, None, None, 0),
@@ -125,6 +140,7 @@ impl Status {
             finality: self.observed.activity.finality.read(),
             build: ledger.timings().build.read(),
             execute: ledger.timings().execute.read(),
+            built_ahead: ledger.timings().built_ahead.load(Ordering::Relaxed),
             votes,
             settlement,
             follower,
@@ -135,7 +151,7 @@ impl Status {
             balance: self.observed.figures.balance().map(f64::from),
             keeper: self.keeper.as_ref().map(Keeper::status),
             runway: self.observed.figures.economy().runway,
-            waiting: self.report().waiting.len(),
+            waiting: self.report().waiting.iter().map(|waiting| waiting.code).collect(),
             sample: self.observed.samples.read().clone(),
         })
     }
@@ -149,18 +165,48 @@ impl Status {
         })
     }
 
-    /// The reasons of all parts, with how long each has lasted.
-    fn waiting(&self, reasons: Vec<(String, &str)>) -> Vec<Waiting> {
+    /// Why the node waits, with how long each reason has lasted.
+    fn waiting(&self, reasons: Vec<Reason>) -> Vec<Waiting> {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        since.retain(|known, _| reasons.iter().any(|(reason, _)| reason == known));
+        since.retain(|known, _| reasons.iter().any(|reason| reason.code == *known));
         reasons
             .into_iter()
-            .map(|(reason, remedy)| {
-                let start = since.entry(reason.clone()).or_insert_with(Instant::now);
+            .map(|Reason { code, text, remedy }| {
+                let start = since.entry(code).or_insert_with(Instant::now);
                 let for_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Waiting { reason, remedy: remedy.to_owned(), for_ms }
+                Waiting { code, reason: text, remedy: remedy.to_owned(), for_ms }
             })
             .collect()
+    }
+
+    /// Members whose votes make a certificate; none needed where the chain does not tell.
+    fn quorum(&self) -> usize {
+        let extension = self.ledger.extension(self.ledger.head().number()).ok().flatten().unwrap_or_default();
+        self.ledger.committee(extension.committee_id).map_or(0, |committee| committee.quorum())
+    }
+
+    /// What the node's parts say.
+    fn facts(&self) -> Facts {
+        let sample = self.observed.samples.read().clone();
+        let quorum = self.quorum();
+        let mut lonely = self.lonely.lock().unwrap_or_else(PoisonError::into_inner);
+        *lonely = sample.peers.filter(|peers| peers + 1 < quorum).map(|_| lonely.unwrap_or_else(Instant::now));
+        let facts = Facts {
+            l1: self.watcher.status(),
+            peers: sample.peers,
+            lonely_for: lonely.map_or(Duration::ZERO, |since| since.elapsed()),
+            quorum,
+            clock_skew: sample.clock_skew,
+            disk: sample.disk,
+            ..Facts::default()
+        };
+        match &*self.role.borrow() {
+            Role::Sequencer { sequencer, batcher, .. } => {
+                Facts { votes: Some(sequencer.status()), posts: Some(batcher.status()), ..facts }
+            }
+            Role::Follower { follower } => Facts { follower: Some(follower.status()), ..facts },
+            Role::Changing => facts,
+        }
     }
 }
 
@@ -195,59 +241,36 @@ impl NodeStatus for Status {
         L1Heads { current: deep, head: head_of(&status), safe: deep, finalized: deep }
     }
 
+    fn evidence(&self, from: u64) -> serde_json::Value {
+        let page = match &*self.role.borrow() {
+            Role::Sequencer { sequencer, .. } => sequencer.evidence().page(usize::try_from(from).unwrap_or(usize::MAX)),
+            Role::Follower { .. } | Role::Changing => EvidencePage::default(),
+        };
+        serde_json::to_value(page).expect("a page has string keys only")
+    }
+
     fn report(&self) -> StatusReport {
-        let l1 = self.watcher.status();
-        let mut reasons = Vec::new();
-        if let Some(waiting) = l1.waiting.clone().or(l1.last_error.clone()) {
-            reasons.push((waiting, "check the L1 endpoint in `l1.http`"));
-        }
+        let facts = self.facts();
         let role = self.role.borrow().clone();
         let (consensus, settlement) = match &role {
-            Role::Sequencer { sequencer, batcher, identity } => {
-                let (votes, posts) = (sequencer.status(), batcher.status());
-                if let Some(failure) = &votes.failure {
-                    reasons.push((
-                        failure.clone(),
-                        "restart the node; if it fails again, its log says which file or block is at fault",
-                    ));
-                }
-                if let Some(waiting) = &votes.waiting {
-                    reasons.push((
-                        waiting.to_string(),
-                        "the members named must come back; L1 can recover the chain under a newer committee",
-                    ));
-                }
-                if let Some(sitting_out) = &votes.sitting_out {
-                    reasons.push((sitting_out.clone(), "where the clock is wrong, set it; else nothing: the node votes once enough members answer, or from a later epoch on"));
-                }
-                if posts.backlog_full {
-                    let backlog = format!(
-                        "{} blocks wait to be posted on L1: no transaction is taken until some are",
-                        posts.backlog_blocks
-                    );
-                    reasons.push((backlog, "fund the posters' L1 accounts, check L1"));
-                }
-                if let Some(waiting) = posts.waiting.clone().or(posts.last_error.clone()) {
-                    reasons.push((waiting, "check the poster's L1 account and the L1 endpoint"));
-                }
-                let consensus = json!({
-                    "identity": identity, "epoch": votes.epoch, "voting": votes.voting, "committeeSize": votes.committee_size,
-                    "sittingOut": votes.sitting_out, "waiting": votes.waiting, "finalized": votes.finalized, "tip": votes.tip, "evidence": sequencer.evidence().records().len(),
+            Role::Sequencer { sequencer, identity, .. } => {
+                let votes = facts.votes.as_ref();
+                let consensus = votes.map(|votes| {
+                    json!({
+                        "identity": identity, "epoch": votes.epoch, "voting": votes.voting, "committeeSize": votes.committee_size,
+                        "sittingOut": votes.sitting_out, "waiting": votes.waiting, "finalized": votes.finalized, "tip": votes.tip,
+                        "evidence": sequencer.evidence().count(),
+                    })
                 });
-                (Some(consensus), json!(posts))
+                (consensus, json!(facts.posts))
             }
-            Role::Follower { follower } => {
-                let status = follower.status();
-                if let Some(waiting) = status.waiting.clone().or(status.last_error.clone()) {
-                    reasons.push((waiting, "a batch may have to be posted again (`Rollup.repostData`), or the beacon endpoint `l1.beacon` is missing"));
-                }
-                (None, json!(status))
-            }
+            Role::Follower { .. } => (None, json!(facts.follower)),
             Role::Changing => (None, json!(null)),
         };
         let keeper = self.keeper.as_ref().map(Keeper::status);
-        let settlement = json!({ "l1": l1, "batches": settlement, "keeper": keeper });
-        StatusReport { role: role.name().to_owned(), waiting: self.waiting(reasons), consensus, settlement: Some(settlement) }
+        let settlement = json!({ "l1": facts.l1, "batches": settlement, "keeper": keeper });
+        let waiting = self.waiting(waiting::reasons(&facts));
+        StatusReport { role: role.name().to_owned(), waiting, consensus, settlement: Some(settlement) }
     }
 }
 

@@ -10,10 +10,13 @@ mod best;
 mod blobs;
 mod config;
 mod error;
+mod journal;
 mod queues;
 mod state;
 mod transaction;
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;
 
@@ -21,21 +24,25 @@ pub use best::Best;
 pub use blobs::BlobStore;
 pub use config::{PoolConfig, PoolRules};
 pub use error::PoolError;
+pub use journal::JournalError;
 pub use queues::{BLOB_REPLACEMENT_PERCENT, PoolAccount, REPLACEMENT_PERCENT};
 pub use state::StoreState;
 pub use transaction::{
     MAX_BLOB_TRANSACTION_BYTES, MAX_BLOBS, MAX_TRANSACTION_BYTES, Origin, PoolTransaction, decode_raw, intrinsic_gas,
 };
 
+use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip7594::BlobTransactionSidecarVariant;
 use alloy_primitives::map::B256Set;
 use alloy_primitives::{Address, B256, U256};
+use journal::Journal;
 use oceanid_chain::Senders;
 use oceanid_primitives::TxEnvelope;
 use oceanid_store::{CommittedBlock, StateView};
 use parking_lot::Mutex;
 use queues::{Candidate, Queues};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
@@ -77,6 +84,19 @@ pub struct SenderContent {
     pub queued: Vec<Arc<PoolTransaction>>,
 }
 
+/// What [`Pool::with_journal`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Transactions that are in the pool again.
+    pub restored: usize,
+    /// Those that are in no need of it any more (mined, replaced), or that it refuses now.
+    pub dropped: usize,
+    /// Lines of the file that could not be read.
+    pub damaged: usize,
+    /// Where the file as it was is kept, if it was damaged.
+    pub kept_at: Option<PathBuf>,
+}
+
 /// The pool. Share it in an `Arc`.
 pub struct Pool {
     config: PoolConfig,
@@ -85,6 +105,8 @@ pub struct Pool {
     senders: Arc<Senders>,
     inner: Mutex<Inner>,
     accepted: broadcast::Sender<Arc<PoolTransaction>>,
+    /// Locked before `inner` where both are.
+    journal: Option<Mutex<Journal>>,
 }
 
 #[derive(Default)]
@@ -108,7 +130,7 @@ impl Pool {
     /// An empty pool over the committed state.
     pub fn new(config: PoolConfig, state: Arc<dyn PoolState>) -> Self {
         let (accepted, _) = broadcast::channel(SUBSCRIPTION_BACKLOG);
-        Self { config, state, blobs: None, senders: Arc::default(), inner: Mutex::default(), accepted }
+        Self { config, state, blobs: None, senders: Arc::default(), inner: Mutex::default(), accepted, journal: None }
     }
 
     /// With a place for the sidecars of blob transactions; without one they are refused.
@@ -125,6 +147,52 @@ impl Pool {
         self
     }
 
+    /// With a journal at `path`, so that transactions of this node's own callers survive a restart: adds what the file holds, and
+    /// writes from then on what [`Self::add_raw`] and its kin accept with [`Origin::Local`] (blob transactions excepted). Call it last.
+    ///
+    /// # Errors
+    ///
+    /// The file is of another version, or the file system refuses. Damage is no error: what can be read is used, the damaged file is kept
+    /// beside the new one, and [`Restored`] says so.
+    pub fn with_journal(mut self, path: &Path) -> Result<(Self, Restored), JournalError> {
+        let contents = journal::read(path)?;
+        let mut restored = Restored { damaged: contents.damaged, ..Restored::default() };
+        if contents.damaged > 0 {
+            restored.kept_at = Some(journal::set_aside(path)?);
+        }
+        for refusal in self.add_raw_all(&contents.transactions, Origin::Local).into_iter().filter_map(Result::err) {
+            tracing::debug!(%refusal, "a transaction of the journal is not taken again");
+        }
+        restored.restored = self.local().len();
+        restored.dropped = contents.transactions.len().saturating_sub(restored.restored);
+        let journal = Journal::create(path, self.encoded_local())?;
+        self.journal = Some(Mutex::new(journal));
+        Ok((self, restored))
+    }
+
+    /// Syncs what was written to the journal since the last call, and writes the file anew when most of it is past. Blocks on the disk:
+    /// for a blocking thread, about once a second. Nothing without a journal.
+    ///
+    /// # Errors
+    ///
+    /// The file system refuses; the next call tries again.
+    pub fn maintain_journal(&self) -> Result<(), JournalError> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let mut journal = journal.lock();
+        let path = journal.path().to_path_buf();
+        if journal.is_due() {
+            *journal = Journal::create(&path, self.encoded_local())?;
+            return Ok(());
+        }
+        let unsynced = journal.take_unsynced()?;
+        drop(journal);
+        unsynced.map_or(Ok(()), |file| journal::sync(&file, &path))
+    }
+
+    fn encoded_local(&self) -> impl Iterator<Item = Vec<u8>> + use<> {
+        self.local().into_iter().filter(|transaction| is_journaled(transaction)).map(|kept| kept.envelope().encoded_2718())
+    }
+
     /// Rules and limits.
     pub const fn config(&self) -> &PoolConfig {
         &self.config
@@ -136,18 +204,49 @@ impl Pool {
         self.add_with_sidecar(envelope, sidecar, origin)
     }
 
+    /// As [`Self::add_raw`] for many, in order. Their senders are recovered first, together, on several threads: blocks, and computes.
+    pub fn add_raw_all(&self, raw: &[impl AsRef<[u8]>], origin: Origin) -> Vec<Result<B256, PoolError>> {
+        let decoded: Vec<_> = raw.iter().map(|raw| decode_raw(raw.as_ref())).collect();
+        let envelopes: Vec<_> = decoded.iter().flatten().map(|(envelope, _)| envelope).collect();
+        self.senders.prepare(&envelopes);
+        let mut accepted = Vec::new();
+        let outcomes = decoded.into_iter().map(|decoded| {
+            let (envelope, sidecar) = decoded?;
+            let transaction = self.admit(envelope, sidecar, origin)?;
+            let hash = *transaction.hash();
+            accepted.push(transaction);
+            Ok(hash)
+        });
+        let outcomes = outcomes.collect();
+        self.announce(accepted);
+        outcomes
+    }
+
     /// Adds a transaction without a sidecar.
     pub fn add(&self, envelope: TxEnvelope, origin: Origin) -> Result<B256, PoolError> {
         self.add_with_sidecar(envelope, None, origin)
     }
 
-    /// Checks and adds a transaction. On success it is pending or queued, and every subscriber has been told.
+    /// Checks and adds a transaction. On success it is pending or queued, in the journal if it belongs there, and every subscriber has
+    /// been told.
     pub fn add_with_sidecar(
         &self,
         envelope: TxEnvelope,
         sidecar: Option<BlobTransactionSidecarVariant>,
         origin: Origin,
     ) -> Result<B256, PoolError> {
+        let transaction = self.admit(envelope, sidecar, origin)?;
+        let hash = *transaction.hash();
+        self.announce(vec![transaction]);
+        Ok(hash)
+    }
+
+    fn admit(
+        &self,
+        envelope: TxEnvelope,
+        sidecar: Option<BlobTransactionSidecarVariant>,
+        origin: Origin,
+    ) -> Result<Arc<PoolTransaction>, PoolError> {
         let hash = *envelope.hash();
         if self.inner.lock().queues.get(&hash).is_some() {
             return Err(PoolError::AlreadyKnown(hash));
@@ -160,10 +259,22 @@ impl Pool {
         if outcome.is_err() && has_sidecar {
             self.discard_sidecar(&transaction);
         }
-        outcome?;
-        // Nobody listening is not an error.
-        let _ = self.accepted.send(transaction);
-        Ok(hash)
+        outcome.map(|()| transaction)
+    }
+
+    /// Writes accepted transactions to the journal and tells the subscribers.
+    fn announce(&self, accepted: Vec<Arc<PoolTransaction>>) {
+        if let Some(journal) = &self.journal {
+            let kept = accepted.iter().filter(|transaction| is_journaled(transaction));
+            // The pool holds them all the same; the file is written anew at the next maintenance.
+            if let Err(error) = journal.lock().append(kept.map(|transaction| transaction.envelope().encoded_2718())) {
+                tracing::error!(%error, "accepted transactions would not survive a restart now");
+            }
+        }
+        for transaction in accepted {
+            // Nobody listening is not an error.
+            let _ = self.accepted.send(transaction);
+        }
     }
 
     fn insert(&self, transaction: &Arc<PoolTransaction>) -> Result<(), PoolError> {
@@ -243,6 +354,11 @@ impl Pool {
         content.into_iter().map(|(sender, queue)| (sender, split(queue))).collect()
     }
 
+    /// Those of this node's own callers, in order of arrival.
+    pub fn local(&self) -> Vec<Arc<PoolTransaction>> {
+        self.inner.lock().queues.of_origin(Origin::Local)
+    }
+
     /// Transactions for a block on the committed head: those whose cap reaches its base fee, best tip first.
     pub fn best(&self) -> Best<'_> {
         let base_fee = self.state.next_base_fee().unwrap_or_else(|error| {
@@ -308,6 +424,10 @@ impl Pool {
                 Err(error) => tracing::warn!(%sender, error, "pool cannot read an account; its queue is left as it was"),
             }
         }
+        if inner.now == 0 {
+            // The first block tells the time: what came before it, from the journal for one, is as old as it.
+            inner.queues.begin(timestamp);
+        }
         inner.now = timestamp;
         if timestamp.saturating_sub(inner.swept) >= SWEEP_INTERVAL {
             inner.swept = timestamp;
@@ -321,4 +441,9 @@ impl Pool {
             self.discard_sidecar(transaction);
         }
     }
+}
+
+/// Whether the transaction belongs into the journal: those of other nodes' callers are in theirs, and sidecars are kept elsewhere.
+fn is_journaled(transaction: &PoolTransaction) -> bool {
+    transaction.origin() == Origin::Local && !matches!(**transaction.envelope(), TxEnvelope::Eip4844(_))
 }

@@ -5,7 +5,7 @@
 //! transaction caps its fee lowest (a transaction cannot be mined before those in front of it, so a dear tail does not
 //! protect a cheap head), then the youngest.
 
-use crate::{PoolConfig, PoolError, PoolTransaction};
+use crate::{Origin, PoolConfig, PoolError, PoolTransaction};
 use alloy_consensus::Transaction;
 use alloy_primitives::map::{AddressMap, B256Map};
 use alloy_primitives::{Address, B256, U256};
@@ -146,6 +146,14 @@ impl Queues {
         self.senders.iter().map(|(sender, queue)| (*sender, (queue.next, list(queue)))).collect()
     }
 
+    /// Every transaction of that origin, by arrival.
+    pub(crate) fn of_origin(&self, origin: Origin) -> Vec<Arc<PoolTransaction>> {
+        let entries = self.senders.values().flat_map(|queue| queue.entries.values());
+        let mut found: Vec<_> = entries.filter(|entry| entry.transaction.origin() == origin).collect();
+        found.sort_unstable_by_key(|entry| entry.sequence);
+        found.into_iter().map(|entry| entry.transaction.clone()).collect()
+    }
+
     /// Puts a transaction in, given its sender's account in the committed state and the block time in seconds.
     pub(crate) fn insert(
         &mut self,
@@ -275,6 +283,13 @@ impl Queues {
             }
         }
         uncovered.iter().filter_map(|hash| self.remove(hash)).collect()
+    }
+
+    /// Sets the arrival of everything here to that block time, seconds.
+    pub(crate) fn begin(&mut self, now: u64) {
+        for entry in self.senders.values_mut().flat_map(|queue| queue.entries.values_mut()) {
+            entry.since = now;
+        }
     }
 
     /// Drops transactions that have waited behind a gap since before `deadline` (block time, seconds).

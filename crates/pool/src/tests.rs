@@ -300,6 +300,18 @@ fn the_cheapest_goes_first_and_never_opens_a_gap() {
 }
 
 #[test]
+fn the_pool_is_bounded_in_bytes_too() {
+    let f = fixture(|config| config.max_bytes = 1_000);
+    for key in 0..4 {
+        let input = Bytes::from(vec![1; 300]);
+        let cap = (10 - key as u128) * GWEI;
+        let _ = f.add(key, TxEip1559 { input, gas_limit: 60_000, ..transfer(0, cap, GWEI) });
+        assert!(f.pool.status().bytes <= 1_000);
+    }
+    assert_eq!(f.built(), [(0, 0), (1, 0)], "two fit, the dearest");
+}
+
+#[test]
 fn commits_advance_queues() {
     let f = fixture(|_| {});
     for nonce in 0..4 {
@@ -372,6 +384,108 @@ fn a_builder_on_an_uncommitted_parent_passes_over_what_it_holds() {
     pool.on_committed(&block);
     assert_eq!(pool.status().pending, 1);
     assert_eq!(pool.best().next(1 << 30, 1 << 20).map(|(tx, _)| *tx.hash()), Some(hashes[2]));
+}
+
+#[test]
+fn what_arrived_before_the_first_block_is_not_old() {
+    let f = fixture(|config| config.queued_lifetime = 100);
+    f.add(0, transfer(1, 2 * GWEI, GWEI)).unwrap();
+    f.pool.on_block(1_000_000, std::iter::empty());
+    assert_eq!(f.pool.status().queued, 1);
+    f.pool.on_block(1_000_200, std::iter::empty());
+    assert_eq!(f.pool.status().queued, 0);
+}
+
+#[test]
+fn many_at_once_are_answered_in_order_and_told_in_order() {
+    let f = fixture(|_| {});
+    let mut accepted = f.pool.subscribe();
+    let encode = |nonce| TxEnvelope::Eip1559(sign(&f.keys[0], transfer(nonce, 2 * GWEI, GWEI))).encoded_2718();
+    let mut raw: Vec<Vec<u8>> = (0..100).map(encode).collect();
+    raw.insert(50, vec![0xff; 9]);
+    let outcomes = f.pool.add_raw_all(&raw, Origin::Remote);
+    assert!(matches!(outcomes[50], Err(PoolError::Decode(_))));
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 100);
+    assert_eq!(f.pool.status().pending, 100);
+    let told: Vec<u64> = std::iter::from_fn(|| accepted.try_recv().ok()).map(|transaction| transaction.nonce()).collect();
+    assert_eq!(told, (0..100).collect::<Vec<_>>());
+    assert_eq!(f.pool.add_raw_all(&raw[..1], Origin::Remote), [Err(PoolError::AlreadyKnown(*outcomes[0].as_ref().unwrap()))]);
+}
+
+/// The fixture's pool with a journal in `folder`, over the same state.
+fn journaled(f: Fixture, folder: &Path) -> (Fixture, Restored) {
+    let pool = Pool::new(f.pool.config().clone(), f.state.clone());
+    let (pool, restored) = pool.with_journal(&folder.join("pool.journal")).expect("a journal");
+    (Fixture { pool, ..f }, restored)
+}
+
+#[test]
+fn local_transactions_survive_and_remote_ones_do_not() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (f, restored) = journaled(fixture(|_| {}), folder.path());
+    assert_eq!(restored, Restored::default());
+    for nonce in [0, 1, 3] {
+        f.add(0, transfer(nonce, 2 * GWEI, GWEI)).unwrap();
+    }
+    let mined = f.add(1, transfer(0, 2 * GWEI, GWEI)).unwrap();
+    f.add(1, transfer(0, 3 * GWEI, 2 * GWEI)).unwrap();
+    f.pool.add(TxEnvelope::Eip1559(sign(&f.keys[2], transfer(0, GWEI, 0))), Origin::Remote).unwrap();
+
+    // The process ends here, without a word. Meanwhile the first transaction was mined by others.
+    f.state.edit(f.keys[0].address(), |account| account.nonce = 1);
+    let (f, restored) = journaled(f, folder.path());
+    assert_eq!(restored, Restored { restored: 3, dropped: 2, ..Restored::default() });
+    assert!(f.pool.get(&mined).is_none(), "replaced before the restart, and after it too");
+    assert_eq!(f.pool.status(), PoolStatus { pending: 2, queued: 1, bytes: f.pool.status().bytes });
+    assert!(f.pool.local().iter().all(|transaction| transaction.origin() == Origin::Local));
+    let (f, restored) = journaled(f, folder.path());
+    assert_eq!((restored.restored, restored.dropped), (3, 0), "what was dropped is not in the file any more");
+    assert_eq!(f.built(), [(1, 0), (0, 1)]);
+}
+
+#[test]
+fn a_damaged_journal_loses_only_what_is_damaged_and_is_kept() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path().join("pool.journal");
+    let (f, _) = journaled(fixture(|_| {}), folder.path());
+    for key in 0..3 {
+        f.add(key, transfer(0, 2 * GWEI, GWEI)).unwrap();
+    }
+    let mut bytes = std::fs::read(&path).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x11;
+    std::fs::write(&path, &bytes).expect("written");
+    let (f, restored) = journaled(f, folder.path());
+    let kept = folder.path().join("pool.damaged");
+    assert_eq!(restored, Restored { restored: 2, dropped: 0, damaged: 1, kept_at: Some(kept.clone()) });
+    assert_eq!(std::fs::read(kept).expect("kept"), bytes);
+    assert_eq!(f.built(), [(0, 0), (2, 0)]);
+    let (_, restored) = journaled(f, folder.path());
+    assert_eq!(restored, Restored { restored: 2, ..Restored::default() }, "the new file is whole");
+}
+
+#[test]
+fn the_journal_stays_short_under_load() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path().join("pool.journal");
+    let (f, _) = journaled(fixture(|_| {}), folder.path());
+    let size = || std::fs::metadata(&path).expect("a file").len();
+    let mut largest = 0;
+    for nonce in 0..100 {
+        let input = Bytes::from(vec![1; 100_000]);
+        let hash = f.add(0, TxEip1559 { input, gas_limit: 6_000_000, ..transfer(nonce, 2 * GWEI, GWEI) }).unwrap();
+        let pooled = f.pool.get(&hash).unwrap();
+        f.state.edit(f.keys[0].address(), |account| account.nonce = nonce + 1);
+        f.pool.on_block(nonce, std::iter::once((&**pooled.envelope(), pooled.sender())));
+        f.pool.maintain_journal().expect("kept");
+        largest = largest.max(size());
+    }
+    assert!(largest < 5 << 20, "20 MB were written, the file was never longer than {largest} bytes");
+    f.add(1, transfer(0, 2 * GWEI, GWEI)).unwrap();
+    let (f, restored) = journaled(f, folder.path());
+    assert_eq!(restored.restored, 1);
+    assert_eq!(f.built(), [(1, 0)]);
+    assert!(size() < 1_000);
 }
 
 /// Keeps hashes only.

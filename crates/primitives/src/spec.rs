@@ -166,14 +166,27 @@ pub enum SpecError {
 impl ChainSpec {
     /// Checks every limit.
     pub fn validate(&self) -> Result<(), SpecError> {
+        Self::check_parameters(self.chain_id, self.l1_chain_id, &self.fees, &self.timing)?;
+        Committee::unpack(self.committee.id, self.committee.seed, &self.committee.pack())?;
+        for address in predeploys::CONTRACTS {
+            let code = self.alloc.get(&address).and_then(|account| account.code.as_ref());
+            if code.is_none_or(|code| code.is_empty()) {
+                return Err(SpecError::MissingPredeploy(address));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the limits of what is chosen before there is a chain; a deployment asks before it spends anything.
+    pub fn check_parameters(chain_id: u64, l1_chain_id: u64, fees: &FeeParams, timing: &Timing) -> Result<(), SpecError> {
         let at_least_one = [
-            ("chainId", self.chain_id),
-            ("l1ChainId", self.l1_chain_id),
-            ("fees.denominator", self.fees.denominator),
-            ("timing.blockTimeMs", self.timing.block_time_ms),
-            ("timing.maxOriginAdvance", self.timing.max_origin_advance),
-            ("timing.maxOriginLag", self.timing.max_origin_lag),
-            ("timing.stallTimeout", self.timing.stall_timeout),
+            ("chainId", chain_id),
+            ("l1ChainId", l1_chain_id),
+            ("fees.denominator", fees.denominator),
+            ("timing.blockTimeMs", timing.block_time_ms),
+            ("timing.maxOriginAdvance", timing.max_origin_advance),
+            ("timing.maxOriginLag", timing.max_origin_lag),
+            ("timing.stallTimeout", timing.stall_timeout),
         ];
         for (field, value) in at_least_one {
             if value == 0 {
@@ -181,23 +194,16 @@ impl ChainSpec {
             }
         }
         let ranges = [
-            ("timing.epochLength", self.timing.epoch_length, 4, u64::from(u32::MAX), "4 to 4294967295 blocks"),
-            ("timing.heartbeatMs", self.timing.heartbeat_ms, self.timing.block_time_ms, u64::MAX, "at least timing.blockTimeMs"),
-            ("timing.maxOriginLag", self.timing.max_origin_lag, 1, 8_191, "1 to 8191 L1 blocks (EIP-2935 history)"),
+            ("timing.epochLength", timing.epoch_length, 4, u64::from(u32::MAX), "4 to 4294967295 blocks"),
+            ("timing.heartbeatMs", timing.heartbeat_ms, timing.block_time_ms, u64::MAX, "at least timing.blockTimeMs"),
+            ("timing.maxOriginLag", timing.max_origin_lag, 1, 8_191, "1 to 8191 L1 blocks (EIP-2935 history)"),
             // The deposits of one L1 block (users' 8,000,000, a committee's, the oracle's, the system's) must fit in one block.
-            ("fees.gasLimit", self.fees.gas_limit, 15_000_000, 2_000_000_000, "15000000 to 2000000000 gas"),
-            ("fees.elasticity", self.fees.elasticity, 1, 1_000, "1 to 1000"),
+            ("fees.gasLimit", fees.gas_limit, 15_000_000, 2_000_000_000, "15000000 to 2000000000 gas"),
+            ("fees.elasticity", fees.elasticity, 1, 1_000, "1 to 1000"),
         ];
         for (field, value, low, high, limit) in ranges {
             if value < low || value > high {
                 return Err(SpecError::Range { field, value, limit });
-            }
-        }
-        Committee::unpack(self.committee.id, self.committee.seed, &self.committee.pack())?;
-        for address in predeploys::CONTRACTS {
-            let code = self.alloc.get(&address).and_then(|account| account.code.as_ref());
-            if code.is_none_or(|code| code.is_empty()) {
-                return Err(SpecError::MissingPredeploy(address));
             }
         }
         Ok(())

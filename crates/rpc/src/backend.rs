@@ -162,6 +162,9 @@ pub trait NodeStatus: Send + Sync {
     /// L1 as the node sees it.
     fn l1(&self) -> L1Heads;
 
+    /// The answer to `seq_evidence`: a bounded page of the proofs of double voting that L1 has not punished, from a place on.
+    fn evidence(&self, from: u64) -> serde_json::Value;
+
     /// The body of `seq_status`.
     fn report(&self) -> StatusReport;
 }
@@ -220,10 +223,86 @@ pub struct StatusReport {
     pub settlement: Option<serde_json::Value>,
 }
 
+/// What kind of reason keeps a node from progressing. Alerts are written against these: they stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitCode {
+    /// L1 does not answer, or not as it should.
+    L1Unreachable,
+    /// Layer 2 stands still, so that L1 is not followed further.
+    L1WindowFull,
+    /// This machine's clock and L1's differ.
+    ClockSkew,
+    /// Fewer sequencers are connected than a quorum needs.
+    TooFewPeers,
+    /// Fewer members vote than a quorum needs.
+    NoQuorum,
+    /// Enough members vote, and no proposal gets through.
+    NoProposal,
+    /// The node has a seat and only observes.
+    SittingOut,
+    /// Consensus has stopped on this node.
+    ConsensusStopped,
+    /// So much waits for L1 that blocks take no transactions.
+    DaBacklog,
+    /// Batches cannot be posted.
+    PostingFails,
+    /// A batch on L1 has no good data, or none yet.
+    DataMissing,
+    /// The data of batches cannot be read.
+    DataUnreadable,
+    /// The disk is nearly full.
+    DiskSpace,
+    /// The disk does not take writes.
+    DiskWrite,
+}
+
+impl WaitCode {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::L1Unreachable,
+        Self::L1WindowFull,
+        Self::ClockSkew,
+        Self::TooFewPeers,
+        Self::NoQuorum,
+        Self::NoProposal,
+        Self::SittingOut,
+        Self::ConsensusStopped,
+        Self::DaBacklog,
+        Self::PostingFails,
+        Self::DataMissing,
+        Self::DataUnreadable,
+        Self::DiskSpace,
+        Self::DiskWrite,
+    ];
+
+    /// As it is written everywhere: `l1-unreachable`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::L1Unreachable => "l1-unreachable",
+            Self::L1WindowFull => "l1-window-full",
+            Self::ClockSkew => "clock-skew",
+            Self::TooFewPeers => "too-few-peers",
+            Self::NoQuorum => "no-quorum",
+            Self::NoProposal => "no-proposal",
+            Self::SittingOut => "sitting-out",
+            Self::ConsensusStopped => "consensus-stopped",
+            Self::DaBacklog => "da-backlog",
+            Self::PostingFails => "posting-fails",
+            Self::DataMissing => "data-missing",
+            Self::DataUnreadable => "data-unreadable",
+            Self::DiskSpace => "disk-space",
+            Self::DiskWrite => "disk-write",
+        }
+    }
+}
+
 /// A reason for not progressing, with what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
+    /// Its kind.
+    pub code: WaitCode,
     /// What is missing.
     pub reason: String,
     /// What to do.

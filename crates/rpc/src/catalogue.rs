@@ -1,6 +1,6 @@
 // The methods, sorted by name; part of openrpc.rs.
 
-const CATALOGUE: [Entry; 109] = [
+const CATALOGUE: [Entry; 110] = [
     (On::Dev, "anvil_impersonateAccount", "address: address", "null", "Lets `eth_sendTransaction` send for an account without its key."),
     (On::Dev, "anvil_mine", "blocks?: any, interval?: any", "null", "Mines blocks."),
     (On::Dev, "anvil_setBalance", "address: address, balance: any", "null", "Sets a balance, wei."),
@@ -94,6 +94,7 @@ const CATALOGUE: [Entry; 109] = [
     (On::Both, "rpc_modules", "", "object", "Namespaces and their versions."),
     (On::Rollup, "seq_certificate", "block: tag", "object?", "Certificate of a block and its consensus context."),
     (On::Rollup, "seq_committee", "epoch?: any", "object", "Members of a committee, and its quorum."),
+    (On::Rollup, "seq_evidence", "from?: quantity", "object", "Proofs of double voting that the node holds and L1 has not punished, 64 at a time."),
     (On::Rollup, "seq_status", "", "object", "Role, heads, consensus, settlement, and why the node waits."),
     (On::Both, "trace_block", "block: block", "object[]?", "Calls and creations of a block, as Parity shows them."),
     (On::Both, "trace_call", "transaction: object, traceTypes: text[], block?: block, stateOverrides?: object, blockOverrides?: object", "object", "Traces of a call."),

@@ -3,6 +3,7 @@
 use crate::arrivals::Arrivals;
 use crate::backend::{Backend, Network};
 use crate::config::RpcConfig;
+use crate::door::Door;
 use crate::error::{RpcError, RpcResult};
 use crate::filters::Filters;
 use crate::gate::Gates;
@@ -23,6 +24,7 @@ pub(crate) struct Context {
     pub(crate) backend: Backend,
     pub(crate) config: RpcConfig,
     pub(crate) gates: Gates,
+    pub(crate) door: Door,
     pub(crate) filters: Filters,
     pub(crate) arrivals: Arc<Arrivals>,
     /// Places of all subscriptions.
@@ -35,9 +37,11 @@ impl Context {
     pub(crate) fn new(backend: Backend, config: RpcConfig) -> Self {
         let gates = Gates::new(&config);
         let filters = Filters::new(config.max_filters, config.filter_lifetime);
+        let door = Door::open(Arc::clone(&backend.pool));
         let arrivals = Arc::new(Arrivals::new(backend.pool.subscribe()));
         let subscriptions = Arc::new(Semaphore::new(config.max_all_subscriptions));
-        Self { backend, config, gates, filters, arrivals, subscriptions, blooms: Blooms::default(), cache: Mutex::default() }
+        let (blooms, cache) = (Blooms::default(), Mutex::default());
+        Self { backend, config, gates, door, filters, arrivals, subscriptions, blooms, cache }
     }
 
     /// Number of the newest committed block.

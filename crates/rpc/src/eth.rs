@@ -1,6 +1,7 @@
 //! The `eth_`, `net_`, `web3_` and `txpool_` methods that read and send.
 
 use crate::backend::Network;
+use crate::batch;
 use crate::context::Context;
 use crate::convert::{self, RpcBlock, RpcReceipt, RpcTransaction};
 use crate::error::{RpcError, RpcResult};
@@ -12,7 +13,7 @@ use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U64, U256, keccak256};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, Header, SyncStatus};
 use alloy_serde::JsonStorageKey;
-use oceanid_pool::{Origin, PoolTransaction, SenderContent};
+use oceanid_pool::{PoolTransaction, SenderContent};
 use oceanid_primitives::{TxEnvelope, predeploys};
 use oceanid_stf::{AccountState, L1Prices, StateReader, l1_data_fee};
 use oceanid_store::{CommittedBlock, StoreError};
@@ -129,10 +130,7 @@ pub(crate) fn register(registry: &mut Registry) {
         transaction_receipt(context, hash)
     });
 
-    registry.light("eth_sendRawTransaction", |context: &Context, args: &mut Args<'_>| {
-        send(context, &args.required::<Bytes>("transaction")?)
-    });
-    register_send_sync(registry);
+    register_send(registry);
 
     registry.light("txpool_status", |context: &Context, _: &mut Args<'_>| {
         let status = context.backend.pool.status();
@@ -366,13 +364,16 @@ pub(crate) fn transaction_receipt(context: &Context, hash: B256) -> RpcResult<Op
     Ok(convert::receipt(&block, index, &extras, rules.fork().blobs, |tx| l1_fee(context, prices.as_ref(), tx)))
 }
 
-fn send(context: &Context, raw: &[u8]) -> RpcResult<B256> {
-    Ok(context.backend.pool.add_raw(raw, Origin::Local)?)
-}
-
-/// EIP-7966: answers with the receipt, or with code 4 and the hash when no block takes the transaction in time.
-fn register_send_sync(registry: &mut Registry) {
-    let Some(module) = registry.module_for("eth_sendRawTransactionSync") else { return };
+/// `eth_sendRawTransaction`, and EIP-7966: answers with the receipt, or with code 4 and the hash when no block takes the transaction in
+/// time.
+fn register_send(registry: &mut Registry) {
+    let Some(module) = registry.module_for(batch::SEND) else { return };
+    module
+        .register_async_method(batch::SEND, |params, context, _| async move {
+            let raw: Bytes = Args::new(&params, Instant::now() + context.config.timeout)?.required("transaction")?;
+            context.door.send(raw).await
+        })
+        .expect("each method is registered once");
     module
         .register_async_method("eth_sendRawTransactionSync", |params, context, _| async move {
             let mut args = Args::new(&params, Instant::now() + context.config.timeout)?;
@@ -383,7 +384,7 @@ fn register_send_sync(registry: &mut Registry) {
                 return Err(RpcError::invalid("timeout", format!("{wait} ms, limit {MAX_SYNC_MS}")));
             }
             let mut commits = (context.backend.commits)();
-            let hash = send(&context, &raw)?;
+            let hash = context.door.send(raw).await?;
             let included = async {
                 loop {
                     if let Some(receipt) = transaction_receipt(&context, hash)? {

@@ -9,12 +9,14 @@
 
 mod arrivals;
 mod backend;
+mod batch;
 mod config;
 mod connection;
 mod context;
 mod convert;
 mod debug;
 mod dev;
+mod door;
 mod error;
 mod eth;
 mod evm;
@@ -38,7 +40,9 @@ mod trace;
 mod traffic;
 mod witness;
 
-pub use backend::{AccountEdit, Backend, DevHooks, L1Heads, L1Ref, Network, NodeStatus, StatusReport, SyncProgress, Waiting};
+pub use backend::{
+    AccountEdit, Backend, DevHooks, L1Heads, L1Ref, Network, NodeStatus, StatusReport, SyncProgress, WaitCode, Waiting,
+};
 pub use config::RpcConfig;
 pub use error::RpcError;
 pub use openrpc::{catalogue, document};

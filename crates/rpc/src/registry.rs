@@ -39,7 +39,7 @@ impl Registry {
         let Some(module) = self.module_for(name) else { return };
         module
             .register_method(name, move |params, context, _| {
-                answer(context, &params, Instant::now() + context.config.timeout, handler)
+                answer(name, context, &params, Instant::now() + context.config.timeout, handler)
             })
             .expect("each method is registered once");
     }
@@ -78,7 +78,7 @@ impl Registry {
                     // The place goes along: work that outlives its caller still counts.
                     let job = move || {
                         let _place = place;
-                        answer(&context, &params, deadline, handler)
+                        answer(name, &context, &params, deadline, handler)
                     };
                     tokio::task::spawn_blocking(job).await.map_err(RpcError::internal)?
                 };
@@ -89,11 +89,13 @@ impl Registry {
 }
 
 fn answer<T: Serialize>(
+    name: &'static str,
     context: &Context,
     params: &jsonrpsee::types::Params<'_>,
     deadline: Instant,
     handler: Handler<T>,
 ) -> RpcResult<Box<RawValue>> {
+    let _span = tracing::info_span!("rpc", method = name).entered();
     let value = handler(context, &mut Args::new(params, deadline)?)?;
     bounded_json(&value, context.config.max_response_bytes)
 }

@@ -6,7 +6,7 @@ use crate::error::{RpcError, RpcResult};
 use crate::params::Args;
 use crate::registry::Registry;
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B256, Bytes, U64};
 use oceanid_chain::Ledger;
 use oceanid_primitives::{Header, HeaderExtension, L1Origin, output_root};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -19,6 +19,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.light("optimism_version", |_: &Context, _: &mut Args<'_>| Ok(format!("v{}", env!("CARGO_PKG_VERSION"))));
     registry.read("seq_committee", committee);
     registry.light("seq_certificate", certificate);
+    registry.light("seq_evidence", evidence);
     registry.light("seq_status", status);
 }
 
@@ -179,6 +180,13 @@ fn certificate(context: &Context, args: &mut Args<'_>) -> RpcResult<Option<Value
         "committeeId": extension.committee_id,
         "certificate": bytes,
     })))
+}
+
+/// Proofs that this node holds and L1 has not punished, a page from place `from` on.
+fn evidence(context: &Context, args: &mut Args<'_>) -> RpcResult<Value> {
+    let (_, status) = parts(context)?;
+    let from: Option<U64> = args.optional("from")?;
+    Ok(status.evidence(from.unwrap_or_default().to()))
 }
 
 fn status(context: &Context, _: &mut Args<'_>) -> RpcResult<Value> {

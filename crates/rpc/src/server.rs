@@ -1,6 +1,7 @@
 //! The server: one port for http, ws and pages.
 
 use crate::backend::Backend;
+use crate::batch::Together;
 use crate::config::RpcConfig;
 use crate::context::Context;
 use crate::connection::Impatient;
@@ -12,11 +13,11 @@ use crate::traffic::{Bodies, Requests};
 use crate::{
     debug, dev, eth, evm, fees, filters, fork_config, logs, openrpc, raw, rollup, simulate, subscriptions, trace, witness,
 };
-use jsonrpsee::{Methods, RpcModule};
-use jsonrpsee::core::middleware::RpcServiceBuilder;
+use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::{
     BatchRequestConfig, PingConfig, ServerBuilder, ServerConfig, ServerHandle, serve_with_graceful_shutdown, stop_channel,
 };
+use jsonrpsee::{Methods, RpcModule};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,7 +86,10 @@ impl RpcServer {
             .layer(WsOrigins::new(&config.cors))
             .layer(cors(&config.cors)?)
             .layer(Bodies::new(config.max_bytes_in_flight, config.max_request_bytes));
-        let rpc = RpcServiceBuilder::new().layer(Requests::new(config.max_bytes_in_flight));
+        let max_response = config.max_response_bytes;
+        let rpc = RpcServiceBuilder::new()
+            .layer(Requests::new(config.max_bytes_in_flight))
+            .layer_fn(move |service| Together::new(service, max_response));
         let builder =
             ServerBuilder::new().set_config(server_config).set_http_middleware(http).set_rpc_middleware(rpc).to_service_builder();
         let listener = TcpListener::bind(listen).await.map_err(failed)?;

@@ -201,6 +201,18 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_consensus_blocks() {
+        let empty = ConsensusBlock::new(Arc::new(SealedBlock::new(block(vec![]))), &codec()).unwrap();
+        let full =
+            ConsensusBlock::new(Arc::new(SealedBlock::new(block(vec![TxDeposit::default().into(); 5]))), &codec()).unwrap();
+        oceanid_fuzz::bytes("consensus blocks", &[empty.encode().to_vec(), full.encode().to_vec()], |input| {
+            let Ok(block) = ConsensusBlock::decode_cfg(Bytes::copy_from_slice(input), &codec()) else { return false };
+            assert_eq!(block.encode(), input, "one encoding");
+            true
+        });
+    }
+
+    #[test]
     fn a_body_the_header_does_not_commit_to_is_refused() {
         let mut bad = block(vec![]);
         bad.body.push(TxDeposit::default().into());

@@ -144,7 +144,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value > 0x7f {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -324,6 +324,25 @@ mod tests {
         assert_eq!(decoded.signer_indices().collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(decoded.encode(), bytes);
         assert!(bytes.len() <= MAX_CERTIFICATE_BYTES);
+    }
+
+    #[test]
+    fn fuzz_certificates() {
+        let (committee, keys) = committee(4);
+        let corpus = [
+            sample(&committee, &keys, b"chain", &[0, 1, 2]).to_vec(),
+            sample(&committee, &keys, b"chain", &[0, 1, 2, 3]).to_vec(),
+        ];
+        oceanid_fuzz::bytes("certificates", &corpus, |input| {
+            // The signature makes every check slow: it is looked at only when the rest is right.
+            let Ok(certificate) = Certificate::decode(input) else { return false };
+            assert_eq!(certificate.encode()[..], *input, "one encoding");
+            let _ = certificate.to_l1();
+            if corpus.iter().all(|good| good != input) {
+                verify_certificate(b"chain", &committee, B256::repeat_byte(0x44), input).expect_err("nobody signed this");
+            }
+            true
+        });
     }
 
     #[test]

@@ -1,17 +1,24 @@
 //! Pending transactions between sequencers: what one node accepts reaches the pools of the others in small batches.
 //!
 //! The network is a full mesh of committee members, so nothing is forwarded twice. Loss is harmless: the node that accepted a
-//! transaction still holds it and puts it into a block when it leads.
+//! transaction still holds it and puts it into a block when it leads. So what a peer sends too much of is dropped: of each, few batches wait for
+//! the pool, in the order in which they came; and one most of whose transactions the pool refuses is not heard for a while.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use alloy_primitives::Bytes;
 use commonware_codec::{Decode as _, Encode as _, Input, RangeCfg};
 use commonware_macros::select;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, Spawner};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::types::Identity;
 
@@ -27,9 +34,25 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = MAX_BATCH_BYTES + 5 * (MAX_BATCH + 1
 const GATHER: Duration = Duration::from_millis(10);
 /// Transactions waiting to be sent; more are not gossiped.
 const QUEUE: usize = 16_384;
+/// Batches of one peer, and of all, that wait for the pool; more are dropped.
+const MAX_WAITING_OF_PEER: usize = 2;
+const MAX_WAITING: usize = 64;
+/// A peer is judged by so many transactions at a time.
+const SAMPLE: usize = 1_024;
+/// A peer whose transactions were refused more often than taken is not heard for this long.
+const MUTE: Duration = Duration::from_secs(60);
+
+/// What became of a batch. Transactions that were known, or that only the pool's own limits keep out, are in neither number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reception {
+    /// Transactions that were taken.
+    pub taken: usize,
+    /// Transactions that were refused for what they are.
+    pub refused: usize,
+}
 
 /// Takes transactions (EIP-2718) that arrived from other sequencers. Called on a blocking thread, one batch at a time.
-pub type OnTransactions = Arc<dyn Fn(Vec<Bytes>) + Send + Sync>;
+pub type OnTransactions = Arc<dyn Fn(Vec<Bytes>) -> Reception + Send + Sync>;
 
 /// Hands transactions to the other sequencers.
 #[derive(Clone, Debug)]
@@ -43,7 +66,7 @@ impl TransactionGossip {
     }
 }
 
-/// The actor between the queue and the network.
+/// The actors between the queue, the network and the pool.
 pub(crate) struct Gossip {
     queue: mpsc::Receiver<Bytes>,
     on_transactions: OnTransactions,
@@ -55,59 +78,154 @@ impl Gossip {
         (Self { queue, on_transactions }, TransactionGossip(sender))
     }
 
-    pub(crate) async fn run<E: Spawner + Clock>(
-        mut self,
-        runtime: E,
-        mut sender: impl Sender<PublicKey = Identity>,
-        mut receiver: impl Receiver<PublicKey = Identity>,
+    /// Starts them: sending, hearing and delivering wait for nothing of one another.
+    pub(crate) fn start<E: Spawner + Clock>(
+        self,
+        runtime: &E,
+        sender: impl Sender<PublicKey = Identity>,
+        receiver: impl Receiver<PublicKey = Identity>,
     ) {
-        let mut stopped = runtime.stopped();
-        // A transaction that no longer fitted into the last batch.
-        let mut carried = None;
-        loop {
-            let first = match carried.take() {
-                Some(first) => {
-                    runtime.sleep(GATHER).await;
+        let (heard, inbox) = mpsc::channel(MAX_WAITING);
+        let peers = Peers::default();
+        let (queue, on_transactions) = (self.queue, self.on_transactions);
+        runtime.child("send").spawn(move |runtime| send(runtime, queue, sender));
+        let judged = peers.clone();
+        runtime.child("hear").spawn(move |runtime| hear(runtime, receiver, judged, heard));
+        runtime.child("deliver").spawn(move |runtime| deliver(runtime, inbox, peers, on_transactions));
+    }
+}
+
+async fn send<E: Spawner + Clock>(runtime: E, mut queue: mpsc::Receiver<Bytes>, mut sender: impl Sender<PublicKey = Identity>) {
+    let mut stopped = runtime.stopped();
+    // A transaction that no longer fitted into the last batch.
+    let mut carried = None;
+    loop {
+        let first = match carried.take() {
+            Some(first) => first,
+            None => select! {
+                _ = &mut stopped => { return; },
+                first = queue.recv() => {
+                    let Some(first) = first else { return };
                     first
-                }
-                None => select! {
-                    _ = &mut stopped => { return; },
-                    message = receiver.recv() => {
-                        let Ok((peer, message)) = message else { return };
-                        match decode(message) {
-                            Some(batch) => self.deliver(&runtime, batch).await,
-                            None => debug!(%peer, "malformed transaction batch"),
-                        }
-                        continue;
-                    },
-                    first = self.queue.recv() => {
-                        let Some(first) = first else { return };
-                        runtime.sleep(GATHER).await;
-                        first
-                    },
                 },
-            };
-            let mut size = first.len();
-            let mut batch = vec![first.0];
-            while batch.len() < MAX_BATCH
-                && let Ok(next) = self.queue.try_recv()
-            {
-                if size + next.len() > MAX_BATCH_BYTES {
-                    carried = Some(next);
-                    break;
-                }
-                size += next.len();
-                batch.push(next.0);
+            },
+        };
+        runtime.sleep(GATHER).await;
+        let mut size = first.len();
+        let mut batch = vec![first.0];
+        while batch.len() < MAX_BATCH
+            && let Ok(next) = queue.try_recv()
+        {
+            if size + next.len() > MAX_BATCH_BYTES {
+                carried = Some(next);
+                break;
             }
-            let sent = sender.send(Recipients::All, batch.encode(), false);
-            debug!(transactions = batch.len(), bytes = size, peers = sent.len(), "sent transactions");
+            size += next.len();
+            batch.push(next.0);
+        }
+        let sent = sender.send(Recipients::All, batch.encode(), false);
+        debug!(transactions = batch.len(), bytes = size, peers = sent.len(), "sent transactions");
+    }
+}
+
+async fn hear<E: Spawner + Clock>(
+    runtime: E,
+    mut receiver: impl Receiver<PublicKey = Identity>,
+    peers: Peers,
+    heard: mpsc::Sender<(Identity, Vec<Bytes>)>,
+) {
+    let mut stopped = runtime.stopped();
+    loop {
+        let (peer, message) = select! {
+            _ = &mut stopped => { return; },
+            message = receiver.recv() => {
+                let Ok(message) = message else { return };
+                message
+            },
+        };
+        if !peers.admits(&peer, runtime.current()) {
+            continue;
+        }
+        match decode(message) {
+            // Where the line is full, the batch is lost.
+            Some(batch) => match heard.try_reserve() {
+                Ok(place) => {
+                    peers.waits(&peer);
+                    place.send((peer, batch));
+                }
+                Err(_) => debug!(%peer, "transactions of too many peers wait: some are dropped"),
+            },
+            None => {
+                warn!(%peer, "malformed transaction batch: this peer's transactions are not heard for a while");
+                peers.mute(&peer, runtime.current());
+            }
         }
     }
+}
 
-    async fn deliver<E: Spawner>(&self, runtime: &E, batch: Vec<Bytes>) {
-        let on_transactions = self.on_transactions.clone();
+async fn deliver<E: Spawner + Clock>(
+    runtime: E,
+    mut inbox: mpsc::Receiver<(Identity, Vec<Bytes>)>,
+    peers: Peers,
+    on_transactions: OnTransactions,
+) {
+    while let Some((peer, batch)) = inbox.recv().await {
+        let on_transactions = on_transactions.clone();
+        let reception = runtime.child("transactions").shared(true).spawn(move |_| async move { on_transactions(batch) }).await;
         // An error means that the runtime is shutting down.
-        let _ = runtime.child("transactions").shared(true).spawn(move |_| async move { on_transactions(batch) }).await;
+        let Ok(reception) = reception else { return };
+        if peers.judge(&peer, reception, runtime.current()) {
+            warn!(%peer, "most transactions of this peer are refused: they are not heard for a while");
+        }
+    }
+}
+
+/// How each peer behaves. There are as many as there were members while this node runs.
+#[derive(Clone, Default)]
+struct Peers(Arc<Mutex<BTreeMap<Identity, Conduct>>>);
+
+#[derive(Default)]
+struct Conduct {
+    /// Batches that wait for the pool.
+    waiting: usize,
+    /// Of the sample that is being taken.
+    so_far: Reception,
+    muted_until: Option<SystemTime>,
+}
+
+impl Peers {
+    fn admits(&self, peer: &Identity, now: SystemTime) -> bool {
+        let peers = self.0.lock();
+        peers
+            .get(peer)
+            .is_none_or(|conduct| conduct.waiting < MAX_WAITING_OF_PEER && conduct.muted_until.is_none_or(|until| until <= now))
+    }
+
+    fn waits(&self, peer: &Identity) {
+        self.0.lock().entry(peer.clone()).or_default().waiting += 1;
+    }
+
+    fn mute(&self, peer: &Identity, now: SystemTime) {
+        self.0.lock().entry(peer.clone()).or_default().muted_until = Some(now + MUTE);
+    }
+
+    /// Takes note of what became of a peer's batch; true if it is not heard from now on.
+    fn judge(&self, peer: &Identity, reception: Reception, now: SystemTime) -> bool {
+        let mut peers = self.0.lock();
+        let conduct = peers.entry(peer.clone()).or_default();
+        conduct.waiting = conduct.waiting.saturating_sub(1);
+        conduct.so_far.taken += reception.taken;
+        conduct.so_far.refused += reception.refused;
+        let Reception { taken, refused } = conduct.so_far;
+        if taken + refused < SAMPLE {
+            return false;
+        }
+        conduct.so_far = Reception::default();
+        let mutes = refused > taken;
+        if mutes {
+            conduct.muted_until = Some(now + MUTE);
+        }
+        mutes
     }
 }
 
@@ -123,6 +241,7 @@ pub(crate) const RATE: NonZeroUsize = NonZeroUsize::new(128).expect("not zero");
 #[cfg(test)]
 mod tests {
     use super::*;
+    use commonware_cryptography::Signer as _;
 
     #[test]
     fn batches_round_trip_and_limits_hold() {
@@ -138,12 +257,44 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_transaction_batches() {
+        let batch = |lengths: &[usize]| lengths.iter().map(|length| bytes::Bytes::from(vec![7; *length])).collect::<Vec<_>>();
+        let corpus = [batch(&[1]).encode().to_vec(), batch(&[100, 200, 300]).encode().to_vec()];
+        oceanid_fuzz::bytes("transaction batches", &corpus, |input| {
+            let Some(batch) = decode(bytes::Bytes::copy_from_slice(input)) else { return false };
+            assert!(!batch.is_empty() && batch.len() <= MAX_BATCH);
+            assert!(batch.iter().all(|transaction| (1..=MAX_TRANSACTION_BYTES).contains(&transaction.len())));
+            true
+        });
+    }
+
+    #[test]
     fn queue_is_bounded() {
-        let (_gossip, sender) = Gossip::new(Arc::new(|_| ()));
+        let (_gossip, sender) = Gossip::new(Arc::new(|_| Reception::default()));
         assert!(!sender.broadcast(Bytes::from(vec![0; MAX_TRANSACTION_BYTES + 1])));
         for _ in 0..QUEUE {
             assert!(sender.broadcast(Bytes::from_static(&[1])));
         }
         assert!(!sender.broadcast(Bytes::from_static(&[1])));
+    }
+
+    #[test]
+    fn a_peer_takes_its_own_room_only_and_is_muted_for_what_is_refused() {
+        let identity = |seed: u8| crate::NodeKeys::derive(&[seed; 32]).unwrap().identity_signer().public_key();
+        let (loud, other) = (identity(1), identity(2));
+        let (peers, start) = (Peers::default(), SystemTime::UNIX_EPOCH);
+        let admits = |peer, seconds| peers.admits(peer, start + Duration::from_secs(seconds));
+        for _ in 0..MAX_WAITING_OF_PEER {
+            assert!(admits(&loud, 0));
+            peers.waits(&loud);
+        }
+        assert!(!admits(&loud, 0) && admits(&other, 0));
+        let judge = |taken, refused| peers.judge(&loud, Reception { taken, refused }, start);
+        assert!(!judge(SAMPLE / 2, SAMPLE / 2), "half of them are good");
+        assert!(admits(&loud, 0));
+        assert!(!judge(0, SAMPLE - 1), "too few to judge by");
+        assert!(judge(0, 1));
+        assert!(!admits(&loud, 59) && admits(&loud, 60) && admits(&other, 0));
+        assert!(!judge(0, SAMPLE - 1), "another sample begins");
     }
 }

@@ -169,6 +169,18 @@ mod tests {
         keys(index).identity_signer().public_key()
     }
 
+    #[test]
+    fn fuzz_statements() {
+        let statement = Statement { asks: true, vouches: false, clock: 1_700_000_000 };
+        oceanid_fuzz::bytes("statements", &[statement.encode().to_vec()], |input| {
+            let Some(statement) = Statement::decode(input) else { return false };
+            assert_eq!(statement.encode(), input, "one encoding");
+            let mut inquiry = Inquiry::default();
+            inquiry.hear(identity(1), statement, 1_700_000_000);
+            true
+        });
+    }
+
     /// A committee of nodes 0 to `size` - 1, as node `me` sees it.
     fn seated(size: u8, me: u8) -> Seated {
         let mut members: Vec<Member> = (0..size)

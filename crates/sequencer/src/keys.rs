@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, FixedBytes, keccak256};
 use blst::min_sig;
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_cryptography::{
-    Signer as _,
+    Signer as _, Verifier as _,
     bls12381::primitives::{
         group::Private,
         ops,
@@ -22,6 +22,9 @@ use crate::{committees::member_keys, types::Scheme};
 
 /// Tag at the head of a proof of possession, so that no other message signed with the key can pass for one.
 pub const POSSESSION_TAG: &[u8] = b"OCEANID_POP";
+
+/// Namespace of signatures that prove nothing but that a key signs.
+const PROOF_NAMESPACE: &[u8] = b"OCEANID_KEY_TEST";
 
 /// Bytes of a BLS12-381 field element as serialised by zcash's format.
 const FIELD_BYTES: usize = 48;
@@ -148,6 +151,18 @@ impl NodeKeys {
         g1_eip2537(&signature.encode()).expect("a signature made here is a point of G1")
     }
 
+    /// Whether a signature of the identity key verifies under the public key: what a test of a backup asks.
+    pub fn signs_as_identity(&self, message: &[u8]) -> bool {
+        self.identity.public_key().verify(PROOF_NAMESPACE, message, &self.identity.sign(PROOF_NAMESPACE, message))
+    }
+
+    /// The same of the newest consensus key, under a tag that no vote has.
+    pub fn signs_as_consensus(&self, message: &[u8]) -> bool {
+        let signature = ops::sign::<MinSig>(&self.bls, MinSig::PROOF_OF_POSSESSION, message);
+        let public = ops::compute_public::<MinSig>(&self.bls);
+        ops::verify::<MinSig>(&public, MinSig::PROOF_OF_POSSESSION, message, &signature).is_ok()
+    }
+
     /// The scheme that votes with these keys in `committee` under `namespace`; none for a node that has no seat there.
     pub fn voting_scheme(&self, namespace: &[u8], committee: &Committee) -> Option<Scheme> {
         let members = member_keys(committee).ok()?;
@@ -207,6 +222,12 @@ mod tests {
         assert!(old.voting_scheme(b"test", &committee(&both)).is_none());
         let stranger = NodeKeys::from_raw(&[9; 32], &bls_scalar(&[2; 32]).unwrap()).unwrap();
         assert!(stranger.voting_scheme(b"test", &committee(&old)).is_none(), "the key of another member's seat");
+    }
+
+    #[test]
+    fn both_keys_sign_for_their_public_keys() {
+        let keys = NodeKeys::derive(&[6; 32]).unwrap();
+        assert!(keys.signs_as_identity(b"text") && keys.signs_as_consensus(b"text"));
     }
 
     #[test]

@@ -33,9 +33,12 @@ pub use byzantine::Byzantine;
 pub use certificate::{Certificate, CertificateError, L1Certificate, verify_certificate};
 pub use committees::{CommitteeKeyError, Committees};
 pub use config::{ConsensusConfig, Timing};
-pub use evidence::{EvidenceError, EvidenceKind, EvidenceLog, EvidenceRecord, Statement, VoteKind};
+pub use evidence::{
+    EVIDENCE_PAGE, EvidenceChecker, EvidenceError, EvidenceFlaw, EvidenceKind, EvidenceLog, EvidencePage, EvidenceRecord,
+    HeldEvidence, Statement, VoteKind,
+};
 pub use execution::{Execution, FinalizeError, ProposalContext, ProposeError, RecoveryRefused, Verdict};
-pub use gossip::{MAX_TRANSACTION_BYTES, OnTransactions, TransactionGossip};
+pub use gossip::{MAX_TRANSACTION_BYTES, OnTransactions, Reception, TransactionGossip};
 pub use keys::{KeyError, NodeKeys, POSSESSION_TAG, bls_public_key, bls_scalar, g1_eip2537, identity_of};
 #[cfg(feature = "ledger")]
 pub use ledger::{Gate, LedgerExecution};

@@ -46,11 +46,12 @@ use commonware_runtime::{
 };
 use commonware_storage::{archive::prunable, translator::EightCap};
 use commonware_utils::{NZDuration, NZU32, NZU64, NZUsize};
+use futures::FutureExt as _;
 use oceanid_primitives::{Epochs, MAX_COMMITTEE};
 use parking_lot::Mutex;
 use rand_core::CryptoRng;
 use tokio::sync::{Notify, mpsc};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::{
     BlockCodec, BlockError, Byzantine, Committees, ConsensusBlock, ConsensusConfig, Execution, NodeKeys, Status,
@@ -71,8 +72,11 @@ use crate::{
 pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1_024);
 /// Blocks a peer may have in the buffer: the proposals of a few views.
 const BUFFERED_BLOCKS: usize = 8;
-/// Views kept behind the finalised one.
+/// Views behind the finalised one of which votes are kept: late votes are evidence too.
 pub(crate) const VIEW_RETENTION: ViewDelta = ViewDelta::new(256);
+/// Views behind the finalised one of which blocks and certificates are cached beside the finalised ones. Where an epoch has fewer views, the
+/// library keeps one whole epoch for each view that is missing, about 100 KiB of memory each: more would be hundreds of short epochs.
+const CACHE_RETENTION: ViewDelta = ViewDelta::new(16);
 /// A stuck view repeats its nullify vote after this.
 pub(crate) const TIMEOUT_RETRY: Duration = Duration::from_millis(1_000);
 /// A peer has this long to answer a request.
@@ -361,7 +365,7 @@ where
             start,
             partition_prefix: format!("{}-marshal", config.partition),
             mailbox_size: MAILBOX,
-            view_retention: VIEW_RETENTION,
+            view_retention: CACHE_RETENTION,
             prunable_items_per_section: ARCHIVE_SECTION,
             page_cache: page_cache.clone(),
             replay_buffer: REPLAY_BUFFER,
@@ -406,7 +410,7 @@ where
     let (gossip_actor, gossip) = Gossip::new(on_transactions);
     let (tx_sender, tx_receiver) = channels.transactions;
     let probe = tx_sender.clone();
-    context.child("gossip").spawn(|runtime| gossip_actor.run(runtime, tx_sender, tx_receiver));
+    gossip_actor.start(&context.child("gossip"), tx_sender, tx_receiver);
 
     let owner = keccak256([config.consensus.namespace.as_slice(), me.as_ref()].concat());
     let record = VotingRecord::open(context.child("record"), format!("{}-record", config.partition), owner)
@@ -448,12 +452,16 @@ where
     actor.start(Delivery(deliveries), buffer_mailbox, resolver);
     let node = Node { status, evidence, reporter: evidence_reporter, gossip, work, failed };
     let handle = node.clone();
-    context.child("deliveries").spawn(move |_| async move {
-        if let Err(failure) = orchestrator.run(updates, later_epochs, channels.inquiries.1).await {
-            error!(%failure, "the sequencer stops");
-            handle.status.lock().failure = Some(failure);
-            handle.failed.notify_waiters();
+    context.child("deliveries").spawn(move |context| async move {
+        let Err(failure) = orchestrator.run(updates, later_epochs, channels.inquiries.1).await else { return };
+        // When all are told to stop, the network may do so before this task: that is no failure.
+        if context.stopped().now_or_never().is_some() {
+            debug!(%failure, "the sequencer was told to stop");
+            return;
         }
+        error!(%failure, "the sequencer stops");
+        handle.status.lock().failure = Some(failure);
+        handle.failed.notify_waiters();
     });
     Ok(node)
 }

@@ -157,10 +157,11 @@ impl L1Client {
         let failure = |message| L1Error::Rpc { endpoint: self.endpoint.clone(), method, message };
         match tokio::time::timeout(REQUEST_TIMEOUT, request.into_future()).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => match error.as_error_resp().and_then(|payload| payload.as_revert_data()) {
-                Some(data) => Err(L1Error::Reverted { method, data }),
-                None => Err(failure(self.endpoint.cause(&error))),
-            },
+            Ok(Err(error)) => Err(match error.as_error_resp().map(|payload| payload.as_revert_data()) {
+                Some(Some(data)) => L1Error::Reverted { method, data },
+                Some(None) => L1Error::Refused { endpoint: self.endpoint.clone(), method, message: self.endpoint.cause(&error) },
+                None => failure(self.endpoint.cause(&error)),
+            }),
             Err(_) => Err(failure(format!("no answer in {} s", REQUEST_TIMEOUT.as_secs()))),
         }
     }

@@ -12,7 +12,7 @@ pub enum L1Error {
     /// Not an http URL.
     #[error("L1 endpoint `{0}` is not an http(s) URL")]
     Url(Endpoint),
-    /// No answer, or an error instead of one.
+    /// No answer.
     #[error("L1 {endpoint} does not answer `{method}`: {message}; check the endpoint and that the L1 node is running")]
     Rpc {
         /// Which one.
@@ -21,6 +21,24 @@ pub enum L1Error {
         method: &'static str,
         /// The transport's or the server's words.
         message: String,
+    },
+    /// An error instead of an answer, without a contract's reason.
+    #[error("L1 {endpoint} refuses `{method}`: {message}")]
+    Refused {
+        /// Which one.
+        endpoint: Endpoint,
+        /// JSON-RPC method.
+        method: &'static str,
+        /// The server's words.
+        message: String,
+    },
+    /// A call that no transaction has room for.
+    #[error("L1 estimates {estimate} gas for the call; a transaction takes {limit} at most (EIP-7825)")]
+    TooMuchGas {
+        /// `eth_estimateGas`.
+        estimate: u64,
+        /// Most gas of a transaction.
+        limit: u64,
     },
     /// A contract refused a call.
     #[error("L1 reverted `{method}`: {}", describe(.data))]

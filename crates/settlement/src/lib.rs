@@ -23,7 +23,7 @@ mod revert;
 mod task;
 mod watcher;
 
-pub use account::{Call, Fate, L1Account, Ticket};
+pub use account::{Call, Fate, L1Account, Pricing, Ticket};
 pub use assembly::{Assembly, DA_NONE, MAX_PARTS};
 pub use batcher::{
     Batcher, BatcherConfig, CertificateDecoder, DaPolicy, InFlight, L1Certificate, MAX_BACKLOG_BLOCKS, MAX_BACKLOG_BYTES,

@@ -151,43 +151,68 @@ impl PastTrie {
 /// What has to be written over the flushed state to have the state after `number` back: for each key changed since, its value
 /// before the first change.
 fn prior_values(base: &Base, number: u64) -> Result<HashedState, StoreError> {
-    let mut seen = HashSet::new();
-    let mut changes = HashedState::default();
+    let (mut seen, mut changes) = (HashSet::new(), HashedState::default());
     for later in number + 1..=base.flushed.number {
-        let list = base
+        take_prior(
+            base,
+            later,
+            |key| {
+                let new = seen.insert(key);
+                if seen.len() > MAX_PROOF_CHANGES {
+                    return Err(StoreError::TooManyChanges { asked: number, limit: MAX_PROOF_CHANGES });
+                }
+                Ok(new)
+            },
+            &mut changes,
+        )?;
+    }
+    Ok(changes)
+}
+
+/// What has to be written over the state after block `number` to take that block back.
+pub(crate) fn prior_values_of(base: &Base, number: u64) -> Result<HashedState, StoreError> {
+    let mut changes = HashedState::default();
+    take_prior(base, number, |_| Ok(true), &mut changes)?;
+    Ok(changes)
+}
+
+/// Puts what block `number` overwrote into `changes`, for those keys that `wanted` says.
+fn take_prior(
+    base: &Base,
+    number: u64,
+    mut wanted: impl FnMut(StateKey) -> Result<bool, StoreError>,
+    changes: &mut HashedState,
+) -> Result<(), StoreError> {
+    let list = base
+        .snapshot
+        .get(Table::History, &keys::numbered(keys::CHANGES, number))?
+        .ok_or_else(|| StoreError::damaged("history", format!("no changes of block {number}")))?;
+    let mut list: &[u8] = &list;
+    while !list.is_empty() {
+        let key = StateKey::decode(&mut list)?;
+        if !wanted(key)? {
+            continue;
+        }
+        let prior = base
             .snapshot
-            .get(Table::History, &keys::numbered(keys::CHANGES, later))?
-            .ok_or_else(|| StoreError::damaged("history", format!("no changes of block {later}")))?;
-        let mut list: &[u8] = &list;
-        while !list.is_empty() {
-            let key = StateKey::decode(&mut list)?;
-            if !seen.insert(key) {
-                continue;
+            .get(Table::History, &keys::history(&key.to_vec(), number))?
+            .ok_or_else(|| StoreError::damaged("history", format!("no prior value at block {number}")))?;
+        match key {
+            StateKey::Account(address) => {
+                let account = keys::decode_account(&prior)?.map(|account| HashedAccount {
+                    nonce: account.nonce,
+                    balance: account.balance,
+                    code_hash: account.code_hash,
+                });
+                changes.accounts.insert(keccak256(address), account);
             }
-            if seen.len() > MAX_PROOF_CHANGES {
-                return Err(StoreError::TooManyChanges { asked: number, limit: MAX_PROOF_CHANGES });
-            }
-            let prior = base
-                .snapshot
-                .get(Table::History, &keys::history(&key.to_vec(), later))?
-                .ok_or_else(|| StoreError::damaged("history", format!("no prior value at block {later}")))?;
-            match key {
-                StateKey::Account(address) => {
-                    let account = keys::decode_account(&prior)?.map(|account| HashedAccount {
-                        nonce: account.nonce,
-                        balance: account.balance,
-                        code_hash: account.code_hash,
-                    });
-                    changes.accounts.insert(keccak256(address), account);
-                }
-                StateKey::Storage(address, slot) => {
-                    let storage = changes.storages.entry(keccak256(address)).or_default();
-                    storage.slots.insert(keccak256(slot.to_be_bytes::<32>()), keys::decode_slot(&prior)?);
-                }
+            StateKey::Storage(address, slot) => {
+                let storage = changes.storages.entry(keccak256(address)).or_default();
+                storage.slots.insert(keccak256(slot.to_be_bytes::<32>()), keys::decode_slot(&prior)?);
             }
         }
     }
-    Ok(changes)
+    Ok(())
 }
 
 /// Past tries kept for repeated questions.

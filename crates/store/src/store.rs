@@ -174,7 +174,7 @@ impl Shared {
 pub struct Store {
     // Dropped with the last handle: it ends the flusher's thread, which holds the rest as well.
     _flusher: Arc<Flusher>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// The flusher's thread.
@@ -600,7 +600,7 @@ fn read_rlp<T: Decodable>(snapshot: &Snapshot, tag: u8, number: u64, what: &'sta
     alloy_rlp::decode_exact(&bytes).map(Some).map_err(|error| StoreError::damaged(what, error))
 }
 
-fn read_header(snapshot: &Snapshot, number: u64) -> Result<Option<Header>, StoreError> {
+pub(crate) fn read_header(snapshot: &Snapshot, number: u64) -> Result<Option<Header>, StoreError> {
     read_rlp(snapshot, keys::HEADER, number, "header")
 }
 

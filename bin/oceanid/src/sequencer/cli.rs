@@ -65,6 +65,8 @@ pub(crate) enum SequencerAction {
     Unjail,
     /// Pay out tickets that are due.
     Claim(ClaimArgs),
+    /// Name the L1 account that posts batches for the sequencer: only what a named account spends is paid back.
+    Poster(PosterArgs),
     /// What was earned and credited, epoch by epoch, and its realised APR.
     Rewards(RewardsArgs),
     /// The sequencer's record in the pool, its tickets, and the node's state.
@@ -96,6 +98,14 @@ pub(crate) struct ClaimArgs {
     /// One ticket; by default all of the sequencer's that are due and belong to the account.
     #[arg(value_name = "TICKET")]
     pub(crate) ticket: Option<u64>,
+}
+
+/// `oceanid sequencer poster`.
+#[derive(Debug, Args)]
+pub(crate) struct PosterArgs {
+    /// The account; by default that of `poster.json`. Zero names none.
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) poster: Option<Address>,
 }
 
 /// `oceanid sequencer rewards`.
@@ -179,6 +189,17 @@ pub(crate) enum KeysAction {
     },
     /// Make a new consensus key and register it; restart the node afterwards.
     Rotate,
+    /// Seal every key of the folder with another password; restart the node with it afterwards.
+    Password {
+        /// File with the new password; without it the terminal is asked.
+        #[arg(long, value_name = "FILE")]
+        new_password_file: Option<PathBuf>,
+    },
+    /// Prove that a backup is good: restore it into a temporary folder and let every key sign for its public key.
+    TestRecovery {
+        /// Folder with the backup's files. If --keys or a configuration names the node's folder too, the keys must be the same.
+        backup: PathBuf,
+    },
 }
 
 /// Which key.

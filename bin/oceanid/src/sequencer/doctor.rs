@@ -218,6 +218,13 @@ async fn pool(
         "gone" => report.warn("pool", found, "it left for good; stake again with new keys"),
         _ => report.ok("pool", found),
     }
+    let named = pool.posterOf(id).call().await.wrap_err("SequencerPool.posterOf")?;
+    let found = format!("sequencer {id} names {named} as its poster, poster.json is {}", keys.poster);
+    if named == keys.poster {
+        report.ok("poster", format!("{named} is named: what it spends on batches is paid back"));
+    } else {
+        report.warn("poster", found, "run `oceanid sequencer poster`: only what a named account spends is paid back");
+    }
     Ok(())
 }
 

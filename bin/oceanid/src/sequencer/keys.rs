@@ -6,7 +6,7 @@ use super::{Operator, output};
 use alloy_primitives::{B256, hex, keccak256};
 use eyre::{WrapErr, ensure};
 use oceanid_contracts::l1::SequencerPool;
-use oceanid_node::{KeyRole, Password, PublicKeys, Secret, open_account, open_bls, read_private, write_new};
+use oceanid_node::{KeyRole, Password, PublicKeys, Secret, open_account, open_bls, read_private, test_recovery, write_new};
 use serde_json::json;
 use std::path::Path;
 
@@ -20,6 +20,8 @@ pub(super) async fn run(operator: &Operator, action: &KeysAction) -> eyre::Resul
             export(operator, (*role).into(), file, *raw, to_password_file.as_deref())
         }
         KeysAction::Rotate => rotate(operator).await,
+        KeysAction::Password { new_password_file } => change_password(operator, new_password_file.as_deref()),
+        KeysAction::TestRecovery { backup } => recover(operator, backup),
     }
 }
 
@@ -105,6 +107,51 @@ fn export(operator: &Operator, role: KeyRole, file: &Path, raw: bool, password_f
         output::json(&json!({ "file": file, "protection": protection }));
     } else {
         output::line(&format!("exported to {}, {protection}", file.display()));
+    }
+    Ok(())
+}
+
+fn change_password(operator: &Operator, new: Option<&Path>) -> eyre::Result<()> {
+    let folder = operator.key_folder()?;
+    let old = operator.password()?;
+    let new = match new {
+        Some(file) => Password::obtain_new(Some(file))?,
+        None => Password::ask_new()?,
+    };
+    let files = folder.change_password(old, &new)?;
+    if operator.args.json {
+        output::json(&json!({ "files": files }));
+        return Ok(());
+    }
+    output::line(&format!("{files} files are sealed with the new password"));
+    output::progress(
+        "Put it where the node reads it, restart the node, and make a new backup: old ones open with the old password.",
+    );
+    Ok(())
+}
+
+/// Proves a backup, and that it is this node's if its folder is known.
+fn recover(operator: &Operator, backup: &Path) -> eyre::Result<()> {
+    let restored = test_recovery(backup, operator.password()?)?;
+    let here = operator.key_folder().ok().filter(|folder| folder.path_of(KeyRole::Identity).exists());
+    if let Some(folder) = &here {
+        let public = folder.public()?;
+        let same = PublicKeys { owner: None, ..public.clone() } == PublicKeys { owner: None, ..restored.clone() };
+        ensure!(same, "the backup has other keys than the node's folder: make a new one");
+        ensure!(
+            public.owner.is_none() || restored.owner == public.owner,
+            "the backup does not have the node's owner.json: without it nobody reaches the stake"
+        );
+    }
+    if operator.args.json {
+        output::json(&serde_json::to_value(&restored)?);
+        return Ok(());
+    }
+    print(&restored);
+    let compared = if here.is_some() { ", and they are those of the node's folder" } else { "" };
+    output::progress(&format!("restored, opened, and every key signs for its public key{compared}"));
+    if restored.owner.is_none() {
+        output::progress("owner.json is not in this backup: whoever keeps it should test its own");
     }
     Ok(())
 }

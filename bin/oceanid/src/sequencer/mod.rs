@@ -8,7 +8,7 @@ mod keys;
 mod rewards;
 mod stake;
 mod status;
-mod transaction;
+pub(crate) mod transaction;
 
 use crate::output;
 use alloy_primitives::ruint::UintTryFrom;
@@ -39,6 +39,7 @@ pub(crate) async fn run(args: SequencerArgs) -> eyre::Result<ExitCode> {
         SequencerAction::Exit => stake::exit(&operator).await?,
         SequencerAction::Unjail => stake::unjail(&operator).await?,
         SequencerAction::Claim(args) => stake::claim(&operator, args.ticket).await?,
+        SequencerAction::Poster(args) => stake::poster(&operator, args.poster).await?,
         SequencerAction::Rewards(args) => rewards::run(&operator, args).await?,
         SequencerAction::Status => status::run(&operator).await?,
     }
@@ -157,7 +158,7 @@ impl Chain {
 }
 
 /// A provider without an account.
-fn connect(url: &str) -> eyre::Result<DynProvider> {
+pub(crate) fn connect(url: &str) -> eyre::Result<DynProvider> {
     let parsed = url.parse().wrap_err_with(|| format!("not a URL: {}", Endpoint::new(url)))?;
     Ok(ProviderBuilder::new().disable_recommended_fillers().connect_http(parsed).erased())
 }
@@ -170,7 +171,7 @@ pub(crate) fn tokens(text: &str) -> eyre::Result<U256> {
 }
 
 /// Wei in whole tokens, without zeros at the end.
-fn whole<T>(wei: T) -> String
+pub(crate) fn whole<T>(wei: T) -> String
 where
     U256: UintTryFrom<T>,
 {

@@ -11,7 +11,7 @@ use eyre::{OptionExt, WrapErr, ensure};
 use oceanid_contracts::endpoint::Endpoint;
 use oceanid_contracts::l1::MiningRewards::{self, RuleChange};
 use oceanid_contracts::l2::EpochLedger;
-use oceanid_primitives::predeploys;
+use oceanid_primitives::{RECOVERY_EPOCHS, predeploys};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -152,19 +152,46 @@ async fn epochs(operator: &Operator, limit: u64) -> eyre::Result<Vec<Epoch>> {
     let l2 = connect(&url)?;
     let ledger = EpochLedger::new(predeploys::EPOCH_LEDGER, &l2);
     let running = ledger.current().call().await.wrap_err_with(|| format!("L2 at {} does not answer", Endpoint::new(&url)))?.epoch;
-    let mut epochs = Vec::new();
-    for number in (running.saturating_sub(limit)..running).rev() {
+    let told = async |number| {
         let message = ledger.message(number).call().await?;
         if message.nonce.is_zero() {
-            continue; // a number that a recovery skipped, or one whose committee L2 did not know
+            return Ok(None); // no such epoch, or one whose committee L2 did not know
         }
         let (epoch, committee, start, end, paid_time, words) =
             <(u64, u64, u64, u64, u64, Vec<B256>)>::abi_decode_params(&message.data)
                 .wrap_err_with(|| format!("EpochLedger's message of epoch {number}"))?;
         let members = words.into_iter().map(Work::unpack).collect();
-        epochs.push(Epoch { number: epoch, committee, start, end, paid_time, members });
+        Ok(Some(Epoch { number: epoch, committee, start, end, paid_time, members }))
+    };
+    newest(running, limit, told).await
+}
+
+/// Up to `limit` of the epochs before `running` of which `told` knows, newest first.
+async fn newest<T>(running: u64, limit: u64, told: impl AsyncFn(u64) -> eyre::Result<Option<T>>) -> eyre::Result<Vec<T>> {
+    let mut found = Vec::new();
+    let mut number = running;
+    for _ in 0..limit {
+        let mut before = None;
+        for candidate in candidates(number) {
+            if let Some(epoch) = told(candidate).await? {
+                found.push(epoch);
+                before = Some(candidate);
+                break;
+            }
+        }
+        // Of an epoch that could not be told, its time is the next one's.
+        let Some(before) = before.or(number.checked_sub(1)) else { break };
+        number = before;
     }
-    Ok(epochs)
+    Ok(found)
+}
+
+/// Numbers that the epoch before `number` may have. A recovery passes over [`RECOVERY_EPOCHS`] of them, within an epoch or at its end, and
+/// several may follow the same block.
+fn candidates(number: u64) -> impl Iterator<Item = u64> {
+    let recoveries = number / RECOVERY_EPOCHS;
+    let across = (1..=recoveries).map(move |passed| number - passed * RECOVERY_EPOCHS);
+    number.checked_sub(1).into_iter().chain(across.flat_map(|same| [Some(same), same.checked_sub(1)]).flatten())
 }
 
 /// Credits of `id` by epoch, from `oldest` on: wei without fees, and fees. Reads logs from the newest block back.
@@ -321,6 +348,28 @@ mod tests {
             taper: U256::from(YEAR),
             rules: vec![RuleChange { from: 0, rule, parameter }, RuleChange { from: 2_000, rule, parameter: 0 }],
         }
+    }
+
+    #[tokio::test]
+    async fn epochs_before_a_recovery_are_found() {
+        const PASSED: u64 = RECOVERY_EPOCHS;
+        // (told, running, limit, found)
+        let cases: [(&[u64], u64, u64, &[u64]); 6] = [
+            (&[0, 1, 2], 3, 2, &[2, 1]),
+            (&[0, 1, 2], 3, 9, &[2, 1, 0]),
+            (&[0, 1, 3], 4, 9, &[3, 1, 0]),
+            // A recovery within epoch 2, one at the end of epoch 2, two after the same block.
+            (&[1, 2, 2 + PASSED, 3 + PASSED], 4 + PASSED, 4, &[3 + PASSED, 2 + PASSED, 2, 1]),
+            (&[1, 2], 3 + PASSED, 4, &[2, 1]),
+            (&[1, 2, 2 + PASSED, 2 + 3 * PASSED], 3 + 3 * PASSED, 4, &[2 + 3 * PASSED, 2 + PASSED, 2, 1]),
+        ];
+        for (told, running, limit, expected) in cases {
+            let found = newest(running, limit, async |number| Ok(told.contains(&number).then_some(number))).await.unwrap();
+            assert_eq!(found, expected, "running {running}");
+        }
+        // The epoch in which the recovery came could not be told.
+        let found = newest(3 + PASSED, 6, async |number| Ok([0, 1, 2 + PASSED].contains(&number).then_some(number))).await;
+        assert_eq!(found.unwrap(), [2 + PASSED, 1, 0]);
     }
 
     #[test]

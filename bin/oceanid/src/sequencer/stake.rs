@@ -116,6 +116,28 @@ pub(super) async fn unjail(operator: &Operator) -> eyre::Result<()> {
     Ok(())
 }
 
+/// Names the account whose batches are paid back.
+pub(super) async fn poster(operator: &Operator, given: Option<Address>) -> eyre::Result<()> {
+    let chain = operator.chain().await?;
+    let id = operator.id(&chain).await?;
+    let poster = match given {
+        Some(poster) => poster,
+        None => operator.key_folder()?.public()?.poster,
+    };
+    let named = chain.pool().posterOf(id).call().await.wrap_err("L1 does not answer")?;
+    ensure!(named != poster, "{poster} is named as the poster of sequencer {id} already");
+    let call = SequencerPool::setPosterCall { id, poster };
+    let call = Call::new(format!("SequencerPool.setPoster({id}, {poster})"), chain.spec.l1.pool, &call);
+    let done = perform(operator, &chain, vec![call]).await?;
+    let line = if poster.is_zero() {
+        format!("sequencer {id} names no poster: its batches are not paid back")
+    } else {
+        format!("sequencer {id} names {poster}: what it spends on batches from now on is paid back")
+    };
+    done.print(operator, &line, json!({ "id": id, "poster": poster, "before": named }));
+    Ok(())
+}
+
 pub(super) async fn claim(operator: &Operator, ticket: Option<u64>) -> eyre::Result<()> {
     let chain = operator.chain().await?;
     let account = operator.account()?;

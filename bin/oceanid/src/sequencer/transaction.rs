@@ -89,7 +89,8 @@ pub(super) async fn perform(operator: &Operator, chain: &Chain, calls: Vec<Call>
         output::progress("dry run: nothing was sent");
         return Ok(Outcome { from, sent: None, planned: checked });
     }
-    confirm(operator, checked.len(), cost)?;
+    let what = if checked.len() == 1 { "this transaction".to_owned() } else { format!("these {} transactions", checked.len()) };
+    confirm(operator.args.yes, &format!("send {what}, at most {} ETH for gas?", whole(cost)))?;
 
     let wallet = EthereumWallet::from(signer);
     let l1 = ProviderBuilder::new().wallet(wallet).connect_provider(chain.l1.clone());
@@ -182,14 +183,14 @@ async fn grant(chain: &Chain, owner: Address, spender: Address, amount: U256, ov
     eyre::bail!("the token at {token} keeps its allowances where no simulation reaches them: approve the pool by hand first")
 }
 
-fn confirm(operator: &Operator, count: usize, cost: U256) -> eyre::Result<()> {
-    if operator.args.yes {
+/// Asks a question that has to be answered with yes; with `yes` nobody is asked.
+pub(crate) fn confirm(yes: bool, question: &str) -> eyre::Result<()> {
+    if yes {
         return Ok(());
     }
     let input = std::io::stdin();
     ensure!(input.is_terminal(), "not confirmed: say --yes, or run in a terminal");
-    let what = if count == 1 { "this transaction".to_owned() } else { format!("these {count} transactions") };
-    output::progress(&format!("send {what}, at most {} ETH for gas? [y/N]", whole(cost)));
+    output::progress(&format!("{question} [y/N]"));
     let mut answer = String::new();
     input.lock().read_line(&mut answer)?;
     ensure!(matches!(answer.trim(), "y" | "Y" | "yes"), "not confirmed: nothing was sent");

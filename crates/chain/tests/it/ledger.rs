@@ -9,7 +9,7 @@ use oceanid_chain::{
     deposits_between,
 };
 use oceanid_primitives::{
-    Block, Header, HeaderExtension, L1Origin, L1View, SealedBlock, l1_info_deposit, predeploys,
+    Block, Header, HeaderExtension, L1Origin, L1View, SealedBlock, TxDeposit, l1_info_deposit, predeploys,
     predeploys::committee_registry as registry,
 };
 use oceanid_stf::StateReader;
@@ -266,6 +266,36 @@ fn deposits_are_those_of_l1_in_order_and_no_others() {
     validator.ledger.check(&good, &l1, now(&good)).unwrap();
     let view = validator.ledger.view_of(good.hash()).unwrap();
     assert_eq!(view.account(Address::repeat_byte(0xd2)).unwrap().unwrap().balance, U256::from(7));
+}
+
+#[test]
+fn more_deposits_than_a_block_has_gas_for_are_refused_from_a_leader_from_l1_and_with_a_certificate() {
+    let node = Node::new();
+    let heavy = |number| TxDeposit { gas_limit: GAS_LIMIT / 2, ..user_deposit(number, 0, 1) };
+    let mut l1 = FakeL1::new(100);
+    (101..=103).for_each(|number| l1.extend(number, vec![heavy(number)]));
+    let parent = node.ledger.head();
+    let context = ConsensusContext { epoch: 0, view: 1, parent_view: 0, leader: 0 };
+    let timestamp = crate::common::START + 100;
+    let mut source = Source::default();
+    let honest = node.ledger.build(parent.hash(), context, timestamp, &l1, &mut source, BuildLimits::default()).unwrap();
+    assert_eq!(extension(&honest).origin.number, 101, "with the system's deposit, one fits");
+    let origin = l1.block(103).unwrap().origin();
+    let greedy = with_extension(&honest, |extension| extension.origin = origin);
+    let body = deposits_between(&l1, extension(&parent).origin, origin).unwrap();
+    let greedy = with_body(&greedy, |before| *before = body.clone());
+
+    let too_much = |reason: &InvalidBlock| matches!(reason, InvalidBlock::DepositGas { limit: GAS_LIMIT, .. });
+    let proposed = invalid(&node, &greedy, &l1);
+    assert!(too_much(&proposed), "{proposed}");
+    match node.ledger.derive(parent.hash(), timestamp, &extension(&greedy), body) {
+        Err(CheckError::Invalid(reason)) => assert!(too_much(&reason), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    match node.ledger.commit(&greedy, None) {
+        Err(LedgerError::Disagreement { number: 1, reason }) => assert!(too_much(&reason), "{reason}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

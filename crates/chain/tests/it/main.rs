@@ -3,6 +3,7 @@
 
 mod common;
 mod eth;
+mod fuzz;
 mod ledger;
 mod long;
 mod recovery;

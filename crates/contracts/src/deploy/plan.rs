@@ -1,15 +1,17 @@
 //! What will be sent, in which order, and which addresses follow: decided before the first transaction.
 
 use super::params::{ChainParams, EmissionRule, Governance, Penalty, TokenSource};
-use crate::genesis::MAX_SHORT_STRING;
+use crate::genesis::{self, GenesisError, GenesisInput, MAX_SHORT_STRING};
 use crate::l1::{
     FeeSplitter, GasPriceOracle, L1Bridge, MiningRewards, OceanidToken, Portal, Rollup, SequencerPool, Slasher, Timelock,
     UnbondingTicket,
 };
+use alloy_genesis::GenesisAccount;
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, TxKind, U256};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolConstructor};
-use oceanid_primitives::{L1Contracts, L1Origin, MAX_COMMITTEE};
+use oceanid_primitives::{ChainSpec, Committee, L1Contracts, L1Origin, MAX_COMMITTEE, SpecError};
+use std::collections::BTreeMap;
 
 /// One genesis sequencer: its keys, its stake, and the account that owns both.
 #[derive(Clone, Debug)]
@@ -57,6 +59,15 @@ pub enum PlanError {
         /// The supply.
         supply: U256,
     },
+    /// The deployer's nonces decide the addresses, so that it can send nothing else.
+    #[error("deployment: {0} is the deployer and cannot own a lock too: use two accounts")]
+    DeployerOwns(Address),
+    /// No specification of the chain would be valid.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// No genesis would be.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
 }
 
 /// A contract of the plan, for progress and errors.
@@ -156,11 +167,28 @@ impl PlannedContracts {
     }
 }
 
+/// A transaction of a plan, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedTransaction {
+    /// Who sends it.
+    pub from: Address,
+    /// What it does.
+    pub what: String,
+    /// The contract it makes, and where.
+    pub creates: Option<(Contract, Address)>,
+    /// ETH that goes with it, wei.
+    pub value: U256,
+    /// Gas limit: what it takes is less.
+    pub gas: u64,
+}
+
 /// One transaction to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     /// What it does, for progress and errors.
     pub(crate) what: String,
+    /// The contract it makes.
+    pub(crate) creates: Option<Contract>,
     pub(crate) to: TxKind,
     pub(crate) value: U256,
     pub(crate) input: Bytes,
@@ -173,7 +201,7 @@ const CREATE_GAS: u64 = 600_000;
 /// Gas per byte of init code: calldata (16, floor price 40) and code deposit (200), with some room.
 const CREATE_GAS_PER_BYTE: u64 = 260;
 /// Transactions that fix the first committee: `rotate` and `seal`.
-const FIXING_STEPS: u64 = 2;
+pub(crate) const FIXING_STEPS: usize = 2;
 /// Gas of an ERC-20 transfer or approval.
 const TOKEN_CALL_GAS: u64 = 150_000;
 /// Gas of `MiningRewards.fund`.
@@ -193,11 +221,11 @@ impl Step {
     fn create(contract: Contract, code: &Bytes, arguments: &impl SolConstructor) -> Self {
         let input: Bytes = [code.as_ref(), arguments.abi_encode().as_slice()].concat().into();
         let gas = CREATE_GAS + CREATE_GAS_PER_BYTE * input.len() as u64;
-        Self { what: format!("deploy {contract}"), to: TxKind::Create, value: U256::ZERO, input, gas }
+        Self { what: format!("deploy {contract}"), creates: Some(contract), to: TxKind::Create, value: U256::ZERO, input, gas }
     }
 
     pub(crate) fn call(what: String, to: Address, call: &impl SolCall, gas: u64) -> Self {
-        Self { what, to: TxKind::Call(to), value: U256::ZERO, input: call.abi_encode().into(), gas }
+        Self { what, creates: None, to: TxKind::Call(to), value: U256::ZERO, input: call.abi_encode().into(), gas }
     }
 }
 
@@ -229,16 +257,15 @@ impl DeploymentPlan {
         owners: &[(Address, u128)],
     ) -> Result<Self, PlanError> {
         check(&params, owners)?;
+        if let Some((owner, _)) = owners.iter().find(|(owner, _)| *owner == deployer) {
+            return Err(PlanError::DeployerOwns(*owner));
+        }
+        ChainSpec::check_parameters(params.chain_id, l1_chain_id, &params.fees, &params.timing)?;
         let (token_name, token_symbol, token_supply) = match &params.token {
             TokenSource::Dev { supply } => ("Metis (dev)".to_owned(), "METIS".to_owned(), *supply),
             TokenSource::Existing { name, symbol, supply, .. } => (name.clone(), symbol.clone(), *supply),
         };
         let escrow: U256 = params.balances.values().sum();
-        let locks: U256 = owners.iter().map(|(_, amount)| U256::from(*amount)).sum();
-        let needed = escrow + locks + params.l1_balances.values().sum::<U256>() + params.economics.mining.budget;
-        if needed > token_supply {
-            return Err(PlanError::Supply { needed, supply: token_supply });
-        }
 
         // The creations come first, in this order, so that their nonces do not depend on how many funds are handed out.
         let mut next = nonce;
@@ -270,6 +297,7 @@ impl DeploymentPlan {
         if !params.owner_gas.is_zero() {
             funds.extend(owners.iter().map(|(owner, _)| Step {
                 what: format!("transfer ETH to {owner} (gas)"),
+                creates: None,
                 to: TxKind::Call(*owner),
                 value: params.owner_gas,
                 input: Bytes::new(),
@@ -277,7 +305,7 @@ impl DeploymentPlan {
             }));
         }
         // After the funds: rotate() and seal(), then what depends on genesis.
-        let conclude = next + funds.len() as u64 + FIXING_STEPS;
+        let conclude = next + (funds.len() + FIXING_STEPS) as u64;
         let (rewards, rollup) = (deployer.create(conclude), deployer.create(conclude + 1));
         let contracts =
             PlannedContracts { token, timelock, pool, ticket, portal, oracle, bridge, slasher, fee_splitter, rewards, rollup };
@@ -294,9 +322,85 @@ impl DeploymentPlan {
             owners: owners.to_vec(),
             prepare: Vec::new(),
         };
+        let needed = plan.tokens_needed();
+        if needed > plan.token_supply {
+            return Err(PlanError::Supply { needed, supply: plan.token_supply });
+        }
         plan.prepare = plan.creations();
         plan.prepare.extend(funds);
+        // Whether there can be a genesis does not depend on who sits in the committee.
+        plan.genesis(&Committee { id: 1, seed: B256::ZERO, members: Vec::new() }, 0)?;
         Ok(plan)
+    }
+
+    /// The accounts of genesis, which begins at `timestamp` (seconds) with `committee`.
+    pub(crate) fn genesis(
+        &self,
+        committee: &Committee,
+        timestamp: u64,
+    ) -> Result<BTreeMap<Address, GenesisAccount>, GenesisError> {
+        let (params, contracts) = (&self.params, &self.contracts);
+        genesis::alloc(&GenesisInput {
+            pool: contracts.pool,
+            oracle: contracts.oracle,
+            bridge: contracts.bridge,
+            rewards: contracts.rewards,
+            fee_splitter: contracts.fee_splitter,
+            max_paid_gap: params.timing.max_paid_gap(),
+            timestamp,
+            gas_token_ratio: params.gas_token_ratio,
+            token_name: &self.token_name,
+            token_symbol: &self.token_symbol,
+            token_supply: self.token_supply,
+            committee,
+            balances: &params.balances,
+        })
+    }
+
+    /// Every transaction, in the order in which they are sent.
+    pub fn outline(&self) -> Vec<PlannedTransaction> {
+        let mut nonce = self.first_nonce;
+        let mut by_deployer = |step: Step| {
+            nonce += 1;
+            let creates = step.creates.map(|contract| (contract, self.deployer.create(nonce - 1)));
+            PlannedTransaction { from: self.deployer, what: step.what, creates, value: step.value, gas: step.gas }
+        };
+        let mut all: Vec<_> = self.prepare.iter().cloned().map(&mut by_deployer).collect();
+        for (owner, _) in &self.owners {
+            let [approve, lock] = lock_names(*owner);
+            for (what, gas) in [(approve, TOKEN_CALL_GAS), (lock, LOCK_GAS)] {
+                all.push(PlannedTransaction { from: *owner, what, creates: None, value: U256::ZERO, gas });
+            }
+        }
+        // What `Rollup` is told is not known yet; its length is.
+        let unknown = Rollup::Config {
+            pool: self.contracts.pool,
+            genesisHash: B256::ZERO,
+            genesisOutputRoot: B256::ZERO,
+            genesisTimestamp: 0,
+            genesisOrigin: 0,
+            genesisCommittee: 1,
+            l2ChainId: self.params.chain_id,
+            epochLength: self.params.timing.epoch_length,
+            window: self.params.timing.challenge_window,
+            maxOriginLag: self.params.timing.max_origin_lag,
+            stallTimeout: self.params.timing.stall_timeout,
+            submissionInterval: self.params.submission_interval,
+            l2BlockTime: 1,
+        };
+        let members = self.owners.len();
+        let unchosen =
+            SequencerPool::CommitteeChosen { id: 1, sealBlock: U256::ZERO, packedMembers: Bytes::new(), code: Bytes::new() };
+        let fixing = [self.rotate(members), self.seal(Bytes::new(), unchosen, members)];
+        all.extend(fixing.into_iter().chain(self.conclude(0, unknown)).map(by_deployer));
+        all
+    }
+
+    /// Wei of the gas token that the deployer needs.
+    pub fn tokens_needed(&self) -> U256 {
+        let locks: U256 = self.owners.iter().map(|(_, amount)| U256::from(*amount)).sum();
+        let handed_out: U256 = self.params.balances.values().chain(self.params.l1_balances.values()).sum();
+        locks + handed_out + self.params.economics.mining.budget
     }
 
     /// Addresses of the contracts.
@@ -411,15 +515,16 @@ impl DeploymentPlan {
             recipient: owner,
             poster: registration.poster,
         };
+        let [approving, locking] = lock_names(owner);
         [
-            Step::call(format!("approve the stake of {owner}"), self.contracts.token, &approve, TOKEN_CALL_GAS),
-            Step::call(format!("lock the stake of {owner}"), self.contracts.pool, &lock, LOCK_GAS),
+            Step::call(approving, self.contracts.token, &approve, TOKEN_CALL_GAS),
+            Step::call(locking, self.contracts.pool, &lock, LOCK_GAS),
         ]
     }
 
     /// Nonce of the first transaction after the committee is fixed.
     pub(crate) fn nonce_of_conclusion(&self) -> u64 {
-        self.nonce_of_rotate() + FIXING_STEPS
+        self.nonce_of_rotate() + FIXING_STEPS as u64
     }
 
     /// The first rotation.
@@ -471,6 +576,11 @@ impl DeploymentPlan {
         }
         steps
     }
+}
+
+/// What the two steps of an owner are called.
+fn lock_names(owner: Address) -> [String; 2] {
+    [format!("approve the stake of {owner}"), format!("lock the stake of {owner}")]
 }
 
 /// Fills in the deployer where nobody is named.
@@ -541,7 +651,6 @@ pub(crate) mod tests {
     use super::super::params::{Economics, Preset};
     use super::*;
     use oceanid_primitives::{FeeParams, L1DataFee, Timing};
-    use std::collections::BTreeMap;
 
     fn economics() -> Economics {
         let mut economics = Preset::Dev.economics();
@@ -605,6 +714,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_outline_names_every_transaction_and_every_address() {
+        let plan = DeploymentPlan::new(params(), 1, DEPLOYER, 5, &owners()).unwrap();
+        let outline = plan.outline();
+        assert_eq!(outline.len(), plan.prepare.len() + 2 * plan.owners.len() + FIXING_STEPS + 4);
+        let made: Vec<_> = outline.iter().filter_map(|transaction| transaction.creates).collect();
+        assert_eq!(made, plan.contracts().named());
+        assert_eq!(outline.iter().filter(|transaction| transaction.from != DEPLOYER).count(), 2 * plan.owners.len());
+    }
+
+    #[test]
     fn an_existing_token_takes_no_nonce() {
         let address = Address::repeat_byte(0x77);
         let token =
@@ -644,6 +763,10 @@ pub(crate) mod tests {
             match DeploymentPlan::new(params, 1, DEPLOYER, 0, owners) {
                 Err(PlanError::Range { field, .. } | PlanError::LongText { field, .. }) => field,
                 Err(PlanError::Supply { .. }) => "supply",
+                Err(PlanError::Spec(SpecError::Range { field, .. })) => field,
+                Err(PlanError::DeployerOwns(_)) => "deployer",
+                Err(PlanError::Genesis(GenesisError::FundedPredeploy(_))) => "balances",
+                Err(other) => panic!("{other}"),
                 Ok(_) => "none",
             }
         };
@@ -654,6 +777,11 @@ pub(crate) mod tests {
         assert_eq!(refused(&|params| params.economics.pool.max_committee = 1, &two), "sequencers");
         assert_eq!(refused(&|_| (), &[]), "sequencers");
         assert_eq!(refused(&|_| (), &[(DEPLOYER, 101)]), "lock");
+        assert_eq!(refused(&|_| (), &[(DEPLOYER, 100)]), "deployer");
+        assert_eq!(refused(&|params| params.chain_id = 0, &two), "chainId");
+        assert_eq!(refused(&|params| params.timing.epoch_length = 3, &two), "timing.epochLength");
+        let predeploy = oceanid_primitives::predeploys::FEE_VAULT;
+        assert_eq!(refused(&|params| params.balances = [(predeploy, U256::from(1))].into(), &two), "balances");
         assert_eq!(refused(&|params| params.economics.pool.jail_period = 301, &two), "jailPeriod");
         assert_eq!(refused(&|params| params.economics.pool.reporter_share_bps = 5_001, &two), "reporterShareBps");
         assert_eq!(refused(&|params| params.economics.pool.seal_delay = 1, &two), "sealDelay");

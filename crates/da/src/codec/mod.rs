@@ -19,9 +19,10 @@ mod transactions;
 mod words;
 
 use crate::{Batch, BatchBlock, BatchError, MAX_BATCH_BLOCKS, MAX_BATCH_BYTES};
+use brotli::{BrotliDecompressStream, BrotliResult, BrotliState, enc::reader::StandardAlloc};
 use coder::{CODED, Coder, FREE, Meter, Reader, Writer};
 use numbers::Integer;
-use std::io::{Read, Write};
+use std::io::Write;
 use transactions::Model;
 
 pub use transactions::MAX_DECODED_BYTES;
@@ -226,17 +227,40 @@ fn compress(free: &[u8]) -> Vec<u8> {
     writer.into_inner()
 }
 
+/// The library's reader stops at the end of the stream and leaves what follows unread; this goes through the slice itself. Strict: a window
+/// beyond the standard's 16 MiB would be memory that the sender chooses.
 fn decompress(compressed: &[u8]) -> Result<Vec<u8>, BatchError> {
     let mut free = Vec::new();
     if compressed.is_empty() {
         return Ok(free);
     }
-    let mut decoder = brotli::Decompressor::new(compressed, BROTLI_BUFFER);
-    decoder.by_ref().take(MAX_FREE_BYTES + 1).read_to_end(&mut free).map_err(|_| BatchError::Compression)?;
-    if free.len() as u64 > MAX_FREE_BYTES {
-        return Err(BatchError::Inflated(free.len() as u64));
+    let mut state = BrotliState::new_strict(StandardAlloc::default(), StandardAlloc::default(), StandardAlloc::default());
+    let (mut unread, mut read, mut total) = (compressed.len(), 0, 0);
+    let mut buffer = vec![0; BROTLI_BUFFER];
+    loop {
+        let (mut room, mut written) = (buffer.len(), 0);
+        let result = BrotliDecompressStream(
+            &mut unread,
+            &mut read,
+            compressed,
+            &mut room,
+            &mut written,
+            &mut buffer,
+            &mut total,
+            &mut state,
+        );
+        free.extend_from_slice(&buffer[..written]);
+        if free.len() as u64 > MAX_FREE_BYTES {
+            return Err(BatchError::Inflated(free.len() as u64));
+        }
+        match result {
+            BrotliResult::NeedsMoreOutput => {}
+            BrotliResult::ResultSuccess if unread == 0 => return Ok(free),
+            BrotliResult::ResultSuccess => return Err(BatchError::Leftover(FREE)),
+            // All of the input is there, so that more of it will not come.
+            BrotliResult::NeedsMoreInput | BrotliResult::ResultFailure => return Err(BatchError::Compression),
+        }
     }
-    Ok(free)
 }
 
 #[cfg(test)]

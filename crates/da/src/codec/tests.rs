@@ -196,6 +196,19 @@ proptest! {
     }
 }
 
+#[test]
+fn fuzz_batches() {
+    let mut mix = Corpus::Mix.batch();
+    mix.blocks.truncate(4);
+    let corpus = [sample().encode(CHAIN_ID).unwrap(), mix.encode(corpus::CHAIN_ID).unwrap()];
+    oceanid_fuzz::bytes("batches", &corpus, |input| {
+        let Ok(batch) = Batch::decode(CHAIN_ID, input) else { return false };
+        let data = batch.encode(CHAIN_ID).unwrap();
+        assert_eq!(Batch::decode(CHAIN_ID, &data).unwrap(), batch);
+        true
+    });
+}
+
 fn sample() -> Batch {
     let tx = TxEip1559 {
         chain_id: CHAIN_ID,
@@ -250,6 +263,54 @@ fn bad_shapes_are_named() {
     let mut data = sample().encode(CHAIN_ID).unwrap();
     data.push(0);
     assert_eq!(Batch::decode(CHAIN_ID, &data), Err(BatchError::Leftover("random bytes")));
+}
+
+/// Where the sections of an encoding begin and end: coded, compressed.
+fn sections(data: &[u8]) -> [std::ops::Range<usize>; 2] {
+    let length = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().unwrap()) as usize;
+    let coded = 9..9 + length(1);
+    let compressed = coded.end..coded.end + length(5);
+    [coded, compressed]
+}
+
+/// The same encoding with another compressed section.
+fn recompressed(data: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let [coded, compressed] = sections(data);
+    let mut section = data[compressed.clone()].to_vec();
+    assert!(!section.is_empty());
+    change(&mut section);
+    super::frame(&data[coded], &section, &data[compressed.end..])
+}
+
+#[test]
+fn bytes_after_the_end_of_the_compressed_section_are_refused() {
+    let input = b"words of no contract's interface, and of no length that is a multiple of a word".as_slice().into();
+    let tx = TxLegacy { chain_id: Some(CHAIN_ID), to: TxKind::Call(Address::ZERO), input, ..TxLegacy::default() };
+    let mut batch = sample();
+    let signed = Signed::new_unhashed(tx, Signature::new(U256::from(1), U256::from(1), false));
+    batch.blocks[0].transactions.push(TxEnvelope::Legacy(signed));
+    let data = batch.encode(CHAIN_ID).unwrap();
+    assert_eq!(Batch::decode(CHAIN_ID, &recompressed(&data, |_| ())), Ok(batch));
+    for junk in [1, 100 << 10] {
+        let longer = recompressed(&data, |section| section.extend(vec![0x5a; junk]));
+        assert_eq!(Batch::decode(CHAIN_ID, &longer), Err(BatchError::Leftover("free-form bytes")), "{junk}");
+    }
+    let shorter = recompressed(&data, |section| section.truncate(section.len() - 1));
+    assert_eq!(Batch::decode(CHAIN_ID, &shorter), Err(BatchError::Compression));
+}
+
+/// A window beyond the standard (RFC 7932) is memory of the sender's choice. The stream is whole and empty: one that asks for 2^30 bytes, and
+/// one that asks for 2^16.
+#[test]
+fn a_large_compression_window_is_refused() {
+    let block = BatchBlock { timestamp: 1, ..BatchBlock::default() };
+    let batch = Batch { blocks: vec![block] };
+    let data = batch.encode(CHAIN_ID).unwrap();
+    let [coded, compressed] = sections(&data);
+    assert!(compressed.is_empty(), "no free-form bytes");
+    let with = |section: &[u8]| Batch::decode(CHAIN_ID, &super::frame(&data[coded.clone()], section, &data[compressed.end..]));
+    assert_eq!(with(&[0x06]), Ok(batch.clone()));
+    assert_eq!(with(&[0x11, 0xde]), Err(BatchError::Compression));
 }
 
 #[test]

@@ -393,6 +393,7 @@ impl Model {
         let nothing = SignedAuthorization::new_unchecked(nothing, 0, U256::ZERO, U256::ZERO);
         coder.part(Part::Lists);
         for index in 0..lengths.code_u64(coder, "number of authorisations", given.len() as u64)? {
+            self.unfolded.take(size_of::<SignedAuthorization>())?;
             let given = given.get(index as usize).unwrap_or(&nothing);
             let mut signature = [given.r().to_be_bytes::<WORD>(), given.s().to_be_bytes::<WORD>()];
             coder.part(Part::Signatures);

@@ -3,16 +3,21 @@
 use crate::l1::L1;
 use crate::producer::Producer;
 use crate::proxy::{Proxy, call_of};
-use crate::{Link, PATIENCE, POLL, REPLACE_AFTER, settled};
-use alloy_primitives::{B256, Bytes, U256, hex, keccak256};
+use crate::{Link, PATIENCE, POLL, REPLACE_AFTER, followed, settled};
+use alloy_primitives::{B256, Bytes, FixedBytes, U256, hex, keccak256};
 use alloy_sol_types::SolCall;
 use commonware_codec::Encode;
 use commonware_consensus::simplex::types::{Notarize, Proposal};
 use commonware_consensus::types::{Epoch, Round, View};
+use oceanid_chain::Ledger;
 use oceanid_contracts::l1::{FeeSplitter, MiningRewards, Rollup, SequencerPool, Slasher};
+use oceanid_derive::{Follower, FollowerConfig, ledger_config};
+use oceanid_node::Watch;
 use oceanid_primitives::{DaMode, L1View, RECOVERY_EPOCHS};
-use oceanid_sequencer::{block, g1_eip2537};
-use oceanid_settlement::{Evidence, EvidenceSource, Keeper, KeeperConfig, L1Account, L1Client, MAX_AN_HOUR, NoEvidence, Task};
+use oceanid_sequencer::{EvidenceChecker, EvidenceKind, EvidenceLog, EvidenceRecord, Statement, VoteKind, block, g1_eip2537};
+use oceanid_settlement::{
+    Evidence, EvidenceSource, Keeper, KeeperConfig, L1Account, L1Client, MAX_AN_HOUR, NoEvidence, Pricing, Task,
+};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,7 +34,7 @@ fn keeper(link: &Link, producer: &Producer, member: usize, evidence: Arc<dyn Evi
 fn keeper_over(client: &L1Client, producer: &Producer, member: usize, evidence: Arc<dyn EvidenceSource>) -> (Keeper, Task) {
     let sequencer = &producer.sequencers[member];
     let spec = producer.ledger.spec().clone();
-    let account = L1Account::new(client.clone(), sequencer.poster.clone(), spec.l1_chain_id, REPLACE_AFTER);
+    let account = L1Account::new(client.clone(), sequencer.poster.clone(), spec.l1_chain_id, Pricing::new(REPLACE_AFTER));
     let config = KeeperConfig {
         stagger: STAGGER,
         survey: POLL,
@@ -242,6 +247,153 @@ async fn what_cannot_be_judged_keeps_nothing_else_from_being_done() {
     until("the proof behind it is submitted", &keepers, less, true).await;
     let told = async || keepers[0].0.status().last_error.is_some_and(|error| error.starts_with("evidence: "));
     until("the status says what could not be judged", &keepers, told, true).await;
+    l1.stop().await;
+}
+
+/// A sequencer's JSON-RPC endpoint that answers `seq_evidence` as it likes; its server ends with the runtime of the test.
+async fn endpoint(answer: impl Fn(usize) -> serde_json::Value + Clone + Send + Sync + 'static) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let handler = move |axum::Json(request): axum::Json<serde_json::Value>| {
+        assert_eq!(request["method"], "seq_evidence");
+        let from = request["params"][0].as_str().unwrap().trim_start_matches("0x").to_owned();
+        let answer = answer(usize::from_str_radix(&from, 16).unwrap());
+        async move { axum::Json(answer) }
+    };
+    let router = axum::Router::new().route("/", axum::routing::post(handler));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+/// What a sequencer keeps of two votes that it saw.
+fn record(producer: &Producer, evidence: &Evidence) -> EvidenceRecord {
+    let Evidence::Equivocation { epoch, committee_id, member, first, second } = evidence else { unreachable!("two votes") };
+    let statement = |vote: &Slasher::Vote| Statement {
+        vote: VoteKind::Notarize,
+        parent_view: vote.parentView,
+        payload: vote.payload,
+        signers: None,
+        signature: FixedBytes::from_slice(&vote.signature),
+    };
+    EvidenceRecord {
+        epoch: *epoch,
+        view: first.view_,
+        committee_id: *committee_id,
+        kind: EvidenceKind::ConflictingNotarize,
+        signers: vec![*member],
+        identities: vec![producer.ledger.spec().committee.members[*member as usize].identity],
+        statements: [statement(first), statement(second)],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_follower_that_watches_submits_an_equivocation_which_it_never_saw() {
+    let l1 = L1::embedded().await;
+    let producer = Producer::deploy(l1.http()).await;
+    let link = Link::new(&l1, &producer.ledger).await;
+    let spec = producer.ledger.spec().clone();
+    producer.blocks(&link.watcher, 3);
+    let (batcher, _batching) = link.batcher(&producer, 0, DaMode::Calldata);
+    settled(&batcher, producer.head()).await;
+
+    // A follower from nothing.
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&directory.path().join("chain"), spec.clone(), ledger_config()).unwrap();
+    let own = Link::new(&l1, &ledger).await;
+    let config = FollowerConfig { poll: POLL };
+    let (follower, _following) =
+        Follower::start(ledger.clone(), own.client.clone(), own.watcher.clone(), own.reader.clone(), config);
+    followed(&follower, producer.head()).await;
+
+    // One sequencer saw member 2 vote twice. The others say it of member 3, who did not; answer without end or order; or not at all.
+    let proof = Found::new(&producer, 2, 5).evidence;
+    let seen = EvidenceLog::in_memory();
+    let checker = EvidenceChecker::new(&producer.ledger.namespace(), spec.committee.clone()).unwrap();
+    assert_eq!(seen.admit(record(&producer, &proof), &checker), Ok(true));
+    let innocent = spec.committee.index_of(&producer.sequencers[3].keys.identity()).unwrap();
+    let framed = EvidenceRecord {
+        signers: vec![innocent as u32],
+        identities: vec![spec.committee.members[innocent].identity],
+        ..record(&producer, &proof)
+    };
+    let page = |place: usize, record: &EvidenceRecord| json!({ "result": { "count": place + 1, "evidence": [{ "place": place, "record": record }], "next": null } });
+    let (forged, of_the_future) = (page(0, &framed), page(0, &EvidenceRecord { epoch: u64::MAX, ..framed.clone() }));
+    let peers = [
+        endpoint(move |_| forged.clone()).await,
+        endpoint(move |_| of_the_future.clone()).await,
+        endpoint(|_| json!({ "result": { "count": 0, "evidence": [], "next": null, "more": "x".repeat(3 << 20) } })).await,
+        endpoint(|from| json!({ "result": { "count": usize::MAX, "evidence": [], "next": from } })).await,
+        endpoint(|_| json!({ "error": { "code": -32601, "message": "no such method" } })).await,
+        "http://127.0.0.1:1".to_owned(),
+        endpoint(move |from| json!({ "result": seen.page(from) })).await,
+    ];
+    let mut watch = Watch::open(&directory.path().join("watch"), ledger.clone(), &peers).unwrap();
+    watch.round().await;
+    assert_eq!(watch.proofs().pending(), [(0, proof)], "the one that holds, and nothing else");
+    watch.round().await;
+    assert_eq!(watch.proofs().pending().len(), 1, "once");
+
+    let guilty = spec.committee.index_of(&producer.sequencers[2].keys.identity()).unwrap();
+    let id = spec.committee.members[guilty].id;
+    let stake = l1.view(spec.l1.pool, SequencerPool::stakeOfCall { id }).await;
+    let pricing = Pricing::new(REPLACE_AFTER);
+    let account = L1Account::new(own.client.clone(), producer.sequencers[1].poster.clone(), spec.l1_chain_id, pricing);
+    let config = KeeperConfig { stagger: Duration::from_secs(1), ..KeeperConfig::new(account, None, POLL) };
+    let keepers = [Keeper::start(own.client.clone(), spec.clone(), Arc::new(ledger), Arc::new(watch.proofs()), config)];
+    let less = async || l1.view(spec.l1.pool, SequencerPool::stakeOfCall { id }).await < stake;
+    until("the equivocation is punished", &keepers, less, true).await;
+    until("it is over", &keepers, async || watch.proofs().pending().is_empty(), true).await;
+    l1.stop().await;
+}
+
+/// Two proofs in one case, the first of which L1 cannot take.
+struct Twice(Found, Found);
+
+impl EvidenceSource for Twice {
+    fn pending(&self) -> Vec<(usize, Evidence)> {
+        self.0.pending().into_iter().chain(self.1.pending()).collect()
+    }
+
+    fn acknowledge(&self, number: usize) {
+        let found = if number == self.0.place { &self.0 } else { &self.1 };
+        found.acknowledge(number);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_task_that_cannot_be_sent_keeps_no_other_from_being_done() {
+    let l1 = L1::embedded().await;
+    let producer = Producer::deploy(l1.http()).await;
+    let link = Link::new(&l1, &producer.ledger).await;
+    let (pool, slasher) = (producer.ledger.spec().l1.pool, producer.ledger.spec().l1.slasher);
+    producer.blocks(&link.watcher, 3);
+    let (batcher, _batching) = link.batcher(&producer, 0, DaMode::Calldata);
+    settled(&batcher, producer.head()).await;
+
+    // The first proof against a member needs more gas than a transaction has, or L1 refuses it without a reason.
+    let refusals = [
+        (2, json!({ "result": "0x1000001" }), "estimates 16777217 gas"),
+        (3, json!({ "error": { "code": -32000, "message": "out of gas" } }), "out of gas"),
+    ];
+    for (guilty, answer, reason) in refusals {
+        let found = Arc::new(Twice(Found::at(0, &producer, guilty, 5), Found::at(1, &producer, guilty, 6)));
+        let Evidence::Equivocation { first, member, .. } = &found.0.evidence else { unreachable!("two votes") };
+        let id = producer.ledger.spec().committee.members[*member as usize].id;
+        let stake = l1.view(pool, SequencerPool::stakeOfCall { id }).await;
+        let (slasher, vote) = (format!("{slasher:#x}"), first.signature.to_string().trim_start_matches("0x").to_owned());
+        let proxy = Proxy::start(&l1, move |request, truth| {
+            let call = request["params"][0].to_string();
+            let first = request["method"] == "eth_estimateGas" && call.contains(&slasher) && call.contains(&vote);
+            if first { answer.clone() } else { truth }
+        })
+        .await;
+        let keepers = [keeper_over(&proxy.client(), &producer, 1, found.clone())];
+        let told = async || keepers[0].0.status().last_error.is_some_and(|error| error.contains(reason));
+        until("the status says what could not be sent", &keepers, told, true).await;
+        let less = async || l1.view(pool, SequencerPool::stakeOfCall { id }).await < stake;
+        until("the second proof is submitted", &keepers, less, true).await;
+        until("both proofs are over", &keepers, async || found.pending().is_empty(), true).await;
+    }
     l1.stop().await;
 }
 
@@ -458,7 +610,7 @@ async fn an_endpoint_that_lies_at_random_breaks_nothing_and_the_status_says_so()
     let (keeper, _task) = {
         let sequencer = &producer.sequencers[1];
         let spec = producer.ledger.spec().clone();
-        let account = L1Account::new(proxy.client(), sequencer.poster.clone(), spec.l1_chain_id, REPLACE_AFTER);
+        let account = L1Account::new(proxy.client(), sequencer.poster.clone(), spec.l1_chain_id, Pricing::new(REPLACE_AFTER));
         let config = KeeperConfig {
             stagger: Duration::ZERO,
             survey: Duration::ZERO,

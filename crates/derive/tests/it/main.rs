@@ -14,11 +14,11 @@ mod proxy;
 use alloy_primitives::{Address, B256};
 use l1::L1;
 use oceanid_da::DaError;
-use oceanid_derive::{Follower, FollowerConfig, FollowerStatus, ReplayError, ledger_config, replay};
+use oceanid_derive::{EmptyReason, Follower, FollowerConfig, FollowerStatus, ReplayError, ledger_config, replay, replay_within};
 use oceanid_primitives::{DaMode, L1View};
 use oceanid_settlement::{
     AcceptedBatch, BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, L1Account, L1Client, L1Watcher, PosterConfig,
-    SettledChain, SettlementStatus, Task, WatcherConfig, anchor,
+    Pricing, SettledChain, SettlementStatus, Task, WatcherConfig, anchor,
 };
 use producer::{Producer, l1_certificate};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Link {
         let sequencer = &producer.sequencers[poster];
         let chain_id = producer.ledger.spec().l1_chain_id;
         PosterConfig {
-            account: L1Account::new(self.client.clone(), sequencer.poster.clone(), chain_id, REPLACE_AFTER),
+            account: L1Account::new(self.client.clone(), sequencer.poster.clone(), chain_id, Pricing::new(REPLACE_AFTER)),
             identity: sequencer.keys.identity(),
             da,
             max_age: Duration::ZERO,
@@ -162,6 +162,7 @@ async fn whole_way(l1: L1) {
     followed(&follower, producer.head()).await;
     assert_eq!(ledger.head().hash(), producer.ledger.head().hash());
     corrupted_bytes_are_empty(&producer);
+    gas_beyond_the_limit_is_empty(&producer);
     drop(task);
     l1.stop().await;
 }
@@ -196,6 +197,31 @@ fn corrupted_bytes_are_empty(producer: &Producer) {
     assert!(empty > 32, "{empty} changed bytes were noticed");
     assert_eq!(ledger.head().number(), 0);
     assert_eq!(oceanid_da::mode(DaMode::Storage).pack(&data).unwrap_err(), DaError::NotAvailable);
+}
+
+/// Data that spends more gas than a batch may is empty whatever header it leads to, also for a node that stopped inside the batch; one unit
+/// of gas less and it is the batch.
+fn gas_beyond_the_limit_is_empty(producer: &Producer) {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = oceanid_chain::Ledger::open(directory.path(), producer.ledger.spec().clone(), ledger_config()).unwrap();
+    let (first, last) = (1, 3);
+    let data = producer.batch(first, last);
+    let certified = SettledChain::block(&producer.ledger, last).unwrap();
+    let accepted = AcceptedBatch { header_hash: certified.hash(), first, last, output_root: B256::ZERO };
+    let l1 = producer.l1();
+    let posted_in = l1.newest_origin().unwrap().number;
+    let replay = |limit| replay_within(limit, &ledger, &l1, &accepted, posted_in, &data);
+    let spent =
+        (first..=last).map(|number| SettledChain::block(&producer.ledger, number).unwrap().header().gas_used).sum::<u64>();
+    let good = replay(spent).unwrap();
+    let refused = |limit| match replay(limit) {
+        Err(ReplayError::Empty(EmptyReason::Gas { number, gas, .. })) => (number, gas),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(spent - 1), (last, spent));
+    ledger.commit(&good[0], None).unwrap();
+    assert_eq!(refused(spent - 1), (last, spent));
+    assert_eq!(replay(spent).unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -17,7 +17,7 @@ use oceanid_primitives::{
 };
 use oceanid_rpc::{
     AccountEdit, Backend, DevHooks, L1Heads, L1Ref, NodeStatus, Page, Pages, RpcConfig, RpcServer, StatusReport, SyncProgress,
-    Waiting,
+    WaitCode, Waiting,
 };
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -142,6 +142,10 @@ impl L1View for FakeL1 {
 pub(crate) struct FakeStatus;
 
 impl NodeStatus for FakeStatus {
+    fn evidence(&self, from: u64) -> serde_json::Value {
+        serde_json::json!({ "count": from, "evidence": [], "next": null })
+    }
+
     fn peers(&self) -> usize {
         3
     }
@@ -156,7 +160,8 @@ impl NodeStatus for FakeStatus {
     }
 
     fn report(&self) -> StatusReport {
-        let waiting = Waiting { reason: "L1 does not answer".into(), remedy: "check --l1".into(), for_ms: 1_500 };
+        let code = WaitCode::L1Unreachable;
+        let waiting = Waiting { code, reason: "L1 does not answer".into(), remedy: "check --l1".into(), for_ms: 1_500 };
         StatusReport { role: "sequencer".into(), waiting: vec![waiting], ..StatusReport::default() }
     }
 }

@@ -1,6 +1,7 @@
 //! The server over real sockets: every method of both kinds of chain, subscriptions, limits, and garbage.
 
 mod fixture;
+mod fuzz;
 mod methods;
 mod million;
 
@@ -27,7 +28,12 @@ fn number(value: &Value) -> u128 {
 
 /// A chain with a transfer, a counter called twice and a deposit; returns the counter's address.
 async fn lived_in() -> (Rollup, Address) {
-    let chain = Rollup::start(|_| {}).await;
+    lived_in_with(|_| {}).await
+}
+
+/// The same with other limits.
+async fn lived_in_with(change: impl FnOnce(&mut oceanid_rpc::RpcConfig)) -> (Rollup, Address) {
+    let chain = Rollup::start(change).await;
     let counter = key().address().create(1);
     let client = &chain.client;
     for (raw, _) in [chain.transfer(0, TO, 5), chain.deploy(1)] {
@@ -260,8 +266,12 @@ async fn every_method_of_layer_two_answers() {
     assert_eq!(certificate["certificate"], json!(format!("0x{}", hex::encode("certificate"))));
     assert_eq!((&certificate["view"], &certificate["blockHash"]), (&json!(2), &json!(head_hash)));
     assert_eq!(c.call("seq_certificate", json!(["0x0"])).await, Value::Null);
+    assert_eq!(c.call("seq_evidence", json!([])).await["count"], json!(0));
+    assert_eq!(c.call("seq_evidence", json!(["0x40"])).await, json!({ "count": 64, "evidence": [], "next": null }));
     let status = c.call("seq_status", json!([])).await;
     assert_eq!((&status["role"], &status["waiting"][0]["remedy"]), (&json!("sequencer"), &json!("check --l1")));
+    assert_eq!(status["waiting"][0]["code"], "l1-unreachable");
+    assert!(oceanid_rpc::WaitCode::ALL.iter().all(|code| json!(code) == code.as_str()), "one name everywhere");
     assert_eq!((&status["head"], &status["peers"]), (&json!(4), &json!(3)));
 
     methods::of_both(c, &block, counter).await;
@@ -460,6 +470,7 @@ async fn refusals_name_the_argument_and_the_limit() {
         ("debug_traceCall", json!([{}, "latest", { "tracer": "{step: function() {}}" }]), -32_602, "options.tracer"),
         // An endless loop, step by step: the trace ends before memory does.
         ("debug_traceCall", json!([{ "data": "0x5b5f56" }, "latest", {}]), -32_005, "more than 4,000,000 stack words"),
+        ("seq_evidence", json!(["first"]), -32_602, "invalid argument `from`"),
         ("seq_committee", json!(["next"]), -32_602, "invalid argument `epoch`: must be an epoch number or `latest`"),
     ];
     for (method, params, code, text) in cases {

@@ -165,7 +165,7 @@ impl<R: CryptoRng> Collector<R> {
             let earlier = known.signers();
             let guilty: Vec<u32> = message.signers().into_iter().filter(|signer| earlier.contains(signer)).collect();
             let kind = kind(known, &message);
-            if guilty.is_empty() || self.log.contains(&(at.0, at.1, kind, guilty.clone())) {
+            if guilty.is_empty() || self.log.accuses(at.0, kind, &guilty) {
                 continue;
             }
             // The new message is checked once, and only if there is something to gain.

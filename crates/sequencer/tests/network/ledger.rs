@@ -93,7 +93,7 @@ fn depositor(number: u64) -> Address {
 
 /// An L1 with one deposit a block, seen up to a height, and its recoveries.
 #[derive(Default)]
-struct FakeL1(Mutex<u64>, Mutex<Vec<Recovery>>);
+pub(crate) struct FakeL1(Mutex<u64>, Mutex<Vec<Recovery>>);
 
 impl L1View for FakeL1 {
     fn recoveries(&self) -> Vec<Recovery> {
@@ -130,28 +130,21 @@ impl L1View for FakeL1 {
     }
 }
 
-/// A ledger with its pool; the directory lives as long as it does.
+/// A ledger with its pool and its view of L1; the directory lives as long as it does.
 #[derive(Clone)]
-struct RealChain {
-    execution: LedgerExecution,
-    ledger: Ledger,
-    pool: Arc<Pool>,
-    l1: Arc<FakeL1>,
+pub(crate) struct RealChain<L = Arc<FakeL1>> {
+    pub(crate) execution: LedgerExecution,
+    pub(crate) ledger: Ledger,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) l1: L,
     committed: Arc<Mutex<broadcast::Receiver<Arc<CommittedBlock>>>>,
     _directory: Arc<tempfile::TempDir>,
 }
 
 impl RealChain {
     fn open() -> Self {
-        let directory = Arc::new(tempfile::tempdir().expect("a directory"));
-        let spec = Arc::new(spec());
-        let ledger = Ledger::open(directory.path(), spec.clone(), LedgerConfig::default()).expect("a ledger");
-        let config = PoolConfig::new(PoolRules::Rollup, CHAIN, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
-        let pool = Arc::new(Pool::new(config, Arc::new(StoreState::rollup(ledger.store().clone(), spec))));
         let l1 = Arc::new(FakeL1::default());
-        let execution = LedgerExecution::new(ledger.clone(), pool.clone(), l1.clone(), BuildLimits::default());
-        let committed = Arc::new(Mutex::new(ledger.subscribe()));
-        Self { execution, ledger, pool, l1, committed, _directory: directory }
+        Self::of(Arc::new(spec()), LedgerConfig::default(), |_| (l1.clone(), l1))
     }
 
     fn balance(&self, address: Address) -> U256 {
@@ -159,7 +152,21 @@ impl RealChain {
     }
 }
 
-impl Execution for RealChain {
+impl<L> RealChain<L> {
+    /// An empty ledger; what it sees of L1 depends on where it stands.
+    pub(crate) fn of(spec: Arc<ChainSpec>, config: LedgerConfig, l1: impl FnOnce(&Ledger) -> (L, Arc<dyn L1View>)) -> Self {
+        let directory = Arc::new(tempfile::tempdir().expect("a directory"));
+        let ledger = Ledger::open(directory.path(), spec.clone(), config).expect("a ledger");
+        let rules = PoolConfig::new(PoolRules::Rollup, spec.chain_id, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
+        let pool = Arc::new(Pool::new(rules, Arc::new(StoreState::rollup(ledger.store().clone(), spec))));
+        let (l1, view) = l1(&ledger);
+        let execution = LedgerExecution::new(ledger.clone(), pool.clone(), view, BuildLimits::default());
+        let committed = Arc::new(Mutex::new(ledger.subscribe()));
+        Self { execution, ledger, pool, l1, committed, _directory: directory }
+    }
+}
+
+impl<L: Clone + Send + Sync + 'static> Execution for RealChain<L> {
     fn genesis(&self) -> Arc<SealedBlock> {
         self.execution.genesis()
     }
@@ -209,7 +216,7 @@ impl Execution for RealChain {
     }
 }
 
-impl TestChain for RealChain {
+impl<L: Clone + Send + Sync + 'static> TestChain for RealChain<L> {
     fn finalized(&self) -> Vec<(Arc<SealedBlock>, Option<Bytes>)> {
         let store = self.ledger.store();
         (0..=self.height())
@@ -218,6 +225,13 @@ impl TestChain for RealChain {
     }
 
     fn crash(&self) {}
+
+    fn hear(&self, transactions: &[Bytes]) {
+        for transaction in transactions {
+            // A pool that has it already, or no room for it, says no.
+            let _ = self.pool.add_raw(transaction, Origin::Remote);
+        }
+    }
 }
 
 fn transfer(nonce: u64) -> Bytes {

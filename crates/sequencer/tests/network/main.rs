@@ -9,4 +9,6 @@ mod random;
 mod recovery;
 mod scenarios;
 mod sim;
+#[cfg(feature = "ledger")]
+mod soak;
 mod tcp;

@@ -3,13 +3,18 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use alloy_primitives::Bytes;
-use commonware_runtime::{Storage as _, deterministic};
+use commonware_codec::Encode as _;
+use commonware_p2p::{Recipients, Sender as _};
+use commonware_runtime::{Clock as _, Storage as _, deterministic};
 use oceanid_primitives::HeaderExtension;
-use oceanid_sequencer::EvidenceKind;
+use oceanid_sequencer::{
+    EvidenceKind,
+    node::{CHANNELS, quota},
+};
 
 use crate::{
     byzantine::equivocate,
-    sim::{PrintOnPanic, Setup, Sim, TestChain as _, light_disks, link, set_busy, twice},
+    sim::{JUNK, PrintOnPanic, Setup, Sim, TestChain as _, identity, light_disks, link, set_busy, twice},
 };
 
 #[test]
@@ -238,6 +243,36 @@ fn transactions_reach_the_other_sequencers() {
         sim.until("transactions to arrive", |sim| [0, 2, 3].iter().all(|index| sim.disks[*index].heard.lock().len() == 100))
             .await;
         assert!(sim.disks[1].heard.lock().is_empty());
+        sim
+    });
+}
+
+#[test]
+fn a_flood_of_junk_keeps_no_transaction_back() {
+    const FLOOD: Duration = Duration::from_secs(20);
+    twice(15, Setup::committee_of(4), |mut sim| async move {
+        sim.start(0..3).await;
+        sim.reach(0..3, 2).await;
+        // The fourth member sends nothing but junk, as fast as its channel allows.
+        let (channel, rate) = CHANNELS[5];
+        let (mut sender, _receiver) = sim.oracle.control(identity(3)).register(channel, quota(rate)).await.expect("a channel");
+        let batch: Vec<bytes::Bytes> = (0..100u8).map(|number| bytes::Bytes::from(vec![JUNK, number])).collect();
+        let deadline = sim.context.current() + FLOOD;
+        let mut sent = 0;
+        while sim.context.current() < deadline {
+            let reached = sender.send(Recipients::All, batch.encode(), false);
+            sent += usize::from(reached.len() == 3);
+            if sent % 100 == 50 {
+                assert!(sim.node(1).gossip().broadcast(Bytes::from(vec![1; 120])));
+            }
+            sim.pass(Duration::from_millis(8)).await;
+        }
+        let heard = |index: usize, junk: bool| {
+            sim.disks[index].heard.lock().iter().filter(|transaction| (transaction[0] == JUNK) == junk).count()
+        };
+        assert!(sent > 500, "{sent} batches of junk");
+        assert!(heard(0, true) < 3_000, "{} transactions of junk were looked at", heard(0, true));
+        assert!(heard(0, false) >= sent / 100, "{} transactions arrived", heard(0, false));
         sim
     });
 }

@@ -19,7 +19,7 @@ use commonware_runtime::{Clock as _, Handle, Runner as _, Spawner as _, Supervis
 use commonware_utils::{NZUsize, Probability, ordered::Map};
 use oceanid_primitives::{Committee, HeaderExtension, Member, SealedBlock};
 use oceanid_sequencer::{
-    Byzantine, ConsensusConfig, EvidenceLog, Execution, NodeKeys, Timing,
+    Byzantine, ConsensusConfig, EvidenceLog, Execution, NodeKeys, Reception, Timing,
     node::{self, CHANNELS, Channels, Node, NodeConfig, max_message_bytes, quota},
     types::Identity,
     verify_certificate,
@@ -49,6 +49,10 @@ pub(crate) struct Setup {
     pub later: Vec<(u64, Vec<usize>)>,
     /// Nodes that vote twice.
     pub byzantine: Vec<usize>,
+    /// Bytes in front of everything that is signed.
+    pub namespace: Vec<u8>,
+    /// Finalised blocks kept for peers.
+    pub keep_blocks: u64,
 }
 
 /// Latency and jitter in milliseconds, share of messages that arrive.
@@ -71,6 +75,8 @@ impl Setup {
             link: link(20, 5, 1.0),
             later: vec![],
             byzantine: vec![],
+            namespace: b"OCEANID-TEST".to_vec(),
+            keep_blocks: 10_000,
         }
     }
 }
@@ -101,12 +107,12 @@ pub(crate) fn committee(id: u64, seats: &[usize]) -> Committee {
 
 pub(crate) fn consensus_config(setup: &Setup) -> ConsensusConfig {
     ConsensusConfig {
-        namespace: b"OCEANID-TEST".to_vec(),
+        namespace: setup.namespace.clone(),
         timing: Timing { block_time: setup.block_time, heartbeat: setup.heartbeat },
         clock_drift: Duration::from_secs(2),
         max_block_bytes: 1 << 20,
         max_peers: 16,
-        keep_blocks: 10_000,
+        keep_blocks: setup.keep_blocks,
     }
 }
 
@@ -155,6 +161,9 @@ pub(crate) trait TestChain: Execution + Clone {
 
     /// Loses what a crash of the process loses.
     fn crash(&self);
+
+    /// Takes transactions that other nodes have sent; without a pool there is nothing to do with them.
+    fn hear(&self, _transactions: &[Bytes]) {}
 }
 
 /// What a node leaves behind when it crashes.
@@ -162,8 +171,20 @@ pub(crate) trait TestChain: Execution + Clone {
 pub(crate) struct Disk<C = LightChain> {
     pub chain: C,
     pub evidence: EvidenceLog,
+    /// Transactions of other nodes.
     pub heard: Arc<Mutex<Vec<Bytes>>>,
 }
+
+/// A pool that refuses what begins with [`JUNK`].
+pub(crate) fn receive(heard: &Mutex<Vec<Bytes>>, batch: Vec<Bytes>) -> Reception {
+    let refused = batch.iter().filter(|transaction| transaction.starts_with(&[JUNK])).count();
+    let taken = batch.len() - refused;
+    heard.lock().extend(batch);
+    Reception { taken, refused }
+}
+
+/// First byte of a transaction that pools refuse.
+pub(crate) const JUNK: u8 = 0xff;
 
 pub(crate) fn light_disks(setup: &Setup) -> Vec<Disk> {
     let schedule = schedule(setup);
@@ -259,8 +280,11 @@ impl<C: TestChain> Sim<C> {
             let (sender, receiver) = tokio::sync::oneshot::channel();
             // One task above all others of the node, so that aborting it is a crash of the node.
             let handle = self.context.child("host").with_attribute("index", index).spawn(move |context| async move {
-                let heard = disk.heard.clone();
-                let on_transactions = Arc::new(move |batch: Vec<Bytes>| heard.lock().extend(batch));
+                let (heard, chain) = (disk.heard.clone(), disk.chain.clone());
+                let on_transactions = Arc::new(move |batch: Vec<Bytes>| {
+                    chain.hear(&batch);
+                    receive(&heard, batch)
+                });
                 let start = node::start(
                     context.child("node"),
                     config,
@@ -355,8 +379,8 @@ impl<C: TestChain> Sim<C> {
                 assert_eq!(extension.leader, committee.leader(epoch, extension.view), "leader of block {}", block.number());
                 match certificate {
                     Some(bytes) => {
-                        let certificate =
-                            verify_certificate(b"OCEANID-TEST", committee, block.hash(), bytes).expect("a good certificate");
+                        let certificate = verify_certificate(&self.setup.namespace, committee, block.hash(), bytes)
+                            .expect("a good certificate");
                         assert_eq!(certificate.epoch, epoch);
                         assert!(certificate.view >= extension.view);
                     }

@@ -8,12 +8,12 @@ use std::{
 };
 
 use alloy_primitives::Bytes;
-use oceanid_sequencer::{Sequencer, SequencerConfig, StartError};
+use oceanid_sequencer::{Reception, Sequencer, SequencerConfig, StartError};
 use parking_lot::Mutex;
 
 use crate::{
     chain::LightChain,
-    sim::{Setup, TestChain as _, consensus_config, keys, schedule},
+    sim::{Setup, TestChain as _, consensus_config, keys, receive, schedule},
 };
 
 fn free_port() -> SocketAddr {
@@ -47,7 +47,7 @@ fn four_nodes_agree_over_tcp_restart_and_gossip() {
     };
     let start = |index: usize| {
         let heard = heard[index].clone();
-        Sequencer::start(config(index), chains[index].clone(), Arc::new(move |batch| heard.lock().extend(batch)))
+        Sequencer::start(config(index), chains[index].clone(), Arc::new(move |batch| receive(&heard, batch)))
     };
     let mut sequencers: Vec<_> = (0..4).map(|index| start(index).expect("starts")).collect();
     assert!(matches!(start(0), Err(StartError::Listen { .. })), "a port in use is an error, not a panic");
@@ -74,5 +74,29 @@ fn four_nodes_agree_over_tcp_restart_and_gossip() {
         for ((left, _), (right, _)) in finalized[0].iter().zip(chain) {
             assert_eq!(left.hash(), right.hash());
         }
+    }
+}
+
+#[test]
+fn a_sequencer_that_is_told_to_stop_has_not_failed() {
+    let setup = Setup { epoch_length: 10, block_time: Duration::from_millis(100), ..Setup::committee_of(4) };
+    let directory = tempfile::tempdir().expect("a directory");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    for _ in 0..3 {
+        let config = SequencerConfig {
+            keys: keys(0),
+            listen: free_port(),
+            peers: BTreeMap::new(),
+            directory: directory.path().to_path_buf(),
+            consensus: consensus_config(&setup),
+            byzantine: None,
+            threads: 2,
+        };
+        let chain = LightChain::new(schedule(&setup), setup.epoch_length, now);
+        let sequencer = Sequencer::start(config, chain, Arc::new(|_| Reception::default())).expect("starts");
+        let node = sequencer.node();
+        std::thread::sleep(Duration::from_millis(300));
+        sequencer.shutdown();
+        assert_eq!(node.status().failure, None, "the network ends first, and that is no failure");
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 /// Longest pause after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
@@ -195,14 +195,17 @@ impl Actor {
         self.backlog.update(posted.number, &*self.chain)?;
         self.publish_backlog(posted);
         let tracked = self.tracker.advance().await;
-        self.watcher.prune_below(self.oldest_needed()?);
+        let origin = extension(&*self.chain.block(self.chain.head())?)?.origin;
+        self.watcher.prune_below(origin.number.min(self.tracker.needs()));
+        let held = self.watcher.holds(origin);
         // A failure of one of these must not stop the others.
         let finalized = follow_finality(&self.client, &self.watcher, self.spec.l1.rollup, &*self.chain).await;
         if let Ok(finalized) = &finalized {
             self.status.send_modify(|status| status.finalized = *finalized);
         }
         let posted = self.post(posted).await;
-        self.publish(tracked.is_ok() && finalized.is_ok() && posted.is_ok()).await?;
+        self.publish(held.is_ok() && tracked.is_ok() && finalized.is_ok() && posted.is_ok()).await?;
+        held?;
         tracked?;
         finalized?;
         posted
@@ -213,11 +216,6 @@ impl Actor {
         let index =
             u64::try_from(head.index).map_err(|_| self.client.inconsistent(format!("Rollup.head() has index {}", head.index)))?;
         Ok(Posted { index, number: head.number })
-    }
-
-    fn oldest_needed(&self) -> Result<u64, ChainError> {
-        let head = self.chain.block(self.chain.head())?;
-        Ok(extension(&head)?.origin.number.min(self.tracker.needs()))
     }
 
     async fn post(&mut self, posted: Posted) -> Result<(), RoundError> {
@@ -443,7 +441,8 @@ impl Actor {
     ) -> Result<bool, RoundError> {
         let Some(poster) = &self.config.poster else { return Ok(false) };
         let Purpose { first, last, .. } = purpose;
-        match poster.account.send(Call { to: self.spec.l1.rollup, input, sidecar }).await {
+        let span = info_span!("post_batch", first, last, bytes = input.len());
+        match poster.account.send(Call { to: self.spec.l1.rollup, input, sidecar }).instrument(span).await {
             Ok(Some(ticket)) => {
                 self.sent = Some((ticket, purpose));
                 Ok(true)

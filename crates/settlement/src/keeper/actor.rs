@@ -7,7 +7,7 @@ use super::look::{Look, LookError, PoolRules, Survey, deep_block, final_output};
 use super::{Action, KeeperConfig, KeeperStatus, KeptChain};
 use crate::account::{Call, Fate, Ticket};
 use crate::chain::extension;
-use crate::{L1Client, L1Error, revert};
+use crate::{L1Client, L1Error};
 use alloy_rpc_types_eth::BlockId;
 use oceanid_contracts::l1::{Portal, SequencerPool};
 use oceanid_primitives::ChainSpec;
@@ -40,6 +40,15 @@ struct Pause {
     until: Instant,
     /// How often it was sent.
     sent: u32,
+    /// Why L1 did not take it when it was last tried; none: it did.
+    refusal: Option<L1Error>,
+}
+
+impl Pause {
+    /// What the status says of it. A contract's refusal is not worth a word: most often another node was first, and the next look shows it.
+    fn complaint(&self, task: Task) -> Option<String> {
+        self.refusal.as_ref().filter(|error| !matches!(error, L1Error::Reverted { .. })).map(|error| format!("{task}: {error}"))
+    }
 }
 
 pub(super) struct Actor {
@@ -230,7 +239,7 @@ impl Actor {
         for (number, evidence) in pending {
             // One penalty an epoch: the second proof against the same members waits for the fate of the first.
             let case = (evidence.epoch(), evidence.guilty());
-            if due.len() >= MAX_CASES || asked >= MAX_ASKED || cases.contains(&case) {
+            if cases.len() >= MAX_CASES || asked >= MAX_ASKED || cases.contains(&case) {
                 continue;
             }
             asked += 1;
@@ -240,8 +249,11 @@ impl Actor {
                 Ok(Outlook::Early) => {}
                 Ok(Outlook::Due(input)) => {
                     let task = Task::Evidence { turn: evidence.turn(), number };
+                    // One that L1 does not take stands in the way of no other, not even of one in the same case.
+                    if self.paused.get(&task).is_none_or(|pause| pause.refusal.is_none()) {
+                        cases.push(case);
+                    }
                     due.push(Due { task, to: self.spec.l1.slasher, input });
-                    cases.push(case);
                 }
                 Err(error) => self.or_told("evidence", Err(error.into())),
             }
@@ -375,7 +387,11 @@ impl Actor {
             let waited = self.since.entry(task).or_insert_with(Instant::now).elapsed();
             let place = task.place(position, committee.members.len());
             let now = Instant::now();
-            if waited < self.config.stagger * place || self.paused.get(&task).is_some_and(|pause| pause.until > now) {
+            if let Some(pause) = self.paused.get(&task).filter(|pause| pause.until > now) {
+                self.told = self.told.take().or_else(|| pause.complaint(task));
+                continue;
+            }
+            if waited < self.config.stagger * place {
                 continue;
             }
             if self.spent.len() >= MAX_AN_HOUR {
@@ -384,13 +400,14 @@ impl Actor {
                 ));
                 return Ok(());
             }
-            match self.config.account.send(Call { to, input, sidecar: None }).await {
+            let sent = self.config.account.send(Call { to, input, sidecar: None }).await;
+            let pause = self.paused.entry(task).or_insert(Pause { until: now, sent: 0, refusal: None });
+            match sent {
                 Ok(Some(ticket)) => {
                     info!(%task, place, "sent to L1");
                     self.spent.push_back(now);
-                    let pause = self.paused.entry(task).or_insert(Pause { until: now, sent: 0 });
                     pause.until = now + RETRY.saturating_mul(2u32.saturating_pow(pause.sent)).min(MAX_PAUSE);
-                    pause.sent += 1;
+                    (pause.sent, pause.refusal) = (pause.sent + 1, None);
                     self.sent = Some((ticket, task));
                     self.status.send_modify(|status| status.in_flight = Some(task.to_string()));
                     return Ok(());
@@ -399,13 +416,22 @@ impl Actor {
                     debug!(%task, "the account has another transaction in flight");
                     return Ok(());
                 }
-                // Most often another node was first, and the next look shows it.
-                Err(L1Error::Reverted { data, .. }) => {
-                    let reason = revert::describe(&data);
-                    debug!(%task, reason, "L1 refuses");
-                    self.paused.entry(task).or_insert(Pause { until: now, sent: 0 }).until = now + RETRY;
+                // A task that cannot be sent must not keep the others from being done.
+                Err(error) => {
+                    let silent = matches!(error, L1Error::Rpc { .. });
+                    (pause.until, pause.refusal) = (now + RETRY, Some(error.clone()));
+                    match pause.complaint(task) {
+                        Some(complaint) => {
+                            warn!(%task, %error, "the keeper cannot send a task");
+                            self.told = Some(complaint);
+                        }
+                        None => debug!(%task, %error, "L1 refuses"),
+                    }
+                    if silent {
+                        // Nor would the others be answered; if the call itself is what cannot be answered, they are next.
+                        return Err(error.into());
+                    }
                 }
-                Err(error) => return Err(error.into()),
             }
         }
         Ok(())

@@ -506,7 +506,7 @@ mod tests {
         let told = Told { epochs, proven: 10 };
         let client = crate::L1Client::new("http://127.0.0.1:9").unwrap();
         let key = alloy_signer_local::PrivateKeySigner::from_slice(&[7; 32]).unwrap();
-        let account = crate::L1Account::new(client, key, 1, core::time::Duration::ZERO);
+        let account = crate::L1Account::new(client, key, 1, crate::Pricing::new(core::time::Duration::ZERO));
         let config = KeeperConfig::new(account, None, core::time::Duration::ZERO);
         let due = |now: u64, enough: u64| {
             let (look, output) = (look(0, 0, now), output());

@@ -58,7 +58,8 @@ impl Actor {
                     }
                 }
                 Err(error) => {
-                    warn!(%error, retry_ms = backoff.as_millis() as u64, "cannot follow L1");
+                    // The node says it with a remedy once it lasts, from the status.
+                    debug!(%error, retry_ms = backoff.as_millis() as u64, "cannot follow L1");
                     self.watcher.0.status.send_modify(|status| {
                         status.failures += 1;
                         status.last_error = Some(error.to_string());

@@ -10,7 +10,7 @@
 
 mod actor;
 
-use crate::{L1Client, Posting, Task};
+use crate::{L1Client, L1Error, Posting, Task};
 use alloy_primitives::B256;
 use oceanid_primitives::{ChainSpec, L1Block, L1Origin, L1View, Recovery};
 use parking_lot::RwLock;
@@ -164,6 +164,15 @@ impl L1Watcher {
     /// A deep block with its postings; `None` is "not yet", or pruned.
     pub fn entry(&self, number: u64) -> Option<Arc<L1Entry>> {
         self.0.window.read().deep_entry(number).cloned()
+    }
+
+    /// Fails if L1 has another block where a committed block of Layer 2 has its origin: it reorganised deeper than what counts as
+    /// deep. A block that is not held, or not deep again yet, contradicts nothing.
+    pub fn holds(&self, origin: L1Origin) -> Result<(), L1Error> {
+        match self.entry(origin.number) {
+            Some(entry) if entry.block.hash != origin.hash => Err(L1Error::Anchor(origin)),
+            _ => Ok(()),
+        }
     }
 
     /// The oldest block still held.

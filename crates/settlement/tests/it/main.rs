@@ -131,6 +131,24 @@ async fn a_reorganisation_replaces_blocks_and_their_deposits() {
 }
 
 #[tokio::test]
+async fn a_reorganisation_deeper_than_an_origin_is_an_error() {
+    let l1 = MockL1::start(CHAIN_ID).await;
+    l1.mine_many(20);
+    let (watcher, _task) = watch(&l1, Some(DEPTH)).await;
+    until(&watcher, "caught up", |status| status.tip == 20).await;
+    // Layer 2 has a block with this origin, and has not read all postings below it: the window goes on below.
+    let origin = watcher.newest_origin().unwrap();
+    watcher.prune_below(10);
+    l1.reorganise(5);
+    l1.mine_many(10);
+    until(&watcher, "the fork is followed", |status| status.tip == 25).await;
+    assert_eq!(watcher.holds(origin), Err(L1Error::Anchor(origin)));
+    assert_eq!(watcher.holds(watcher.newest_origin().unwrap()), Ok(()));
+    let (pruned, young) = (L1Origin { number: 3, ..origin }, L1Origin { number: 25, ..origin });
+    assert_eq!((watcher.holds(pruned), watcher.holds(young)), (Ok(()), Ok(())), "what is not held contradicts nothing");
+}
+
+#[tokio::test]
 async fn a_shorter_fork_is_followed_too() {
     let l1 = MockL1::start(CHAIN_ID).await;
     l1.mine_many(9);

@@ -37,6 +37,8 @@ struct Script {
     /// Makes blocks of different forks differ.
     salt: u64,
     requests: u64,
+    /// Base fee of blocks to come, wei.
+    base_fee: u64,
     wallet: Wallet,
 }
 
@@ -61,8 +63,8 @@ pub(crate) struct MockL1 {
 
 impl MockL1 {
     pub(crate) async fn start(chain_id: u64) -> Self {
-        let script =
-            Script { chain_id, bls: true, blocks: Vec::new(), lie: Lie::None, salt: 0, requests: 0, wallet: Wallet::default() };
+        let (blocks, wallet) = (Vec::new(), Wallet::default());
+        let script = Script { chain_id, bls: true, blocks, lie: Lie::None, salt: 0, requests: 0, base_fee: 7, wallet };
         let script = Arc::new(Mutex::new(script));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -90,7 +92,7 @@ impl MockL1 {
             timestamp,
             logs_bloom,
             gas_limit: GAS_LIMIT,
-            base_fee_per_gas: Some(7),
+            base_fee_per_gas: Some(script.base_fee),
             extra_data: Bytes::copy_from_slice(&script.salt.to_be_bytes()),
             ..Header::default()
         };
@@ -103,6 +105,11 @@ impl MockL1 {
         for _ in 0..count {
             self.mine(Vec::new());
         }
+    }
+
+    /// Blocks to come have this base fee, wei.
+    pub(crate) fn charge(&self, base_fee: u64) {
+        self.script.lock().base_fee = base_fee;
     }
 
     /// Drops the newest `depth` blocks; what is mined next is another fork.
@@ -140,6 +147,11 @@ impl MockL1 {
     /// Mines another transaction of the same account.
     pub(crate) fn spend_nonce(&self) {
         self.script.lock().wallet.nonce += 1;
+    }
+
+    /// L1 takes back the newest transaction of the account.
+    pub(crate) fn return_nonce(&self) {
+        self.script.lock().wallet.nonce -= 1;
     }
 
     /// Contracts refuse every call with this data, or none.

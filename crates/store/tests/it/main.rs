@@ -4,4 +4,5 @@
 mod audit;
 mod common;
 mod crash;
+mod fuzz;
 mod model;
