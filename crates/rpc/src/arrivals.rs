@@ -57,7 +57,7 @@ impl Arrivals {
             if let Err(RecvError::Closed) = wake.recv().await {
                 return;
             }
-            self.catch_up();
+            drop(self.catch_up());
         }
     }
 

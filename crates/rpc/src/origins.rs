@@ -1,6 +1,7 @@
 //! Which web pages may call: CORS for http, and the same rule for ws, which browsers open to anybody without asking.
 
 use crate::server::StartError;
+use crate::subscriptions::OverWs;
 use jsonrpsee::core::BoxError;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
 use std::future::Future;
@@ -72,8 +73,11 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: HttpRequest<B>) -> Self::Future {
+    fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
         if self.origins.allows(&request) {
+            if request.headers().contains_key("upgrade") {
+                request.extensions_mut().insert(OverWs);
+            }
             return Box::pin(self.inner.call(request));
         }
         Box::pin(async {

@@ -97,7 +97,7 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T,
             }
         }
 
-        deserializer.deserialize_seq(List(PhantomData)).map(Self)
+        deserializer.deserialize_seq(List::<T, MAX>(PhantomData)).map(Self)
     }
 }
 

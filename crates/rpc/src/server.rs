@@ -9,6 +9,7 @@ use crate::filters::{Filters, HexIds};
 use crate::origins::{WsOrigins, cors};
 use crate::pages::PagesLayer;
 use crate::registry::Registry;
+use crate::subscriptions::WsOnly;
 use crate::traffic::{Bodies, Requests};
 use crate::{
     debug, dev, eth, evm, fees, filters, fork_config, logs, openrpc, raw, rollup, simulate, subscriptions, trace, witness,
@@ -45,7 +46,7 @@ pub enum StartError {
     #[error("`{0}` is not an origin: write `*` or a scheme and host such as https://example.org")]
     Origin(String),
     /// A namespace there is not.
-    #[error("RPC has no namespace `{0}`: there are {}", RpcConfig::NAMESPACES.join(", "))]
+    #[error("RPC has no namespace `{0}`: there are {all}", all = RpcConfig::NAMESPACES.join(", "))]
     Namespace(String),
 }
 
@@ -89,7 +90,8 @@ impl RpcServer {
         let max_response = config.max_response_bytes;
         let rpc = RpcServiceBuilder::new()
             .layer(Requests::new(config.max_bytes_in_flight))
-            .layer_fn(move |service| Together::new(service, max_response));
+            .layer_fn(move |service| Together::new(service, max_response))
+            .layer_fn(WsOnly);
         let builder =
             ServerBuilder::new().set_config(server_config).set_http_middleware(http).set_rpc_middleware(rpc).to_service_builder();
         let listener = TcpListener::bind(listen).await.map_err(failed)?;

@@ -10,9 +10,11 @@ use crate::params::Args;
 use crate::registry::Registry;
 use crate::{eth, logs};
 use alloy_rpc_types_eth::Filter;
+use futures::future::{Either, ready};
 use jsonrpsee::core::SubscriptionResult;
-use jsonrpsee::types::Params;
-use jsonrpsee::{PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink};
+use jsonrpsee::core::middleware::{Batch, Notification, RpcServiceT};
+use jsonrpsee::types::{ErrorObjectOwned, Params, Request};
+use jsonrpsee::{MethodResponse, PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink};
 use oceanid_store::CommittedBlock;
 use serde::Serialize;
 use serde_json::json;
@@ -22,8 +24,41 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+const SUBSCRIBE: &str = "eth_subscribe";
+const UNSUBSCRIBE: &str = "eth_unsubscribe";
 /// Time between two looks at the state of catching up.
 const SYNC_LOOK: Duration = Duration::from_secs(1);
+
+/// Goes with every request of a ws connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OverWs;
+
+/// Refuses subscriptions over http, where nothing can be sent later; jsonrpsee calls that an internal error.
+#[derive(Clone, Debug)]
+pub(crate) struct WsOnly<S>(pub(crate) S);
+
+impl<S: RpcServiceT<MethodResponse = MethodResponse>> RpcServiceT for WsOnly<S> {
+    type MethodResponse = MethodResponse;
+    type BatchResponse = S::BatchResponse;
+    type NotificationResponse = S::NotificationResponse;
+
+    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        let needs_ws = [SUBSCRIBE, UNSUBSCRIBE].contains(&request.method_name());
+        if needs_ws && request.extensions().get::<OverWs>().is_none() {
+            let error = RpcError::new(RpcError::NO_METHOD, "subscriptions need a ws connection: over http there are filters");
+            return Either::Left(ready(MethodResponse::error(request.id, ErrorObjectOwned::from(error))));
+        }
+        Either::Right(self.0.call(request))
+    }
+
+    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = S::BatchResponse> + Send + 'a {
+        self.0.batch(batch)
+    }
+
+    fn notification<'a>(&self, notification: Notification<'a>) -> impl Future<Output = S::NotificationResponse> + Send + 'a {
+        self.0.notification(notification)
+    }
+}
 
 /// What is subscribed to.
 enum Topic {
@@ -34,9 +69,9 @@ enum Topic {
 }
 
 pub(crate) fn register(registry: &mut Registry) {
-    let Some(module) = registry.module_for("eth_subscribe") else { return };
+    let Some(module) = registry.module_for(SUBSCRIBE) else { return };
     module
-        .register_subscription("eth_subscribe", "eth_subscription", "eth_unsubscribe", |params, pending, context, _| {
+        .register_subscription(SUBSCRIBE, "eth_subscription", UNSUBSCRIBE, |params, pending, context, _| {
             serve(params, pending, context)
         })
         .expect("each method is registered once");

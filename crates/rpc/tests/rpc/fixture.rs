@@ -54,7 +54,7 @@ pub(crate) struct Client {
 
 impl Client {
     fn new(url: &str) -> Self {
-        let http = HttpClientBuilder::default().build(url).expect("a valid url");
+        let http = HttpClientBuilder::default().max_response_size(RpcConfig::MAX_RESPONSE_BYTES).build(url).expect("a valid url");
         Self { http, called: Mutex::default() }
     }
 

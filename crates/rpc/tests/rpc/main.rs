@@ -7,7 +7,7 @@ mod million;
 
 use alloy_primitives::{Address, B256, U256, address, b256, hex, keccak256};
 use fixture::{ETHER, Ethereum, GENESIS_TIME, GWEI, HISTORY, L2_CHAIN, Rollup, counter_init_code, key};
-use jsonrpsee::core::client::{Subscription, SubscriptionClientT};
+use jsonrpsee::core::client::{ClientT, Subscription, SubscriptionClientT};
 use jsonrpsee::core::params::ArrayParams;
 use jsonrpsee_ws_client::WsClientBuilder;
 use oceanid_primitives::{L1DataFee, TxDeposit, predeploys};
@@ -277,9 +277,13 @@ async fn every_method_of_layer_two_answers() {
     methods::of_both(c, &block, counter).await;
     methods::refused_on_layer_two(c).await;
 
-    // Nothing is served that was not called here, or over ws below; and the documentation names everything.
-    let mut called = c.called();
-    called.extend(["eth_subscribe", "eth_unsubscribe"].map(str::to_owned));
+    for method in ["eth_subscribe", "eth_unsubscribe"] {
+        let (code, message, _) = c.try_call(method, json!(["newHeads"])).await.unwrap_err();
+        assert!(code == -32_601 && message.contains("need a ws connection"), "{code} {message}");
+    }
+
+    // Nothing is served that was not called here; and the documentation names everything.
+    let called = c.called();
     let served: BTreeSet<String> = chain.server.methods().iter().map(|method| (*method).to_owned()).collect();
     assert_eq!(called, served);
     documented(chain.server.methods());
@@ -591,6 +595,20 @@ async fn requests_beyond_the_bytes_in_flight_are_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_request_of_a_batch_counts_among_the_bytes_in_flight() {
+    let chain = Rollup::start(|config| config.max_bytes_in_flight = 200_000).await;
+    let batch = |count: usize| format!("[{}]", vec![r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#; count].join(","));
+    assert!(post(chain.server.address(), &batch(150)).contains("0x1092"));
+    let answer = post(chain.server.address(), &batch(250));
+    assert!(answer.contains("-32005") && answer.contains("too many requests at once"), "{answer}");
+    let ws = WsClientBuilder::default().build(chain.server.ws_url()).await.expect("ws");
+    let mut params = ArrayParams::new();
+    params.insert(format!("0x{}", "00".repeat(100_000))).expect("JSON");
+    let refused = ws.request::<Value, _>("web3_sha3", params).await.unwrap_err().to_string();
+    assert!(refused.contains("-32005"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_poller_that_was_away_gets_the_rest_with_the_next_poll() {
     let chain = Rollup::start(|config| config.max_logs = 3).await;
     let c = &chain.client;
@@ -665,17 +683,48 @@ async fn namespaces_and_origins_are_the_operators_to_say() {
     assert!(document.contains("eth_chainId") && !document.contains("debug_traceCall"));
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
     assert!(!post(chain.server.address(), body).contains("access-control-allow-origin"), "https://example.org may not");
-    let upgrade = |origin: &str| {
-        let mut stream = std::net::TcpStream::connect(chain.server.address()).expect("the server listens");
-        let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-        let head = format!("GET / HTTP/1.1\r\nhost: localhost\r\norigin: {origin}\r\nconnection: upgrade\r\nupgrade: websocket\r\n{key}\r\n");
-        stream.write_all(head.as_bytes()).expect("writable");
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).expect("an answer");
-        String::from_utf8_lossy(&answer).into_owned()
-    };
-    assert_eq!(upgrade("https://evil.example"), "HTTP/1.1 403");
-    assert_eq!(upgrade("https://wallet.example"), "HTTP/1.1 101");
+    for (origin, answer) in [("https://evil.example", "HTTP/1.1 403"), ("https://wallet.example", "HTTP/1.1 101")] {
+        let mut stream = upgrade(chain.server.address(), origin);
+        let mut answered = [0; 12];
+        stream.read_exact(&mut answered).expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&answered), answer, "{origin}");
+    }
+    let mut config = oceanid_rpc::RpcConfig { namespaces: vec!["ethereum".to_owned()], ..Default::default() };
+    config.listen.set_port(0);
+    let backend =
+        oceanid_rpc::Backend::rollup(chain.ledger.clone(), chain.pool.clone(), std::sync::Arc::new(fixture::FakeStatus));
+    let unknown = oceanid_rpc::RpcServer::start(config, backend).await.unwrap_err().to_string();
+    assert!(unknown.starts_with("RPC has no namespace `ethereum`: there are anvil, debug, eth,"), "{unknown}");
+}
+
+/// A connection on which the upgrade to ws was asked for.
+fn upgrade(address: std::net::SocketAddr, origin: &str) -> std::net::TcpStream {
+    let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
+    let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let head = format!(
+        "GET / HTTP/1.1\r\nhost: localhost\r\norigin: {origin}\r\nconnection: upgrade\r\nupgrade: websocket\r\n{key}\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("writable");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ws_client_that_stops_reading_is_closed() {
+    let chain = Rollup::start(|config| config.send_timeout = Duration::from_millis(300)).await;
+    let mut stream = upgrade(chain.server.address(), "http://localhost");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket option");
+    // Each answer has some ten megabytes: eight are more than sockets take before somebody reads.
+    let call = json!([{ "data": LOOP, "gas": "0x493e0" }, "latest"]);
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "debug_traceCall", "params": call }).to_string();
+    for _ in 0..8 {
+        stream.write_all(&fuzz::frame(1, request.as_bytes())).expect("writable");
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut taken = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut taken) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the connection lives: {} bytes came", taken.len());
+    }
+    chain.client.call("eth_blockNumber", json!([])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -750,8 +799,7 @@ async fn garbage_gets_an_error_and_the_server_lives() {
         "{\"gas\":\"0xffffffffffffffff\",\"value\":\"0x1\",\"gasPrice\":\"0xffffffffffffffffffffffffffffffff\"}",
         &deep,
     ];
-    let methods: Vec<&str> = chain.server.methods().iter().copied().filter(|method| !method.contains("ubscribe")).collect();
-    for method in methods {
+    for method in chain.server.methods() {
         for first in junk {
             for rest in ["", ",null", ",\"latest\",{}", ",[],[],[],[]"] {
                 let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":[{first}{rest}]}}"#);
