@@ -153,7 +153,9 @@ mod tests {
     #[test]
     fn beyond_loopback_nobody_traces_unless_the_operator_says_so() {
         let served = |listen: &str, method: &str| RpcConfig::new(listen.parse().expect("an address")).serves(method);
-        for (method, everywhere) in [("eth_call", true), ("rpc.discover", true), ("debug_traceCall", false), ("trace_block", false)] {
+        for (method, everywhere) in
+            [("eth_call", true), ("rpc.discover", true), ("debug_traceCall", false), ("trace_block", false)]
+        {
             assert_eq!(served("0.0.0.0:8545", method), everywhere, "{method}");
             assert!(served("127.0.0.1:8545", method) && served("[::1]:8545", method), "{method}");
         }

@@ -3,9 +3,9 @@
 use crate::context::Context;
 use crate::convert;
 use crate::error::{RpcError, RpcResult};
-use crate::{eth, logs};
 use crate::params::Args;
 use crate::registry::Registry;
+use crate::{eth, logs};
 use alloy_primitives::{B256, U128};
 use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log};
 use parking_lot::Mutex;

@@ -121,14 +121,7 @@ pub(crate) struct Guard {
 impl Guard {
     /// Of a request that must be answered by `deadline`.
     pub(crate) fn new(deadline: Instant) -> Self {
-        Self {
-            records: Records::CALLS,
-            spent: Spent::default(),
-            steps: 0,
-            deadline,
-            tripped: None,
-            slots: HashMap::default(),
-        }
+        Self { records: Records::CALLS, spent: Spent::default(), steps: 0, deadline, tripped: None, slots: HashMap::default() }
     }
 
     /// Before each execution: what its tracer records.

@@ -97,9 +97,7 @@ pub(crate) fn query(context: &Context, filter: &Filter, deadline: Instant) -> Rp
             let (limit, fits) = (context.config.max_logs, found.next - 1);
             Err(RpcError::limit(format!("query returns more than {limit} logs: ask for blocks {from} to {fits}")))
         }
-        Some(Stopped::Late) => {
-            Err(RpcError::limit(format!("query timed out at block {}: ask for fewer blocks", found.next)))
-        }
+        Some(Stopped::Late) => Err(RpcError::limit(format!("query timed out at block {}: ask for fewer blocks", found.next))),
     }
 }
 

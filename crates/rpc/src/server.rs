@@ -3,8 +3,8 @@
 use crate::backend::Backend;
 use crate::batch::Together;
 use crate::config::RpcConfig;
-use crate::context::Context;
 use crate::connection::Impatient;
+use crate::context::Context;
 use crate::filters::{Filters, HexIds};
 use crate::origins::{WsOrigins, cors};
 use crate::pages::PagesLayer;

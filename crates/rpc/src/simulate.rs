@@ -121,12 +121,7 @@ pub(crate) fn register(registry: &mut Registry) {
     });
 }
 
-fn simulate(
-    context: &Context,
-    payload: Payload,
-    block: Option<BlockId>,
-    deadline: Instant,
-) -> RpcResult<Vec<SimulatedBlock>> {
+fn simulate(context: &Context, payload: Payload, block: Option<BlockId>, deadline: Instant) -> RpcResult<Vec<SimulatedBlock>> {
     let Bounded(asked) = payload.block_state_calls;
     if asked.is_empty() {
         return Err(RpcError::invalid("payload.blockStateCalls", "empty input"));
@@ -239,8 +234,8 @@ impl Simulation<'_> {
 
         let mut body = Body::default();
         for request in asked.calls.0 {
-            let request = serde_json::from_str(request.get())
-                .map_err(|error| RpcError::invalid("payload.blockStateCalls.calls", error))?;
+            let request =
+                serde_json::from_str(request.get()).map_err(|error| RpcError::invalid("payload.blockStateCalls.calls", error))?;
             self.call(request, rules, &header, env, &options, &mut body)?;
         }
         let requests = if is(SpecId::PRAGUE) && !rules.is_rollup() {

@@ -138,11 +138,8 @@ fn busy() -> ErrorObjectOwned {
 
 impl<S> RpcServiceT for RequestsService<S>
 where
-    S: RpcServiceT<
-            MethodResponse = MethodResponse,
-            BatchResponse = MethodResponse,
-            NotificationResponse = MethodResponse,
-        > + Clone
+    S: RpcServiceT<MethodResponse = MethodResponse, BatchResponse = MethodResponse, NotificationResponse = MethodResponse>
+        + Clone
         + Send
         + Sync
         + 'static,

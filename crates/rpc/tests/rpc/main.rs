@@ -536,7 +536,12 @@ async fn the_limits_of_a_trace_are_those_of_the_whole_request() {
     let outputs = json!({ "data": "0x5b5f5f5f5f5f61c0de5af1505f56" });
     let returns = json!({ "0x000000000000000000000000000000000000c0de": { "code": "0x620200005ff3" } });
     let mux = json!({ "tracer": "muxTracer", "tracerConfig": { "callTracer": {}, "prestateTracer": {} } });
-    for (call, tracer) in [(&inputs, &mux), (&outputs, &mux), (&outputs, &json!({ "tracer": "callTracer" })), (&inputs, &json!({ "tracer": "callTracer" }))] {
+    for (call, tracer) in [
+        (&inputs, &mux),
+        (&outputs, &mux),
+        (&outputs, &json!({ "tracer": "callTracer" })),
+        (&inputs, &json!({ "tracer": "callTracer" })),
+    ] {
         let mut options = tracer.clone();
         options["stateOverrides"] = returns.clone();
         let (code, message, _) = c.try_call("debug_traceCall", json!([call, "latest", options])).await.unwrap_err();
@@ -561,7 +566,9 @@ async fn mux_and_four_byte_traces_tell_what_their_parts_do() {
 async fn a_request_of_a_million_empty_calls_is_refused_before_it_is_parsed() {
     let chain = Rollup::start(|_| {}).await;
     let many = vec!["{}"; 1_000_000].join(",");
-    let simulate = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_simulateV1","params":[{{"blockStateCalls":[{{"calls":[{many}]}}]}}]}}"#);
+    let simulate = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"eth_simulateV1","params":[{{"blockStateCalls":[{{"calls":[{many}]}}]}}]}}"#
+    );
     let answer = post(chain.server.address(), &simulate);
     assert!(answer.contains("-32602") && answer.contains("more than 1000"), "{answer}");
     let blocks = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_simulateV1","params":[{{"blockStateCalls":[{many}]}}]}}"#);
