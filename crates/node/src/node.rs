@@ -1,6 +1,6 @@
 //! Start and stop of a node.
 
-use crate::batches::{self, Batches};
+use crate::batches;
 use crate::config::{ConfigError, NodeConfig, SequencerSection};
 use crate::duty::Duty;
 use crate::economy;
@@ -254,7 +254,7 @@ impl Parts {
 
     /// Starts everything that watches and does nothing: status, pages, metrics.
     fn observe(&self, role: watch::Receiver<Role>, keeper: Option<Keeper>, tasks: &mut Vec<Task>) -> Site {
-        let (observed, batches) = (Observed::default(), Arc::<Batches>::default());
+        let observed = Observed::default();
         let (ledger, client, watcher) = (&self.ledger, &self.client, &self.watcher);
         let identity = self.keys.as_ref().map(|keys| keys.node.identity());
         let payer = self.keys.as_ref().map(|keys| keys.poster.address());
@@ -262,11 +262,11 @@ impl Parts {
             Task::spawn(count_blocks(ledger.clone(), identity, Arc::clone(&observed.activity))),
             Task::spawn(sample::run(observed.samples.clone(), role.clone(), watcher.clone(), self.config.data_dir.clone())),
             Task::spawn(economy::run(ledger.clone(), client.clone(), watcher.clone(), payer, Arc::clone(&observed.figures))),
-            Task::spawn(batches::run(Arc::clone(&self.spec), client.clone(), watcher.clone(), Arc::clone(&batches))),
+            Task::spawn(batches::run(Arc::clone(&self.spec), client.clone(), watcher.clone(), Arc::clone(&observed.batches))),
         ]);
         let status = Arc::new(Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, keeper, observed));
         tasks.push(Task::spawn(waiting::narrate(Arc::clone(&status))));
-        Site::new(ledger.clone(), Arc::clone(&self.pool), status, batches)
+        Site::new(ledger.clone(), Arc::clone(&self.pool), status)
     }
 
     /// Starts a role: consensus and batches (`votes`, for a node with keys), or derivation from L1.

@@ -8,10 +8,11 @@ use crate::error::{RpcError, RpcResult};
 use crate::evm::{CallState, Prepared};
 use crate::guard::{Guard, Records};
 use crate::params::Args;
+use crate::raw;
 use crate::registry::Registry;
 use alloy_consensus::Transaction;
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{Address, B256, TxKind};
+use alloy_primitives::{Address, B256, Bytes, TxKind};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_trace::common::TraceResult;
 use alloy_rpc_types_trace::geth::{GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace};
@@ -40,6 +41,10 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.trace("debug_traceBlockByHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
         trace_block(context, hash.into(), args)
+    });
+    registry.trace("debug_traceBlock", |context: &Context, args: &mut Args<'_>| {
+        let block = raw::decode(context, &args.required::<Bytes>("block")?)?;
+        trace_block(context, block.block.hash().into(), args)
     });
     registry.trace("debug_traceCall", trace_call);
 }

@@ -1,4 +1,4 @@
-//! The `eth_`, `net_`, `web3_` and `txpool_` methods that read and send.
+//! The `eth_`, `net_` and `web3_` methods that read and send.
 
 use crate::backend::Network;
 use crate::batch;
@@ -13,7 +13,6 @@ use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U64, U256, keccak256};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, Header, SyncStatus};
 use alloy_serde::JsonStorageKey;
-use oceanid_pool::{PoolTransaction, SenderContent};
 use oceanid_primitives::{TxEnvelope, predeploys};
 use oceanid_stf::{AccountState, L1Prices, StateReader, l1_data_fee};
 use oceanid_store::{CommittedBlock, StoreError};
@@ -131,21 +130,6 @@ pub(crate) fn register(registry: &mut Registry) {
     });
 
     register_send(registry);
-
-    registry.light("txpool_status", |context: &Context, _: &mut Args<'_>| {
-        let status = context.backend.pool.status();
-        Ok(json!({ "pending": U64::from(status.pending), "queued": U64::from(status.queued) }))
-    });
-    registry.scan("txpool_content", |context: &Context, _: &mut Args<'_>| {
-        Ok(pool_content(context, |pooled| json!(convert::pending(pooled.envelope(), pooled.sender()))))
-    });
-    registry.scan("txpool_inspect", |context: &Context, _: &mut Args<'_>| Ok(pool_content(context, summary)));
-    registry.read("txpool_contentFrom", |context: &Context, args: &mut Args<'_>| {
-        let sender: Address = args.required("address")?;
-        let content = context.backend.pool.content().remove(&sender).unwrap_or_default();
-        let list = |list: &[Arc<PoolTransaction>]| by_nonce(list, |pooled| json!(convert::pending(pooled.envelope(), sender)));
-        Ok(json!({ "pending": list(&content.pending), "queued": list(&content.queued) }))
-    });
 }
 
 /// `Oceanid/v0.1.0/linux-x86_64`.
@@ -411,25 +395,4 @@ impl<'de> serde::Deserialize<'de> for Millis {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         alloy_serde::quantity::deserialize(deserializer).map(Self)
     }
-}
-
-fn by_nonce(list: &[Arc<PoolTransaction>], show: impl Fn(&PoolTransaction) -> Value) -> BTreeMap<String, Value> {
-    list.iter().map(|pooled| (pooled.nonce().to_string(), show(pooled))).collect()
-}
-
-fn pool_content(context: &Context, show: impl Fn(&PoolTransaction) -> Value + Copy) -> Value {
-    let content = context.backend.pool.content();
-    let part = |select: fn(&SenderContent) -> &[Arc<PoolTransaction>]| {
-        let lists = content.iter().map(|(sender, content)| (sender, select(content))).filter(|(_, list)| !list.is_empty());
-        lists.map(|(sender, list)| (sender.to_string(), by_nonce(list, show))).collect::<BTreeMap<_, _>>()
-    };
-    json!({ "pending": part(|content| &content.pending), "queued": part(|content| &content.queued) })
-}
-
-/// geth's one-line form.
-fn summary(pooled: &PoolTransaction) -> Value {
-    use alloy_consensus::Transaction;
-    let tx = pooled.envelope();
-    let to = tx.to().map_or_else(|| "contract creation".to_owned(), |to| to.to_string());
-    Value::String(format!("{to}: {} wei + {} gas × {} wei", tx.value(), tx.gas_limit(), tx.max_fee_per_gas()))
 }

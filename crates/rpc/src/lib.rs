@@ -38,10 +38,12 @@ mod simulate;
 mod subscriptions;
 mod trace;
 mod traffic;
+mod txpool;
 mod witness;
 
 pub use backend::{
-    AccountEdit, Backend, DevHooks, L1Heads, L1Ref, Network, NodeStatus, StatusReport, SyncProgress, WaitCode, Waiting,
+    AccountEdit, Backend, BatchCertificate, BatchPosting, BatchReport, DevHooks, L1Heads, L1Ref, Network, NodeStatus,
+    StatusReport, SyncProgress, WaitCode, Waiting,
 };
 pub use config::RpcConfig;
 pub use error::RpcError;

@@ -12,7 +12,7 @@ use crate::registry::Registry;
 use crate::subscriptions::WsOnly;
 use crate::traffic::{Bodies, Requests};
 use crate::{
-    debug, dev, eth, evm, fees, filters, fork_config, logs, openrpc, raw, rollup, simulate, subscriptions, trace, witness,
+    debug, dev, eth, evm, fees, filters, fork_config, logs, openrpc, raw, rollup, simulate, subscriptions, trace, txpool, witness,
 };
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::{
@@ -167,6 +167,7 @@ fn module(context: Arc<Context>) -> RpcModule<Context> {
     let is_rollup = context.is_rollup();
     let mut registry = Registry::new(context);
     eth::register(&mut registry);
+    txpool::register(&mut registry);
     evm::register(&mut registry);
     simulate::register(&mut registry);
     debug::register(&mut registry);

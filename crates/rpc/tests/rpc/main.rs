@@ -262,6 +262,23 @@ async fn every_method_of_layer_two_answers() {
     assert_eq!((&committee["epoch"], &committee["committee"]["id"]), (&json!(0), &json!(1)));
     assert_eq!(c.call("seq_committee", json!([0])).await, committee);
     assert_eq!(c.try_call("seq_committee", json!(["0x63"])).await.unwrap_err().0, -32_001);
+    let epoch = c.call("seq_epoch", json!([])).await;
+    assert_eq!((&epoch["firstBlock"], &epoch["lastBlock"], &epoch["before"]), (&json!(0), &json!(63), &Value::Null));
+    assert_eq!((&epoch["committee"], &epoch["after"]), (&committee["committee"], &json!(1)));
+    assert_eq!(epoch["work"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (epoch["nextSlots"].as_array().unwrap().len(), &epoch["nextSlots"][0]),
+        (32, &json!({ "view": 5, "seat": 0, "member": 1 }))
+    );
+    assert_eq!(c.call("seq_epoch", json!([0])).await, epoch);
+    assert_eq!(c.try_call("seq_epoch", json!(["0x63"])).await.unwrap_err().0, -32_001);
+    let batch = c.call("seq_batch", json!([])).await;
+    assert_eq!((&batch["index"], &batch["lastBlock"], &batch["status"]), (&json!(7), &json!(2), &json!("accepted")));
+    chain.ledger.set_marks(oceanid_store::Marks { safe: 2, finalized: 0 }).unwrap();
+    assert_eq!(c.call("seq_batch", json!(["0x6"])).await["status"], json!("safe"));
+    chain.ledger.set_marks(oceanid_store::Marks { safe: 2, finalized: 2 }).unwrap();
+    assert_eq!(c.call("seq_batch", json!([6])).await["status"], json!("final"));
+    assert_eq!(c.call("seq_batch", json!([8])).await, Value::Null);
     let certificate = c.call("seq_certificate", json!(["0x2"])).await;
     assert_eq!(certificate["certificate"], json!(format!("0x{}", hex::encode("certificate"))));
     assert_eq!((&certificate["view"], &certificate["blockHash"]), (&json!(2), &json!(head_hash)));
@@ -475,7 +492,7 @@ async fn refusals_name_the_argument_and_the_limit() {
         // An endless loop, step by step: the trace ends before memory does.
         ("debug_traceCall", json!([{ "data": "0x5b5f56" }, "latest", {}]), -32_005, "more than 4,000,000 stack words"),
         ("seq_evidence", json!(["first"]), -32_602, "invalid argument `from`"),
-        ("seq_committee", json!(["next"]), -32_602, "invalid argument `epoch`: must be an epoch number or `latest`"),
+        ("seq_committee", json!(["next"]), -32_602, "invalid argument `epoch`: must be a number or `latest`"),
     ];
     for (method, params, code, text) in cases {
         let (got, message, _) = c.try_call(method, params.clone()).await.expect_err(method);
@@ -641,6 +658,20 @@ async fn a_poller_that_was_away_gets_the_rest_with_the_next_poll() {
     let (code, message, _) = c.try_call("eth_getLogs", asked("0x2")).await.unwrap_err();
     assert!(code == -32_005 && message.ends_with("ask for blocks 2 to 2"), "{message}");
     assert_eq!(c.call("eth_getLogs", asked("0x5")).await.as_array().expect("a list").len(), 5, "one block is never too much");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_longer_than_an_answer_is_no_more_written_than_that() {
+    let chain = Rollup::start(|config| config.max_response_bytes = 20_000).await;
+    let c = &chain.client;
+    for nonce in 0..40 {
+        c.call("eth_sendRawTransaction", json!([chain.transfer(nonce, TO, 1).0])).await;
+    }
+    let (code, message, _) = c.try_call("txpool_content", json!([])).await.unwrap_err();
+    assert!(code == -32_005 && message.contains("response is larger than 20000 bytes"), "{code} {message}");
+    let inspected = c.call("txpool_inspect", json!([])).await;
+    assert_eq!(inspected["pending"][key().address().to_string()].as_object().expect("by nonce").len(), 40);
+    assert_eq!(c.call("txpool_contentFrom", json!([TO])).await, json!({ "pending": {}, "queued": {} }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
