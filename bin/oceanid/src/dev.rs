@@ -215,7 +215,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
         (None, None) => DaMode::Calldata,
     };
     let base = |name: &str, listen: SocketAddr| NodeConfig {
-        rpc: RpcListen { listen, forward: None },
+        rpc: RpcListen::open(listen),
         keeper: KeeperSection::development(),
         cache_mib: CACHE_MIB,
         write_buffer_mib: WRITE_BUFFER_MIB,

@@ -1,4 +1,4 @@
-//! The newest batches on L1 with their certificates and postings, for the pages.
+//! The newest batches on L1 with their certificates and postings, for the pages and `seq_batch`.
 
 use alloy_consensus::Transaction as _;
 use alloy_primitives::TxHash;

@@ -8,6 +8,7 @@ use alloy_signer_local::PrivateKeySigner;
 use oceanid_contracts::endpoint::Endpoint;
 use oceanid_pool::PoolConfig;
 use oceanid_primitives::DaMode;
+use oceanid_rpc::RpcConfig;
 use oceanid_sequencer::Byzantine;
 use oceanid_settlement::Duties;
 use serde::{Deserialize, Serialize};
@@ -96,11 +97,113 @@ pub struct RpcListen {
     /// A sequencer's JSON-RPC endpoint: gets the transactions sent here while this node has no seat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<String>,
+    /// Origins of web pages that may call, separated by commas; `*`: all.
+    #[serde(default)]
+    pub cors: String,
+    /// Namespaces served, separated by commas. None: all on loopback, elsewhere all but those that trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespaces: Option<String>,
+    /// Most connections at once.
+    #[serde(default = "RpcListen::max_connections")]
+    pub max_connections: u32,
+    /// Calls at work at once.
+    #[serde(default = "RpcListen::max_calls")]
+    pub max_calls: usize,
+    /// Log queries and filter polls at work at once.
+    #[serde(default = "RpcListen::max_scans")]
+    pub max_scans: usize,
+    /// Traces at work at once.
+    #[serde(default = "RpcListen::max_traces")]
+    pub max_traces: usize,
+    /// Gas of one call.
+    #[serde(default = "RpcListen::gas_cap")]
+    pub gas_cap: u64,
+    /// Most blocks of one log query.
+    #[serde(default = "RpcListen::max_log_blocks")]
+    pub max_log_blocks: u64,
+    /// Most logs of one answer.
+    #[serde(default = "RpcListen::max_logs")]
+    pub max_logs: usize,
+}
+
+impl RpcListen {
+    /// The defaults on an address.
+    pub const fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            forward: None,
+            cors: String::new(),
+            namespaces: None,
+            max_connections: Self::max_connections(),
+            max_calls: Self::max_calls(),
+            max_scans: Self::max_scans(),
+            max_traces: Self::max_traces(),
+            gas_cap: Self::gas_cap(),
+            max_log_blocks: Self::max_log_blocks(),
+            max_logs: Self::max_logs(),
+        }
+    }
+
+    /// For development: every web page may call every method.
+    pub fn open(listen: SocketAddr) -> Self {
+        let RpcConfig { cors, namespaces, .. } = RpcConfig::open(listen);
+        Self { cors: cors.join(","), namespaces: Some(namespaces.join(",")), ..Self::new(listen) }
+    }
+
+    const fn max_connections() -> u32 {
+        RpcConfig::MAX_CONNECTIONS
+    }
+
+    const fn max_calls() -> usize {
+        RpcConfig::MAX_CALLS
+    }
+
+    const fn max_scans() -> usize {
+        RpcConfig::MAX_SCANS
+    }
+
+    const fn max_traces() -> usize {
+        RpcConfig::MAX_TRACES
+    }
+
+    const fn gas_cap() -> u64 {
+        RpcConfig::GAS_CAP
+    }
+
+    const fn max_log_blocks() -> u64 {
+        RpcConfig::MAX_LOG_BLOCKS
+    }
+
+    const fn max_logs() -> usize {
+        RpcConfig::MAX_LOGS
+    }
+
+    /// What the server is told.
+    pub(crate) fn server(&self) -> RpcConfig {
+        let defaults = RpcConfig::new(self.listen);
+        RpcConfig {
+            cors: words(&self.cors),
+            namespaces: self.namespaces.as_deref().map_or(defaults.namespaces, words),
+            max_connections: self.max_connections,
+            max_calls: self.max_calls,
+            max_scans: self.max_scans,
+            max_traces: self.max_traces,
+            gas_cap: self.gas_cap,
+            max_log_blocks: self.max_log_blocks,
+            max_logs: self.max_logs,
+            ..defaults
+        }
+    }
+}
+
+/// Words separated by commas.
+fn words(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 impl Default for RpcListen {
     fn default() -> Self {
-        Self { listen: default_listen(), forward: None }
+        Self::new(default_listen())
     }
 }
 
@@ -116,6 +219,8 @@ pub struct PoolSection {
     pub journal: bool,
     /// Most transactions in the pool.
     pub max_transactions: u64,
+    /// Most of one sender.
+    pub max_per_sender: u64,
     /// Most of them in MiB.
     pub max_mib: u64,
 }
@@ -125,6 +230,7 @@ impl Default for PoolSection {
         Self {
             journal: true,
             max_transactions: PoolConfig::MAX_TRANSACTIONS as u64,
+            max_per_sender: PoolConfig::MAX_PER_SENDER as u64,
             max_mib: (PoolConfig::MAX_BYTES >> 20) as u64,
         }
     }
@@ -440,7 +546,19 @@ impl NodeConfig {
         range("otlp-rpc-one-in", self.otlp_rpc_one_in, 1, 1_000_000, "1 to 1000000 requests")?;
         range("l1.poll-ms", self.l1.poll_ms, 50, 60_000, "50 to 60000 milliseconds")?;
         range("l1.max-tip-gwei", self.l1.max_tip_gwei, 1, 10_000, "1 to 10000 gwei")?;
+        for (field, value) in [
+            ("rpc.max-calls", self.rpc.max_calls),
+            ("rpc.max-scans", self.rpc.max_scans),
+            ("rpc.max-traces", self.rpc.max_traces),
+        ] {
+            range(field, value as u64, 1, 1_024, "1 to 1024")?;
+        }
+        range("rpc.max-connections", u64::from(self.rpc.max_connections), 1, 1_000_000, "1 to 1000000")?;
+        range("rpc.gas-cap", self.rpc.gas_cap, 21_000, 10_000_000_000, "21000 to 10000000000 gas")?;
+        range("rpc.max-log-blocks", self.rpc.max_log_blocks, 1, 10_000_000, "1 to 10000000 blocks")?;
+        range("rpc.max-logs", self.rpc.max_logs as u64, 1, 1_000_000, "1 to 1000000 logs")?;
         range("pool.max-transactions", self.pool.max_transactions, 1, 10_000_000, "1 to 10000000 transactions")?;
+        range("pool.max-per-sender", self.pool.max_per_sender, 1, 1_000_000, "1 to 1000000 transactions")?;
         range("pool.max-mib", self.pool.max_mib, 1, 1 << 14, "1 to 16384 MiB")?;
         if let Some(sequencer) = &self.sequencer {
             range("sequencer.batch-age-seconds", sequencer.batch_age_seconds, 1, 86_400, "1 to 86400 seconds")?;
@@ -519,6 +637,20 @@ mod tests {
         assert!(error.contains("`l1.http` is `ipc://127.0.0.1:8545`"), "{error}");
         let error = load(&MINIMAL.replace("http://127.0.0.1:8545", "ipc://user:s3cr3t@l1/s3cr3t")).expect_err("url").to_string();
         assert!(error.contains("`ipc://l1`"), "a key is not repeated: {error}");
+    }
+
+    #[test]
+    fn what_the_rpc_serves_is_the_operators_to_say() {
+        let served = |rpc: &str| load(&format!("{MINIMAL}[rpc]\nlisten = \"0.0.0.0:1\"\n{rpc}")).expect("valid").rpc.server();
+        let default = served("");
+        assert!(default.cors.is_empty() && !default.namespaces.iter().any(|name| name == "debug"));
+        let told = served("cors = \"https://a.example, https://b.example\"\nnamespaces = \"eth,trace\"\nmax-traces = 1\n");
+        assert_eq!(told.cors, ["https://a.example", "https://b.example"]);
+        assert_eq!((told.namespaces, told.max_traces), (vec!["eth".to_owned(), "trace".to_owned()], 1));
+        let pool = load(&format!("{MINIMAL}[pool]\nmax-mib = 1\n")).expect("valid").pool;
+        assert_eq!(pool, PoolSection { max_mib: 1, ..PoolSection::default() });
+        let error = load(&format!("{MINIMAL}[pool]\nmax-mib = 0\n")).expect_err("range").to_string();
+        assert!(error.contains("`pool.max-mib` is 0"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Start and stop of a node.
 
-use crate::batches::{self, Batches};
+use crate::batches;
 use crate::config::{ConfigError, NodeConfig, SequencerSection};
 use crate::duty::Duty;
 use crate::economy;
@@ -19,7 +19,7 @@ use oceanid_da::mode;
 use oceanid_derive::{Follower, FollowerConfig};
 use oceanid_pool::{JournalError, Origin, Pool, PoolConfig, PoolError, PoolRules, Restored, StoreState};
 use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
-use oceanid_rpc::{Backend, RpcConfig, RpcServer};
+use oceanid_rpc::{Backend, RpcServer};
 use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Reception, Sequencer, SequencerConfig};
 use oceanid_settlement::{
     BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, Keeper, L1Account, L1Certificate, L1Client, L1Watcher,
@@ -162,7 +162,7 @@ impl Node {
         tasks.push(Task::spawn(keep_journal(Arc::clone(&pool))));
 
         let (stop, stopped) = watch::channel(None);
-        let listen = config.rpc.listen;
+        let rpc_config = config.rpc.server();
         let payer = match &keys {
             Some(keys) => Some(keys.poster.clone()),
             None => config.keeper.open_account()?,
@@ -179,7 +179,7 @@ impl Node {
             tasks.push(Task::spawn(Arc::clone(&duty).follow_seat(Arc::new(parts))));
         }
         let backend = Backend::rollup(ledger.clone(), pool, site.status()).with_pages(Arc::new(site));
-        let rpc = RpcServer::start(RpcConfig::new(listen), backend).await?;
+        let rpc = RpcServer::start(rpc_config, backend).await?;
         Ok(Self { ledger, duty, rpc, tasks, stopped })
     }
 
@@ -254,7 +254,7 @@ impl Parts {
 
     /// Starts everything that watches and does nothing: status, pages, metrics.
     fn observe(&self, role: watch::Receiver<Role>, keeper: Option<Keeper>, tasks: &mut Vec<Task>) -> Site {
-        let (observed, batches) = (Observed::default(), Arc::<Batches>::default());
+        let observed = Observed::default();
         let (ledger, client, watcher) = (&self.ledger, &self.client, &self.watcher);
         let identity = self.keys.as_ref().map(|keys| keys.node.identity());
         let payer = self.keys.as_ref().map(|keys| keys.poster.address());
@@ -262,11 +262,11 @@ impl Parts {
             Task::spawn(count_blocks(ledger.clone(), identity, Arc::clone(&observed.activity))),
             Task::spawn(sample::run(observed.samples.clone(), role.clone(), watcher.clone(), self.config.data_dir.clone())),
             Task::spawn(economy::run(ledger.clone(), client.clone(), watcher.clone(), payer, Arc::clone(&observed.figures))),
-            Task::spawn(batches::run(Arc::clone(&self.spec), client.clone(), watcher.clone(), Arc::clone(&batches))),
+            Task::spawn(batches::run(Arc::clone(&self.spec), client.clone(), watcher.clone(), Arc::clone(&observed.batches))),
         ]);
         let status = Arc::new(Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, keeper, observed));
         tasks.push(Task::spawn(waiting::narrate(Arc::clone(&status))));
-        Site::new(ledger.clone(), Arc::clone(&self.pool), status, batches)
+        Site::new(ledger.clone(), Arc::clone(&self.pool), status)
     }
 
     /// Starts a role: consensus and batches (`votes`, for a node with keys), or derivation from L1.
@@ -427,6 +427,7 @@ async fn keep_journal(pool: Arc<Pool>) {
 async fn open_pool(config: &NodeConfig, spec: &Arc<ChainSpec>, ledger: &Ledger) -> Result<Pool, NodeError> {
     let mut rules = PoolConfig::new(PoolRules::Rollup, spec.chain_id, spec.fees.gas_limit, u128::from(spec.fees.min_base_fee));
     rules.max_transactions = config.pool.max_transactions as usize;
+    rules.max_per_sender = config.pool.max_per_sender as usize;
     rules.max_bytes = (config.pool.max_mib as usize) << 20;
     let state = Arc::new(StoreState::rollup(ledger.store().clone(), Arc::clone(spec)));
     let pool = Pool::new(rules, state).with_senders(Arc::clone(ledger.senders()));

@@ -127,8 +127,22 @@ pub const KEYS: &[Key] = &[
         Kind::Url,
         "A sequencer's JSON-RPC endpoint that gets the transactions sent here while the node has no seat.",
     ),
+    key("rpc.cors", Kind::Word, "Origins of web pages that may call, separated by commas; `*` for all, nothing for none."),
+    key(
+        "rpc.namespaces",
+        Kind::Word,
+        "Namespaces served, separated by commas; without it all on loopback, elsewhere all but debug and trace.",
+    ),
+    key("rpc.max-connections", Kind::Number, "Connections at once, 1 to 1,000,000."),
+    key("rpc.max-calls", Kind::Number, "Calls and estimates at work at once, 1 to 1,024; others wait."),
+    key("rpc.max-scans", Kind::Number, "Log queries, filter polls and pool listings at work at once, 1 to 1,024; others wait."),
+    key("rpc.max-traces", Kind::Number, "Traces at work at once, 1 to 1,024; others wait. Each may need some 500 MiB."),
+    key("rpc.gas-cap", Kind::Number, "Gas of one call, estimate or trace, 21,000 to 10,000,000,000."),
+    key("rpc.max-log-blocks", Kind::Number, "Blocks in the range of one log query, 1 to 10,000,000."),
+    key("rpc.max-logs", Kind::Number, "Logs in one answer, 1 to 1,000,000; those of a single block always fit."),
     key("pool.journal", Kind::Switch, "Keep pending transactions of the node's own callers over a restart."),
     key("pool.max-transactions", Kind::Number, "Most pending transactions, 1 to 10,000,000."),
+    key("pool.max-per-sender", Kind::Number, "Most pending transactions of one sender, 1 to 1,000,000."),
     key("pool.max-mib", Kind::Number, "Most memory of pending transactions, encoded, 1 to 16,384 MiB."),
     key("sequencer.keys", Kind::Path, "Folder with the node's encrypted keys."),
     key("sequencer.password-file", Kind::Path, "File with their password; without it OCEANID_PASSWORD or the terminal is asked."),
@@ -473,6 +487,7 @@ mod tests {
             byzantine: Some(oceanid_sequencer::Byzantine::Equivocate),
             ..SequencerSection::new(([127, 0, 0, 1], 1).into())
         });
+        config.rpc.namespaces = Some("eth".to_owned());
         (config.keeper.account, config.keeper.password_file) = (path(), path());
         config.keeper.watch_peers.push("http://127.0.0.1:3".to_owned());
         config

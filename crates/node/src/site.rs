@@ -1,6 +1,5 @@
 //! The node's web site: its pages over the ledger, and its metrics, on the RPC's port.
 
-use crate::batches::Batches;
 use crate::metrics;
 use crate::status::{Role, Status};
 use alloy_primitives::B256;
@@ -20,8 +19,8 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(ledger: Ledger, pool: Arc<Pool>, status: Arc<Status>, batches: Arc<Batches>) -> Self {
-        let node = NodeSource { ledger, pool, status: status.clone(), batches };
+    pub(crate) fn new(ledger: Ledger, pool: Arc<Pool>, status: Arc<Status>) -> Self {
+        let node = NodeSource { ledger, pool, status: status.clone() };
         Self { status, web: Web::new(Arc::new(node)) }
     }
 
@@ -72,7 +71,6 @@ struct NodeSource {
     ledger: Ledger,
     pool: Arc<Pool>,
     status: Arc<Status>,
-    batches: Arc<Batches>,
 }
 
 fn store(error: StoreError) -> SourceError {
@@ -161,10 +159,10 @@ impl Source for NodeSource {
     }
 
     fn batches(&self, limit: usize) -> Vec<Arc<Batch>> {
-        self.batches.newest(limit)
+        self.status.observed().batches.newest(limit)
     }
 
     fn batch(&self, index: u64) -> Option<Arc<Batch>> {
-        self.batches.get(index)
+        self.status.observed().batches.get(index)
     }
 }

@@ -1,5 +1,6 @@
 //! What a node tells of itself, over RPC, on its pages and as metrics: role, progress, and why it waits.
 
+use crate::batches::Batches;
 use crate::economy::{Figures, unix_time};
 use crate::metrics::{Activity, Mark, Scrape};
 use crate::sample::Samples;
@@ -9,9 +10,12 @@ use oceanid_chain::{Ledger, LedgerError};
 use oceanid_derive::Follower;
 use oceanid_pool::Pool;
 use oceanid_primitives::L1View;
-use oceanid_rpc::{L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, WaitCode, Waiting};
+use oceanid_rpc::{
+    BatchCertificate, BatchPosting, BatchReport, L1Heads, L1Ref, NodeStatus, StatusReport, SyncProgress, WaitCode, Waiting,
+};
 use oceanid_sequencer::{EvidencePage, Sequencer};
 use oceanid_settlement::{Batcher, Keeper, L1Status, L1Watcher};
+use oceanid_web::Signers;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -56,6 +60,8 @@ pub(crate) struct Observed {
     pub(crate) figures: Arc<Figures>,
     /// Disk, memory, consensus.
     pub(crate) samples: Samples,
+    /// The newest batches on L1.
+    pub(crate) batches: Arc<Batches>,
 }
 
 /// Implementation of the RPC's [`NodeStatus`], and the source of the metrics.
@@ -247,6 +253,30 @@ impl NodeStatus for Status {
             Role::Follower { .. } | Role::Changing => EvidencePage::default(),
         };
         serde_json::to_value(page).expect("a page has string keys only")
+    }
+
+    fn batch(&self, index: Option<u64>) -> Option<BatchReport> {
+        let batches = &self.observed.batches;
+        let batch = match index {
+            Some(index) => batches.get(index)?,
+            None => batches.newest(1).pop()?,
+        };
+        let posting = |posting: &oceanid_web::Posting| BatchPosting {
+            da_mode: posting.da.map_or_else(|number| format!("unknown {number}"), |mode| mode.to_string()),
+            commitment: posting.commitment,
+            transaction: posting.transaction,
+            l1_block: posting.l1_block,
+        };
+        Some(BatchReport {
+            index: batch.index,
+            first_block: batch.first,
+            last_block: batch.last,
+            block_hash: batch.header_hash,
+            output_root: batch.output_root,
+            accepted_at: batch.accepted_at,
+            certificate: batch.signers.map(|Signers { view, bitmap }| BatchCertificate { view, signers: bitmap }),
+            postings: batch.postings.iter().map(posting).collect(),
+        })
     }
 
     fn report(&self) -> StatusReport {

@@ -84,6 +84,14 @@ pub struct SenderContent {
     pub queued: Vec<Arc<PoolTransaction>>,
 }
 
+impl SenderContent {
+    /// Splits a queue at `next`, the first nonce behind a gap.
+    fn split(next: u64, list: Vec<Arc<PoolTransaction>>) -> Self {
+        let (pending, queued) = list.into_iter().partition(|transaction| transaction.nonce() < next);
+        Self { pending, queued }
+    }
+}
+
 /// What [`Pool::with_journal`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
@@ -347,11 +355,13 @@ impl Pool {
     /// Everything, by sender.
     pub fn content(&self) -> BTreeMap<Address, SenderContent> {
         let content = self.inner.lock().queues.content();
-        let split = |(next, transactions): (u64, Vec<Arc<PoolTransaction>>)| {
-            let (pending, queued) = transactions.into_iter().partition(|transaction| transaction.nonce() < next);
-            SenderContent { pending, queued }
-        };
-        content.into_iter().map(|(sender, queue)| (sender, split(queue))).collect()
+        content.into_iter().map(|(sender, (next, list))| (sender, SenderContent::split(next, list))).collect()
+    }
+
+    /// One sender's transactions.
+    pub fn content_of(&self, sender: &Address) -> SenderContent {
+        let content = self.inner.lock().queues.content_of(sender);
+        content.map_or_else(SenderContent::default, |(next, list)| SenderContent::split(next, list))
     }
 
     /// Those of this node's own callers, in order of arrival.

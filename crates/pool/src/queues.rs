@@ -64,6 +64,11 @@ struct Queue {
 }
 
 impl Queue {
+    /// The transactions by nonce.
+    fn list(&self) -> Vec<Arc<PoolTransaction>> {
+        self.entries.values().map(|entry| entry.transaction.clone()).collect()
+    }
+
     fn new(sender: Address, nonce: u64) -> Self {
         let key = EvictionKey { pending: false, lowest_cap: 0, newest: Reverse(0), sender };
         Self { entries: BTreeMap::new(), nonce, next: nonce, bytes: 0, key }
@@ -142,8 +147,12 @@ impl Queues {
 
     /// Every queue in order of address: `(sender, first queued nonce, transactions by nonce)`.
     pub(crate) fn content(&self) -> BTreeMap<Address, (u64, Vec<Arc<PoolTransaction>>)> {
-        let list = |queue: &Queue| queue.entries.values().map(|entry| entry.transaction.clone()).collect();
-        self.senders.iter().map(|(sender, queue)| (*sender, (queue.next, list(queue)))).collect()
+        self.senders.iter().map(|(sender, queue)| (*sender, (queue.next, queue.list()))).collect()
+    }
+
+    /// One sender's queue, as [`Self::content`] has it.
+    pub(crate) fn content_of(&self, sender: &Address) -> Option<(u64, Vec<Arc<PoolTransaction>>)> {
+        self.senders.get(sender).map(|queue| (queue.next, queue.list()))
     }
 
     /// Every transaction of that origin, by arrival.

@@ -165,8 +165,56 @@ pub trait NodeStatus: Send + Sync {
     /// The answer to `seq_evidence`: a bounded page of the proofs of double voting that L1 has not punished, from a place on.
     fn evidence(&self, from: u64) -> serde_json::Value;
 
+    /// A batch on L1 by its index, or the newest one; none if there is no such batch, or it is older than what the node keeps.
+    fn batch(&self, index: Option<u64>) -> Option<BatchReport>;
+
     /// The body of `seq_status`.
     fn report(&self) -> StatusReport;
+}
+
+/// `seq_batch`: a batch that L1 has accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchReport {
+    /// Index, from 1.
+    pub index: u64,
+    /// First block.
+    pub first_block: u64,
+    /// Last block, the one with the certificate.
+    pub last_block: u64,
+    /// Hash of the last block.
+    pub block_hash: B256,
+    /// Output root.
+    pub output_root: B256,
+    /// L1 time of acceptance, seconds since 1970.
+    pub accepted_at: u64,
+    /// The certificate that L1 checked; none while it was not read, or where a contract submitted the batch.
+    pub certificate: Option<BatchCertificate>,
+    /// Postings of its data, in order.
+    pub postings: Vec<BatchPosting>,
+}
+
+/// The certificate of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BatchCertificate {
+    /// View of the last block.
+    pub view: u64,
+    /// Members that signed, a bit for each seat.
+    pub signers: U256,
+}
+
+/// One posting of a batch's data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchPosting {
+    /// Where the data is: `blob`, `calldata`, `storage`, or `unknown` and a number.
+    pub da_mode: String,
+    /// Commitment to the data.
+    pub commitment: B256,
+    /// L1 transaction.
+    pub transaction: B256,
+    /// L1 block.
+    pub l1_block: u64,
 }
 
 /// How far catching up has come, block numbers.

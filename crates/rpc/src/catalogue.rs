@@ -1,6 +1,6 @@
 // The methods, sorted by name; part of openrpc.rs.
 
-const CATALOGUE: [Entry; 110] = [
+const CATALOGUE: [Entry; 113] = [
     (On::Dev, "anvil_impersonateAccount", "address: address", "null", "Lets `eth_sendTransaction` send for an account without its key."),
     (On::Dev, "anvil_mine", "blocks?: any, interval?: any", "null", "Mines blocks."),
     (On::Dev, "anvil_setBalance", "address: address, balance: any", "null", "Sets a balance, wei."),
@@ -13,6 +13,7 @@ const CATALOGUE: [Entry; 110] = [
     (On::Both, "debug_getRawHeader", "block: block", "data", "A header in its encoding (RLP)."),
     (On::Both, "debug_getRawReceipts", "block: block", "data[]", "Receipts of a block in their encoding (EIP-2718)."),
     (On::Both, "debug_getRawTransaction", "hash: hash", "data?", "A transaction in its encoding (EIP-2718)."),
+    (On::Both, "debug_traceBlock", "block: data, options?: object", "object[]", "Executes a block again under a tracer, given its encoding (RLP)."),
     (On::Both, "debug_traceBlockByHash", "blockHash: hash, options?: object", "object[]", "Executes a block again under a tracer."),
     (On::Both, "debug_traceBlockByNumber", "block: tag, options?: object", "object[]", "Executes a block again under a tracer."),
     (On::Both, "debug_traceCall", "transaction: object, block?: block, options?: object", "any", "Executes a call under a tracer."),
@@ -63,11 +64,11 @@ const CATALOGUE: [Entry; 110] = [
     (On::Both, "eth_protocolVersion", "", "quantity", "Version of the eth protocol the answers are made for."),
     (On::Both, "eth_sendRawTransaction", "transaction: data", "hash", "Puts a signed transaction into the pool."),
     (On::Both, "eth_sendRawTransactionSync", "transaction: data, timeout?: any", "object", "The same, answered with the receipt (EIP-7966)."),
-    (On::Both, "eth_sendTransaction", "transaction: object", "null", "Refused: the node holds no keys."),
+    (On::Both, "eth_sendTransaction", "transaction: object", "null", "Refused, but for impersonated accounts of the embedded L1: the node holds no keys."),
     (On::Both, "eth_sign", "address: address, data: data", "null", "Refused: the node holds no keys."),
     (On::Both, "eth_signTransaction", "transaction: object", "null", "Refused: the node holds no keys."),
     (On::Both, "eth_simulateV1", "payload: object, block?: block", "object[]", "Calls in blocks that do not exist."),
-    (On::Both, "eth_subscribe", "subscription: text, filter?: any", "id", "Over ws: newHeads, logs or newPendingTransactions."),
+    (On::Both, "eth_subscribe", "subscription: text, filter?: any", "id", "Over ws: newHeads, logs, newPendingTransactions or syncing."),
     (On::Both, "eth_syncing", "", "any", "False, or starting, current and highest block while the node catches up."),
     (On::Both, "eth_uninstallFilter", "id: id", "bool", "Ends a filter."),
     (On::Both, "eth_unsubscribe", "id: id", "bool", "Ends a subscription."),
@@ -92,8 +93,10 @@ const CATALOGUE: [Entry; 110] = [
     (On::Rollup, "optimism_version", "", "text", "Version of the node."),
     (On::Both, "rpc.discover", "", "object", "This document."),
     (On::Both, "rpc_modules", "", "object", "Namespaces and their versions."),
+    (On::Rollup, "seq_batch", "index?: any", "object?", "A batch on L1: its blocks, certificate, postings of data, and how far it is settled."),
     (On::Rollup, "seq_certificate", "block: tag", "object?", "Certificate of a block and its consensus context."),
     (On::Rollup, "seq_committee", "epoch?: any", "object", "Members of a committee, and its quorum."),
+    (On::Rollup, "seq_epoch", "epoch?: any", "object", "Blocks of an epoch, its committee and what each member did, and who leads next."),
     (On::Rollup, "seq_evidence", "from?: quantity", "object", "Proofs of double voting that the node holds and L1 has not punished, 64 at a time."),
     (On::Rollup, "seq_status", "", "object", "Role, heads, consensus, settlement, and why the node waits."),
     (On::Both, "trace_block", "block: block", "object[]?", "Calls and creations of a block, as Parity shows them."),

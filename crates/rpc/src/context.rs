@@ -1,10 +1,12 @@
 //! What every method has at hand: the backend, the limits, and the lookups all of them share.
 
+use crate::arrivals::Arrivals;
 use crate::backend::{Backend, Network};
 use crate::config::RpcConfig;
 use crate::door::Door;
 use crate::error::{RpcError, RpcResult};
 use crate::filters::Filters;
+use crate::gate::Gates;
 use crate::logs::Blooms;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::B256;
@@ -21,20 +23,25 @@ const CACHED_BLOCKS: usize = 32;
 pub(crate) struct Context {
     pub(crate) backend: Backend,
     pub(crate) config: RpcConfig,
-    /// The gate of heavy work.
-    pub(crate) heavy: Arc<Semaphore>,
+    pub(crate) gates: Gates,
     pub(crate) door: Door,
     pub(crate) filters: Filters,
+    pub(crate) arrivals: Arc<Arrivals>,
+    /// Places of all subscriptions.
+    pub(crate) subscriptions: Arc<Semaphore>,
     pub(crate) blooms: Blooms,
     cache: Mutex<VecDeque<Arc<CommittedBlock>>>,
 }
 
 impl Context {
     pub(crate) fn new(backend: Backend, config: RpcConfig) -> Self {
-        let heavy = Arc::new(Semaphore::new(config.max_heavy));
+        let gates = Gates::new(&config);
         let filters = Filters::new(config.max_filters, config.filter_lifetime);
         let door = Door::open(Arc::clone(&backend.pool));
-        Self { backend, config, heavy, door, filters, blooms: Blooms::default(), cache: Mutex::default() }
+        let arrivals = Arc::new(Arrivals::new(backend.pool.subscribe()));
+        let subscriptions = Arc::new(Semaphore::new(config.max_all_subscriptions));
+        let (blooms, cache) = (Blooms::default(), Mutex::default());
+        Self { backend, config, gates, door, filters, arrivals, subscriptions, blooms, cache }
     }
 
     /// Number of the newest committed block.

@@ -1,56 +1,52 @@
 //! Tracing: `debug_traceTransaction`, `debug_traceBlock*`, `debug_traceCall`, by the tracers of `revm-inspectors`.
 //!
 //! A traced transaction is replayed over the state before its block with every transaction in front of it. A trace is larger
-//! than what it traces: [`Guard`] ends one that would take too much memory or time.
+//! than what it traces: one [`Guard`] a request ends those that would take too much memory or time.
 
 use crate::context::Context;
 use crate::error::{RpcError, RpcResult};
 use crate::evm::{CallState, Prepared};
+use crate::guard::{Guard, Records};
 use crate::params::Args;
+use crate::raw;
 use crate::registry::Registry;
 use alloy_consensus::Transaction;
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{Address, B256, TxKind};
+use alloy_primitives::{Address, B256, Bytes, TxKind};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_trace::common::TraceResult;
 use alloy_rpc_types_trace::geth::{GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace};
 use oceanid_stf::revm::context::TxEnv;
 use oceanid_stf::revm::context_interface::result::ResultAndState;
-use oceanid_stf::revm::context_interface::{ContextError, ContextTr};
 use oceanid_stf::revm::inspector::{Inspector, NoOpInspector};
-use oceanid_stf::revm::interpreter::Interpreter;
 use oceanid_stf::{
     BlockEnv, BlockExecutor, CallOutcome, Overlay, ReaderRef, Rules, StateDiff, TxError, call_with_options, replay,
 };
 use oceanid_store::{CommittedBlock, StoreError};
-use revm_inspectors::tracing::{DebugInspector, TraceLimitBehavior, TraceLimits, TracingInspector, TransactionContext};
+use revm_inspectors::tracing::{DebugInspector, TracingInspector, TransactionContext};
 use std::sync::Arc;
-use std::time::Instant;
-
-/// Most stack words and steps a trace records; 32 bytes and more each.
-const MAX_TRACE_WORDS: u64 = 4_000_000;
-/// Most bytes of calldata, memory and output a trace records.
-const MAX_TRACE_BYTES: usize = 64 << 20;
-/// Steps between two looks at the clock.
-const CLOCK_STEPS: u64 = 4_096;
 
 pub(crate) fn register(registry: &mut Registry) {
-    registry.heavy("debug_traceTransaction", |context: &Context, args: &mut Args<'_>| {
+    registry.trace("debug_traceTransaction", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("hash")?;
         let options = args.optional("options")?.unwrap_or_default();
         let place = context.transaction(hash)?;
         let (block, index) = place.ok_or_else(|| RpcError::server(format!("transaction {hash} is in no block")))?;
-        Replay::new(context, block)?.trace(index, &options)
+        Replay::new(context, block)?.trace(index, &mut Guard::new(args.deadline()), &options)
     });
-    registry.heavy("debug_traceBlockByNumber", |context: &Context, args: &mut Args<'_>| {
+    registry.trace("debug_traceBlockByNumber", |context: &Context, args: &mut Args<'_>| {
         let tag: BlockNumberOrTag = args.required("block")?;
         trace_block(context, tag.into(), args)
     });
-    registry.heavy("debug_traceBlockByHash", |context: &Context, args: &mut Args<'_>| {
+    registry.trace("debug_traceBlockByHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
         trace_block(context, hash.into(), args)
     });
-    registry.heavy("debug_traceCall", trace_call);
+    registry.trace("debug_traceBlock", |context: &Context, args: &mut Args<'_>| {
+        let block = raw::decode(context, &args.required::<Bytes>("block")?)?;
+        trace_block(context, block.block.hash().into(), args)
+    });
+    registry.trace("debug_traceCall", trace_call);
 }
 
 fn trace_block(context: &Context, id: BlockId, args: &mut Args<'_>) -> RpcResult<Vec<TraceResult<GethTrace, String>>> {
@@ -66,7 +62,11 @@ fn trace_block(context: &Context, id: BlockId, args: &mut Args<'_>) -> RpcResult
         return Ok(Vec::new());
     }
     let mut replay = Replay::new(context, block)?;
-    let trace = |(index, hash)| Ok(TraceResult::Success { result: replay.trace(index, &options)?, tx_hash: Some(hash) });
+    let mut guard = Guard::new(args.deadline());
+    let trace = |(index, hash)| {
+        let result = replay.trace(index, &mut guard, &options)?;
+        Ok(TraceResult::Success { result, tx_hash: Some(hash) })
+    };
     hashes.into_iter().enumerate().map(trace).collect()
 }
 
@@ -78,12 +78,13 @@ fn trace_call(context: &Context, args: &mut Args<'_>) -> RpcResult<GethTrace> {
         return Err(RpcError::invalid("options.txIndex", "a call is traced on the state after its block"));
     }
     let call = Prepared::new(context, request, block, options.state_overrides, options.block_overrides)?;
-    let mut tracer = tracer(&options.tracing_options)?;
-    let mut guard = Guard::for_options(context, &options.tracing_options);
+    let mut guard = Guard::new(args.deadline());
+    let mut tracer = tracer(&guard, &options.tracing_options)?;
+    guard.begin(Records::of_options(&options.tracing_options))?;
     let chain_id = context.backend.chain_id;
     let inspector = (&mut guard, &mut tracer);
     let outcome = call_with_options(call.rules, chain_id, call.env, &call.state, &call.request, &call.options, inspector);
-    let outcome = guard.check(outcome)?;
+    let outcome = guard.end(outcome, recorder(&tracer), &call.state)?;
     let tx = TxEnv {
         caller: call.request.from,
         gas_limit: call.request.gas_limit,
@@ -119,17 +120,27 @@ impl<'c> Replay<'c> {
         Ok(Self { context, block, rules, env, state, next: 0 })
     }
 
-    /// Executes transaction `index`, which must not be before the last one applied, under an inspector.
-    pub(crate) fn inspect<I>(&mut self, index: usize, guard: &mut Guard, tracer: I) -> RpcResult<CallOutcome>
+    /// Executes transaction `index`, which must not be before the last one applied, under a tracer; `recorder` gives the part of it
+    /// that counts what it copies.
+    pub(crate) fn inspect<I>(
+        &mut self,
+        index: usize,
+        guard: &mut Guard,
+        records: Records,
+        tracer: &mut I,
+        recorder: impl FnOnce(&I) -> Option<&TracingInspector>,
+    ) -> RpcResult<CallOutcome>
     where
         I: for<'s> Inspector<oceanid_stf::EvmContext<'s, CallState>>,
     {
         while self.next < index {
+            guard.check_time()?;
             let outcome = self.run(self.next, NoOpInspector)?;
             self.apply(self.next, outcome.diff);
         }
-        let outcome = self.run(index, (&mut *guard, tracer));
-        guard.check(outcome)
+        guard.begin(records)?;
+        let outcome = self.run(index, (&mut *guard, &mut *tracer));
+        guard.end(outcome, recorder(tracer), &self.state)
     }
 
     /// The state before the next transaction.
@@ -144,9 +155,9 @@ impl<'c> Replay<'c> {
     }
 
     /// Traces transaction `index`, which must not be before the last one traced.
-    fn trace(&mut self, index: usize, options: &GethDebugTracingOptions) -> RpcResult<GethTrace> {
-        let mut tracer = tracer(options)?;
-        let outcome = self.inspect(index, &mut Guard::for_options(self.context, options), &mut tracer)?;
+    fn trace(&mut self, index: usize, guard: &mut Guard, options: &GethDebugTracingOptions) -> RpcResult<GethTrace> {
+        let mut tracer = tracer(guard, options)?;
+        let outcome = self.inspect(index, guard, Records::of_options(options), &mut tracer, recorder)?;
         let (tx, sender) = self.part(index)?;
         let place =
             TransactionContext { block_hash: Some(self.block.block.hash()), tx_index: Some(index), tx_hash: Some(*tx.hash()) };
@@ -181,22 +192,30 @@ impl<'c> Replay<'c> {
     }
 }
 
-/// The tracer with an end to what it records.
-pub(crate) fn bounded(tracer: TracingInspector) -> TracingInspector {
-    let limits = TraceLimits::default().set_max_recorded_bytes(Some(MAX_TRACE_BYTES)).set_behavior(TraceLimitBehavior::Halt);
-    tracer.with_limits(limits)
-}
-
-fn tracer(options: &GethDebugTracingOptions) -> RpcResult<DebugInspector> {
+fn tracer(guard: &Guard, options: &GethDebugTracingOptions) -> RpcResult<DebugInspector> {
     let refused = |error| RpcError::invalid("options.tracer", error);
     Ok(match DebugInspector::new(options.clone()).map_err(refused)? {
-        DebugInspector::CallTracer(tracer, config) => DebugInspector::CallTracer(bounded(tracer), config),
-        DebugInspector::PreStateTracer(tracer, config) => DebugInspector::PreStateTracer(bounded(tracer), config),
-        DebugInspector::FlatCallTracer(tracer) => DebugInspector::FlatCallTracer(bounded(tracer)),
-        DebugInspector::Erc7562Tracer(tracer, config) => DebugInspector::Erc7562Tracer(bounded(tracer), config),
-        DebugInspector::Default(tracer, config) => DebugInspector::Default(bounded(tracer), config),
+        DebugInspector::CallTracer(tracer, config) => DebugInspector::CallTracer(guard.bound(tracer), config),
+        DebugInspector::PreStateTracer(tracer, config) => DebugInspector::PreStateTracer(guard.bound(tracer), config),
+        DebugInspector::FlatCallTracer(tracer) => DebugInspector::FlatCallTracer(guard.bound(tracer)),
+        DebugInspector::Default(tracer, config) => DebugInspector::Default(guard.bound(tracer), config),
+        DebugInspector::Erc7562Tracer(..) => {
+            return Err(RpcError::invalid("options.tracer", "erc7562Tracer is not served: this node has no bundler's mempool"));
+        }
+        // The guard alone bounds these: they keep a counter, or nothing, or calls as `Records` says.
         other => other,
     })
+}
+
+/// The part of a tracer that counts what it copies; none has one that is not [`Guard::bound`].
+const fn recorder(tracer: &DebugInspector) -> Option<&TracingInspector> {
+    match tracer {
+        DebugInspector::CallTracer(tracer, _)
+        | DebugInspector::PreStateTracer(tracer, _)
+        | DebugInspector::FlatCallTracer(tracer)
+        | DebugInspector::Default(tracer, _) => Some(tracer),
+        _ => None,
+    }
 }
 
 fn result(
@@ -214,57 +233,4 @@ fn result(
         ..Default::default()
     };
     tracer.get_result(place, tx, &block, &executed, &mut ReaderRef(before)).map_err(RpcError::internal)
-}
-
-/// Ends a traced execution that records too much or takes too long.
-pub(crate) struct Guard {
-    /// True if every step is recorded with its stack.
-    records_steps: bool,
-    words: u64,
-    steps: u64,
-    deadline: Instant,
-    tripped: Option<&'static str>,
-}
-
-impl Guard {
-    /// A guard of a tracer that records every step, or of one that does not.
-    pub(crate) fn new(context: &Context, records_steps: bool) -> Self {
-        let deadline = Instant::now() + context.config.timeout;
-        Self { records_steps, words: 0, steps: 0, deadline, tripped: None }
-    }
-
-    fn for_options(context: &Context, options: &GethDebugTracingOptions) -> Self {
-        let name = options.tracer.as_ref().map_or("", |tracer| tracer.as_str());
-        // Only these tracers are known not to keep steps.
-        let records_steps = !matches!(name, "callTracer" | "prestateTracer" | "4byteTracer" | "noopTracer");
-        Self::new(context, records_steps)
-    }
-
-    /// Blames the limit for the failure it has caused.
-    pub(crate) fn check(&self, outcome: Result<CallOutcome, TxError<StoreError>>) -> RpcResult<CallOutcome> {
-        match self.tripped {
-            Some(reason) => Err(RpcError::limit(reason)),
-            None => Ok(outcome?),
-        }
-    }
-}
-
-impl<CTX: ContextTr> Inspector<CTX> for Guard {
-    fn step(&mut self, interp: &mut Interpreter, context: &mut CTX) {
-        self.steps += 1;
-        if self.records_steps {
-            self.words += 8 + interp.stack.len() as u64;
-        }
-        if self.words > MAX_TRACE_WORDS {
-            self.tripped = Some("trace has more than 4,000,000 stack words and steps: use callTracer or prestateTracer");
-        } else if self.steps.is_multiple_of(CLOCK_STEPS) && Instant::now() > self.deadline {
-            self.tripped = Some("trace timed out");
-        }
-        if let Some(reason) = self.tripped {
-            if context.error().is_ok() {
-                *context.error() = Err(ContextError::Custom(reason.into()));
-            }
-            interp.halt_fatal();
-        }
-    }
 }

@@ -15,31 +15,31 @@ use serde_json::{Value, json};
 const MAX_BLOCKS: u64 = 10_000;
 
 pub(crate) fn register(registry: &mut Registry) {
-    registry.heavy("evm_mine", |context: &Context, args: &mut Args<'_>| {
+    registry.call("evm_mine", |context: &Context, args: &mut Args<'_>| {
         if let Some(Quantity(timestamp)) = args.optional("timestamp")? {
             hooks(context)?.set_next_block_timestamp(timestamp).map_err(RpcError::server)?;
         }
         mine(context, 1, 0)?;
         Ok("0x0")
     });
-    registry.heavy("evm_snapshot", |context: &Context, _: &mut Args<'_>| {
+    registry.call("evm_snapshot", |context: &Context, _: &mut Args<'_>| {
         hooks(context)?.snapshot().map(U64::from).map_err(RpcError::server)
     });
-    registry.heavy("evm_revert", |context: &Context, args: &mut Args<'_>| {
+    registry.call("evm_revert", |context: &Context, args: &mut Args<'_>| {
         let id: Quantity = args.required("id")?;
         hooks(context)?.revert(id.0).map_err(RpcError::server)
     });
-    registry.heavy("evm_increaseTime", |context: &Context, args: &mut Args<'_>| {
+    registry.call("evm_increaseTime", |context: &Context, args: &mut Args<'_>| {
         let seconds: Quantity = args.required("seconds")?;
         hooks(context)?.increase_time(seconds.0).map(U64::from).map_err(RpcError::server)
     });
-    registry.heavy("evm_setNextBlockTimestamp", |context: &Context, args: &mut Args<'_>| {
+    registry.call("evm_setNextBlockTimestamp", |context: &Context, args: &mut Args<'_>| {
         let timestamp: Quantity = args.required("timestamp")?;
         hooks(context)?.set_next_block_timestamp(timestamp.0).map_err(RpcError::server)?;
         Ok(json!(true))
     });
     for name in ["anvil_mine", "hardhat_mine"] {
-        registry.heavy(name, |context: &Context, args: &mut Args<'_>| {
+        registry.call(name, |context: &Context, args: &mut Args<'_>| {
             let blocks: Option<Quantity> = args.optional("blocks")?;
             let interval: Option<Quantity> = args.optional("interval")?;
             mine(context, blocks.map_or(1, |blocks| blocks.0), interval.map_or(0, |interval| interval.0))?;
@@ -47,28 +47,28 @@ pub(crate) fn register(registry: &mut Registry) {
         });
     }
     for name in ["anvil_setBalance", "hardhat_setBalance"] {
-        registry.heavy(name, |context: &Context, args: &mut Args<'_>| {
+        registry.call(name, |context: &Context, args: &mut Args<'_>| {
             let address = args.required("address")?;
             let balance = Some(args.required("balance")?);
             edit(context, address, AccountEdit { balance, ..AccountEdit::default() })
         });
     }
     for name in ["anvil_setNonce", "hardhat_setNonce"] {
-        registry.heavy(name, |context: &Context, args: &mut Args<'_>| {
+        registry.call(name, |context: &Context, args: &mut Args<'_>| {
             let address = args.required("address")?;
             let nonce: Quantity = args.required("nonce")?;
             edit(context, address, AccountEdit { nonce: Some(nonce.0), ..AccountEdit::default() })
         });
     }
     for name in ["anvil_setCode", "hardhat_setCode"] {
-        registry.heavy(name, |context: &Context, args: &mut Args<'_>| {
+        registry.call(name, |context: &Context, args: &mut Args<'_>| {
             let address = args.required("address")?;
             let code = Some(args.required("code")?);
             edit(context, address, AccountEdit { code, ..AccountEdit::default() })
         });
     }
     for name in ["anvil_setStorageAt", "hardhat_setStorageAt"] {
-        registry.heavy(name, |context: &Context, args: &mut Args<'_>| {
+        registry.call(name, |context: &Context, args: &mut Args<'_>| {
             let address = args.required("address")?;
             let slot: U256 = args.required("slot")?;
             let value: U256 = args.required("value")?;
@@ -86,7 +86,7 @@ pub(crate) fn register(registry: &mut Registry) {
         let stop: crate::registry::Handler<Value> = |context, args| impersonate(context, args, false);
         registry.light(name, if on { start } else { stop });
     }
-    registry.heavy("eth_sendTransaction", send_transaction);
+    registry.call("eth_sendTransaction", send_transaction);
     for name in ["eth_sign", "eth_signTransaction", "eth_fillTransaction"] {
         registry.light(name, |_: &Context, _: &mut Args<'_>| Err::<Value, _>(no_keys()));
     }

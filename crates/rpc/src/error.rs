@@ -27,6 +27,8 @@ pub struct RpcError {
 const MAX_REASON_BYTES: usize = 1_024;
 
 impl RpcError {
+    /// JSON-RPC: no such method, or not here.
+    pub const NO_METHOD: i32 = -32601;
     /// JSON-RPC: invalid parameters.
     pub const INVALID_PARAMS: i32 = -32602;
     /// JSON-RPC: internal error.

@@ -1,9 +1,9 @@
-//! The `eth_`, `net_`, `web3_` and `txpool_` methods that read and send.
+//! The `eth_`, `net_` and `web3_` methods that read and send.
 
 use crate::backend::Network;
 use crate::batch;
 use crate::context::Context;
-use crate::convert::{self, RpcBlock, RpcReceipt};
+use crate::convert::{self, RpcBlock, RpcReceipt, RpcTransaction};
 use crate::error::{RpcError, RpcResult};
 use crate::params::Args;
 use crate::registry::Registry;
@@ -13,14 +13,13 @@ use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U64, U256, keccak256};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, Header, SyncStatus};
 use alloy_serde::JsonStorageKey;
-use oceanid_pool::{PoolTransaction, SenderContent};
 use oceanid_primitives::{TxEnvelope, predeploys};
 use oceanid_stf::{AccountState, L1Prices, StateReader, l1_data_fee};
 use oceanid_store::{CommittedBlock, StoreError};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most storage keys in one proof, or in one look at several.
 const MAX_PROOF_KEYS: usize = 1_024;
@@ -46,7 +45,8 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.light("eth_capabilities", capabilities);
     registry.light("rpc_modules", |context: &Context, _: &mut Args<'_>| {
         let methods = crate::catalogue(context.is_rollup());
-        let names = methods.into_iter().filter_map(|method| method.split_once('_'));
+        let served = methods.into_iter().filter(|method| context.config.serves(method));
+        let names = served.filter_map(|method| method.split_once('_'));
         Ok(names.map(|(module, _)| (module, "1.0")).collect::<BTreeMap<_, _>>())
     });
 
@@ -54,36 +54,36 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.light("eth_getTransactionCount", transaction_count);
     registry.light("eth_getCode", code);
     registry.light("eth_getStorageAt", storage_at);
-    registry.heavy("eth_getStorageValues", storage_values);
-    registry.heavy("eth_getProof", proof);
+    registry.read("eth_getStorageValues", storage_values);
+    registry.read("eth_getProof", proof);
 
-    registry.heavy("eth_getBlockByNumber", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getBlockByNumber", |context: &Context, args: &mut Args<'_>| {
         let tag: BlockNumberOrTag = args.required("block")?;
         let full = args.optional("fullTransactions")?.unwrap_or(false);
         block(context, tag.into(), full)
     });
-    registry.heavy("eth_getBlockByHash", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getBlockByHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
         let full = args.optional("fullTransactions")?.unwrap_or(false);
         block(context, hash.into(), full)
     });
-    registry.heavy("eth_getHeaderByNumber", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getHeaderByNumber", |context: &Context, args: &mut Args<'_>| {
         let tag: BlockNumberOrTag = args.required("block")?;
         Ok(find_block(context, tag.into())?.map(|block| convert::header(&block, &context.backend.extras(block.block.number()))))
     });
-    registry.heavy("eth_getHeaderByHash", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getHeaderByHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
         Ok(find_block(context, hash.into())?.map(|block| convert::header(&block, &context.backend.extras(block.block.number()))))
     });
-    registry.heavy("eth_getBlockReceipts", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getBlockReceipts", |context: &Context, args: &mut Args<'_>| {
         let Some(block) = find_block(context, args.required("block")?)? else { return Ok(None) };
         receipts(context, &block).map(Some)
     });
-    registry.heavy("eth_getBlockTransactionCountByNumber", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getBlockTransactionCountByNumber", |context: &Context, args: &mut Args<'_>| {
         let tag: BlockNumberOrTag = args.required("block")?;
         Ok(find_block(context, tag.into())?.map(|block| U64::from(block.block.body().len())))
     });
-    registry.heavy("eth_getBlockTransactionCountByHash", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getBlockTransactionCountByHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
         Ok(find_block(context, hash.into())?.map(|block| U64::from(block.block.body().len())))
     });
@@ -104,52 +104,32 @@ pub(crate) fn register(registry: &mut Registry) {
         ommer(context, hash.into(), args.required("index")?)
     });
 
-    registry.heavy("eth_getTransactionByHash", |context: &Context, args: &mut Args<'_>| {
-        let hash: B256 = args.required("hash")?;
-        if let Some((block, index)) = context.transaction(hash)? {
-            return Ok(convert::included(&block, index));
-        }
-        let pooled = context.backend.pool.get(&hash);
-        Ok(pooled.map(|pooled| convert::pending(pooled.envelope(), pooled.sender())))
+    registry.read("eth_getTransactionByHash", |context: &Context, args: &mut Args<'_>| {
+        transaction_by_hash(context, args.required("hash")?)
     });
-    registry.heavy("eth_getTransactionByBlockNumberAndIndex", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getTransactionByBlockNumberAndIndex", |context: &Context, args: &mut Args<'_>| {
         let tag: BlockNumberOrTag = args.required("block")?;
         let index: U64 = args.required("index")?;
         Ok(find_block(context, tag.into())?.and_then(|block| convert::included(&block, index.saturating_to())))
     });
-    registry.heavy("eth_getTransactionByBlockHashAndIndex", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getTransactionByBlockHashAndIndex", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("blockHash")?;
         let index: U64 = args.required("index")?;
         Ok(find_block(context, hash.into())?.and_then(|block| convert::included(&block, index.saturating_to())))
     });
-    registry.heavy("eth_getRawTransactionByHash", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getRawTransactionByHash", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("hash")?;
         if let Some((block, index)) = context.transaction(hash)? {
             return Ok(block.block.body().get(index).map(|tx| Bytes::from(tx.encoded_2718())));
         }
         Ok(context.backend.pool.get(&hash).map(|pooled| Bytes::from(pooled.envelope().encoded_2718())))
     });
-    registry.heavy("eth_getTransactionReceipt", |context: &Context, args: &mut Args<'_>| {
+    registry.read("eth_getTransactionReceipt", |context: &Context, args: &mut Args<'_>| {
         let hash: B256 = args.required("hash")?;
         transaction_receipt(context, hash)
     });
 
     register_send(registry);
-
-    registry.light("txpool_status", |context: &Context, _: &mut Args<'_>| {
-        let status = context.backend.pool.status();
-        Ok(json!({ "pending": U64::from(status.pending), "queued": U64::from(status.queued) }))
-    });
-    registry.heavy("txpool_content", |context: &Context, _: &mut Args<'_>| {
-        Ok(pool_content(context, |pooled| json!(convert::pending(pooled.envelope(), pooled.sender()))))
-    });
-    registry.heavy("txpool_inspect", |context: &Context, _: &mut Args<'_>| Ok(pool_content(context, summary)));
-    registry.heavy("txpool_contentFrom", |context: &Context, args: &mut Args<'_>| {
-        let sender: Address = args.required("address")?;
-        let content = context.backend.pool.content().remove(&sender).unwrap_or_default();
-        let list = |list: &[Arc<PoolTransaction>]| by_nonce(list, |pooled| json!(convert::pending(pooled.envelope(), sender)));
-        Ok(json!({ "pending": list(&content.pending), "queued": list(&content.queued) }))
-    });
 }
 
 /// `Oceanid/v0.1.0/linux-x86_64`.
@@ -165,18 +145,22 @@ fn peers(context: &Context) -> usize {
 }
 
 fn syncing(context: &Context, _: &mut Args<'_>) -> RpcResult<SyncStatus> {
+    Ok(sync_status(context))
+}
+
+pub(crate) fn sync_status(context: &Context) -> SyncStatus {
     let progress = match &context.backend.network {
         Network::Rollup { status, .. } => status.syncing(),
         Network::Ethereum { .. } => None,
     };
-    Ok(progress.map_or(SyncStatus::None, |progress| {
+    progress.map_or(SyncStatus::None, |progress| {
         SyncStatus::Info(Box::new(alloy_rpc_types_eth::SyncInfo {
             starting_block: U256::from(progress.starting),
             current_block: U256::from(progress.current),
             highest_block: U256::from(progress.highest),
             ..Default::default()
         }))
-    }))
+    })
 }
 
 /// From which block on what can be asked for: blocks, receipts and logs are kept for ever, state is pruned.
@@ -348,6 +332,15 @@ fn receipts(context: &Context, block: &CommittedBlock) -> RpcResult<Vec<RpcRecei
     Ok((0..block.block.body().len()).filter_map(one).collect())
 }
 
+/// A transaction of a block or of the pool.
+pub(crate) fn transaction_by_hash(context: &Context, hash: B256) -> RpcResult<Option<RpcTransaction>> {
+    if let Some((block, index)) = context.transaction(hash)? {
+        return Ok(convert::included(&block, index));
+    }
+    let pooled = context.backend.pool.get(&hash);
+    Ok(pooled.map(|pooled| convert::pending(pooled.envelope(), pooled.sender())))
+}
+
 pub(crate) fn transaction_receipt(context: &Context, hash: B256) -> RpcResult<Option<RpcReceipt>> {
     let Some((block, index)) = context.transaction(hash)? else { return Ok(None) };
     let prices = l1_prices(context, block.block.number())?;
@@ -358,17 +351,16 @@ pub(crate) fn transaction_receipt(context: &Context, hash: B256) -> RpcResult<Op
 /// `eth_sendRawTransaction`, and EIP-7966: answers with the receipt, or with code 4 and the hash when no block takes the transaction in
 /// time.
 fn register_send(registry: &mut Registry) {
-    registry
-        .module_mut()
+    let Some(module) = registry.module_for(batch::SEND) else { return };
+    module
         .register_async_method(batch::SEND, |params, context, _| async move {
-            let raw: Bytes = Args::new(&params)?.required("transaction")?;
+            let raw: Bytes = Args::new(&params, Instant::now() + context.config.timeout)?.required("transaction")?;
             context.door.send(raw).await
         })
         .expect("each method is registered once");
-    registry
-        .module_mut()
+    module
         .register_async_method("eth_sendRawTransactionSync", |params, context, _| async move {
-            let mut args = Args::new(&params)?;
+            let mut args = Args::new(&params, Instant::now() + context.config.timeout)?;
             let raw: Bytes = args.required("transaction")?;
             let wait: Option<Millis> = args.optional("timeout")?;
             let wait = wait.map_or(DEFAULT_SYNC_MS, |wait| wait.0);
@@ -403,25 +395,4 @@ impl<'de> serde::Deserialize<'de> for Millis {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         alloy_serde::quantity::deserialize(deserializer).map(Self)
     }
-}
-
-fn by_nonce(list: &[Arc<PoolTransaction>], show: impl Fn(&PoolTransaction) -> Value) -> BTreeMap<String, Value> {
-    list.iter().map(|pooled| (pooled.nonce().to_string(), show(pooled))).collect()
-}
-
-fn pool_content(context: &Context, show: impl Fn(&PoolTransaction) -> Value + Copy) -> Value {
-    let content = context.backend.pool.content();
-    let part = |select: fn(&SenderContent) -> &[Arc<PoolTransaction>]| {
-        let lists = content.iter().map(|(sender, content)| (sender, select(content))).filter(|(_, list)| !list.is_empty());
-        lists.map(|(sender, list)| (sender.to_string(), by_nonce(list, show))).collect::<BTreeMap<_, _>>()
-    };
-    json!({ "pending": part(|content| &content.pending), "queued": part(|content| &content.queued) })
-}
-
-/// geth's one-line form.
-fn summary(pooled: &PoolTransaction) -> Value {
-    use alloy_consensus::Transaction;
-    let tx = pooled.envelope();
-    let to = tx.to().map_or_else(|| "contract creation".to_owned(), |to| to.to_string());
-    Value::String(format!("{to}: {} wei + {} gas × {} wei", tx.value(), tx.gas_limit(), tx.max_fee_per_gas()))
 }

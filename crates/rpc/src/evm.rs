@@ -32,16 +32,16 @@ const CALL_STIPEND: u64 = 2_300;
 const ESTIMATE_TOLERANCE: f64 = 0.015;
 
 pub(crate) fn register(registry: &mut Registry) {
-    registry.heavy("eth_call", |context: &Context, args: &mut Args<'_>| {
+    registry.call("eth_call", |context: &Context, args: &mut Args<'_>| {
         let call = Prepared::parse(context, args)?;
         let outcome = call.run(context, &call.request)?;
         output(outcome)
     });
-    registry.heavy("eth_estimateGas", |context: &Context, args: &mut Args<'_>| {
+    registry.call("eth_estimateGas", |context: &Context, args: &mut Args<'_>| {
         let call = Prepared::parse(context, args)?;
         estimate(context, &call).map(U64::from)
     });
-    registry.heavy("eth_createAccessList", |context: &Context, args: &mut Args<'_>| {
+    registry.call("eth_createAccessList", |context: &Context, args: &mut Args<'_>| {
         let call = Prepared::parse(context, args)?;
         access_list(context, &call)
     });

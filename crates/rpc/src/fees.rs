@@ -23,13 +23,13 @@ const TIP_BLOCKS: u64 = 8;
 const TIP_PERCENTILE: usize = 60;
 
 pub(crate) fn register(registry: &mut Registry) {
-    registry.heavy("eth_gasPrice", gas_price);
+    registry.read("eth_gasPrice", gas_price);
     registry.light("eth_baseFee", |context: &Context, _: &mut Args<'_>| {
         Ok(U64::from(context.backend.next_base_fee(&context.header(context.head())?)))
     });
-    registry.heavy("eth_maxPriorityFeePerGas", max_priority_fee);
+    registry.read("eth_maxPriorityFeePerGas", max_priority_fee);
     registry.light("eth_blobBaseFee", blob_base_fee);
-    registry.heavy("eth_feeHistory", fee_history);
+    registry.read("eth_feeHistory", fee_history);
 }
 
 /// Next base fee with room for one full block, plus the tip.

@@ -3,40 +3,46 @@
 use crate::context::Context;
 use crate::convert;
 use crate::error::{RpcError, RpcResult};
-use crate::logs;
 use crate::params::Args;
 use crate::registry::Registry;
+use crate::{eth, logs};
 use alloy_primitives::{B256, U128};
 use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log};
-use oceanid_pool::PoolTransaction;
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::TryRecvError;
 
 /// Most block hashes in one poll.
 const MAX_HASHES: u64 = 10_000;
+/// Sweeps are not more frequent than four in this time.
+const SHORTEST_SWEEP: Duration = Duration::from_millis(40);
 
 enum Kind {
     /// Logs; the next block to look at.
     Logs(Box<Filter>, u64),
     /// Block hashes; the next block.
     Blocks(u64),
-    /// Hashes, or whole transactions, entering the pool.
-    Pending(broadcast::Receiver<Arc<PoolTransaction>>, bool),
+    /// Hashes, or whole transactions, entering the pool; number of the next arrival.
+    Pending(u64, bool),
 }
 
+/// A filter. Polls of one and the same wait for each other; removing it waits for none.
 struct Entry {
-    kind: Kind,
-    polled: Instant,
+    kind: Mutex<Kind>,
+    polled: Mutex<Instant>,
+}
+
+impl Entry {
+    fn is_idle(&self, lifetime: Duration) -> bool {
+        self.polled.lock().elapsed() >= lifetime
+    }
 }
 
 /// All filters of a server.
 pub(crate) struct Filters {
-    entries: Mutex<HashMap<U128, Entry>>,
+    entries: Mutex<HashMap<U128, Arc<Entry>>>,
     limit: usize,
     lifetime: Duration,
 }
@@ -47,16 +53,15 @@ impl Filters {
     }
 
     fn add(&self, kind: Kind) -> RpcResult<U128> {
-        let now = Instant::now();
+        self.sweep();
         let mut entries = self.entries.lock();
-        entries.retain(|_, entry| now.duration_since(entry.polled) < self.lifetime);
         if entries.len() >= self.limit {
             let reason = format!("{} filters exist, the limit: uninstall one, or wait until one expires", self.limit);
             return Err(RpcError::limit(reason));
         }
         // Ids are not guessable, so that callers do not poll each other's filters.
         let id = U128::from(rand::random::<u128>());
-        entries.insert(id, Entry { kind, polled: now });
+        entries.insert(id, Arc::new(Entry { kind: Mutex::new(kind), polled: Mutex::new(Instant::now()) }));
         Ok(id)
     }
 
@@ -64,13 +69,27 @@ impl Filters {
         self.entries.lock().remove(id).is_some()
     }
 
-    /// Works on a filter outside of the lock; a second poll of the same filter meanwhile does not find it.
+    /// Removes filters that nobody polls.
+    fn sweep(&self) {
+        self.entries.lock().retain(|_, entry| !entry.is_idle(self.lifetime));
+    }
+
+    /// Sweeps now and then, for ever.
+    pub(crate) async fn expire(context: Weak<Context>, lifetime: Duration) {
+        let mut sweeps = tokio::time::interval(lifetime.max(SHORTEST_SWEEP) / 4);
+        loop {
+            sweeps.tick().await;
+            let Some(context) = context.upgrade() else { return };
+            context.filters.sweep();
+        }
+    }
+
+    /// Works on a filter outside of the lock of all.
     fn with<T>(&self, id: U128, work: impl FnOnce(&mut Kind) -> RpcResult<T>) -> RpcResult<T> {
-        let entry = self.entries.lock().remove(&id).filter(|entry| entry.polled.elapsed() < self.lifetime);
-        let mut entry = entry.ok_or_else(|| RpcError::server(format!("filter not found: {id:#x}")))?;
-        let outcome = work(&mut entry.kind);
-        entry.polled = Instant::now();
-        self.entries.lock().insert(id, entry);
+        let entry = self.entries.lock().get(&id).cloned().filter(|entry| !entry.is_idle(self.lifetime));
+        let entry = entry.ok_or_else(|| RpcError::server(format!("filter not found: {id:#x}")))?;
+        let outcome = work(&mut entry.kind.lock());
+        *entry.polled.lock() = Instant::now();
         outcome
     }
 }
@@ -99,23 +118,24 @@ pub(crate) fn register(registry: &mut Registry) {
         .light("eth_newBlockFilter", |context: &Context, _: &mut Args<'_>| context.filters.add(Kind::Blocks(context.head() + 1)));
     registry.light("eth_newPendingTransactionFilter", |context: &Context, args: &mut Args<'_>| {
         let full = args.optional("fullTransactions")?.unwrap_or(false);
-        context.filters.add(Kind::Pending(context.backend.pool.subscribe(), full))
+        context.filters.add(Kind::Pending(context.arrivals.end(), full))
     });
     registry
         .light("eth_uninstallFilter", |context: &Context, args: &mut Args<'_>| Ok(context.filters.remove(&args.required("id")?)));
-    registry.heavy("eth_getFilterLogs", |context: &Context, args: &mut Args<'_>| {
+    registry.scan("eth_getFilterLogs", |context: &Context, args: &mut Args<'_>| {
         let filter = context.filters.with(args.required("id")?, |kind| match kind {
             Kind::Logs(filter, _) => Ok(filter.clone()),
             _ => Err(RpcError::invalid("id", "not a log filter")),
         })?;
-        logs::query(context, &filter)
+        logs::query(context, &filter, args.deadline())
     });
-    registry.heavy("eth_getFilterChanges", |context: &Context, args: &mut Args<'_>| {
-        context.filters.with(args.required("id")?, |kind| changes(context, kind))
+    registry.scan("eth_getFilterChanges", |context: &Context, args: &mut Args<'_>| {
+        let (id, deadline) = (args.required("id")?, args.deadline());
+        context.filters.with(id, |kind| changes(context, kind, deadline))
     });
 }
 
-fn changes(context: &Context, kind: &mut Kind) -> RpcResult<Changes> {
+fn changes(context: &Context, kind: &mut Kind, deadline: Instant) -> RpcResult<Changes> {
     let head = context.head();
     match kind {
         Kind::Logs(filter, next) => {
@@ -128,9 +148,9 @@ fn changes(context: &Context, kind: &mut Kind) -> RpcResult<Changes> {
             if *next > last {
                 return Ok(Changes::Logs(Vec::new()));
             }
-            let found = logs::in_range(context, filter, *next, last)?;
-            *next = last + 1;
-            Ok(Changes::Logs(found))
+            let found = logs::in_range(context, filter, *next, last, deadline)?;
+            *next = found.next;
+            Ok(Changes::Logs(found.logs))
         }
         Kind::Blocks(next) => {
             let last = head.min(next.saturating_add(MAX_HASHES - 1));
@@ -141,21 +161,14 @@ fn changes(context: &Context, kind: &mut Kind) -> RpcResult<Changes> {
             }
             Ok(Changes::Hashes(hashes))
         }
-        Kind::Pending(accepted, full) => {
-            let mut transactions = Vec::new();
-            loop {
-                match accepted.try_recv() {
-                    Ok(transaction) => transactions.push(transaction),
-                    // What was missed is gone; the receiver goes on with the oldest it still has.
-                    Err(TryRecvError::Lagged(_)) => {}
-                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-                }
-            }
+        Kind::Pending(next, full) => {
+            let (hashes, end) = context.arrivals.since(*next);
+            *next = end;
             if *full {
-                let full = transactions.iter().map(|transaction| convert::pending(transaction.envelope(), transaction.sender()));
-                Ok(Changes::Transactions(full.collect()))
+                let known = hashes.into_iter().map(|hash| eth::transaction_by_hash(context, hash));
+                Ok(Changes::Transactions(known.filter_map(Result::transpose).collect::<RpcResult<_>>()?))
             } else {
-                Ok(Changes::Hashes(transactions.iter().map(|transaction| *transaction.hash()).collect()))
+                Ok(Changes::Hashes(hashes))
             }
         }
     }

@@ -3,13 +3,15 @@
 //! [`RpcServer::start`] serves a [`Backend`]: a store, a pool and what kind of chain they are. The server keeps no chain data
 //! of its own. GET requests on the same port go to the backend's [`Pages`], if it has any. docs/rpc.md lists every method and limit.
 //!
-//! Parameters are hostile: each is parsed by name, every refusal says which one and why, heavy work runs on blocking threads
-//! behind a bounded gate, and nothing a caller sends decides how much memory or time is spent without a named limit.
+//! Parameters are hostile: each is parsed by name, every refusal says which one and why, work that takes long runs on blocking
+//! threads behind a gate of its kind, and nothing a caller sends decides how much memory or time is spent without a named limit.
 #![forbid(unsafe_code)]
 
+mod arrivals;
 mod backend;
 mod batch;
 mod config;
+mod connection;
 mod context;
 mod convert;
 mod debug;
@@ -21,8 +23,11 @@ mod evm;
 mod fees;
 mod filters;
 mod fork_config;
+mod gate;
+mod guard;
 mod logs;
 mod openrpc;
+mod origins;
 mod pages;
 mod params;
 mod raw;
@@ -32,10 +37,13 @@ mod server;
 mod simulate;
 mod subscriptions;
 mod trace;
+mod traffic;
+mod txpool;
 mod witness;
 
 pub use backend::{
-    AccountEdit, Backend, DevHooks, L1Heads, L1Ref, Network, NodeStatus, StatusReport, SyncProgress, WaitCode, Waiting,
+    AccountEdit, Backend, BatchCertificate, BatchPosting, BatchReport, DevHooks, L1Heads, L1Ref, Network, NodeStatus,
+    StatusReport, SyncProgress, WaitCode, Waiting,
 };
 pub use config::RpcConfig;
 pub use error::RpcError;

@@ -19,10 +19,10 @@ const MAX_ADDRESSES: usize = 1_000;
 const MAX_TOPICS: usize = 1_000;
 
 pub(crate) fn register(registry: &mut Registry) {
-    registry.heavy("eth_getLogs", |context: &Context, args: &mut Args<'_>| {
+    registry.scan("eth_getLogs", |context: &Context, args: &mut Args<'_>| {
         let filter = args.required("filter")?;
         check(&filter)?;
-        query(context, &filter)
+        query(context, &filter, args.deadline())
     });
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn check(filter: &Filter) -> RpcResult<()> {
 }
 
 /// All logs a filter names, in order.
-pub(crate) fn query(context: &Context, filter: &Filter) -> RpcResult<Vec<Log>> {
+pub(crate) fn query(context: &Context, filter: &Filter, deadline: Instant) -> RpcResult<Vec<Log>> {
     let (from, to) = match filter.block_option {
         FilterBlockOption::AtBlockHash(hash) => {
             let number = context.resolve(hash.into())?;
@@ -90,23 +90,47 @@ pub(crate) fn query(context: &Context, filter: &Filter) -> RpcResult<Vec<Log>> {
             (from, to)
         }
     };
-    in_range(context, filter, from, to)
+    let found = in_range(context, filter, from, to, deadline)?;
+    match found.stopped {
+        None => Ok(found.logs),
+        Some(Stopped::Full) => {
+            let (limit, fits) = (context.config.max_logs, found.next - 1);
+            Err(RpcError::limit(format!("query returns more than {limit} logs: ask for blocks {from} to {fits}")))
+        }
+        Some(Stopped::Late) => Err(RpcError::limit(format!("query timed out at block {}: ask for fewer blocks", found.next))),
+    }
 }
 
-/// Logs of the blocks `from..=to` (those that exist) a filter matches, whatever range it names itself.
-pub(crate) fn in_range(context: &Context, filter: &Filter, from: u64, to: u64) -> RpcResult<Vec<Log>> {
+/// What a walk over blocks has found.
+pub(crate) struct Found {
+    pub(crate) logs: Vec<Log>,
+    /// The block after the last one that was searched whole.
+    pub(crate) next: u64,
+    /// Why it is not the one after the range.
+    stopped: Option<Stopped>,
+}
+
+enum Stopped {
+    /// The logs of one more block would be too many.
+    Full,
+    /// Time is up.
+    Late,
+}
+
+/// Logs of the blocks `from..=to` (those that exist) a filter matches, whatever range it names itself: whole blocks, as many as
+/// limits allow, and the first with logs always.
+pub(crate) fn in_range(context: &Context, filter: &Filter, from: u64, to: u64, deadline: Instant) -> RpcResult<Found> {
     let to = to.min(context.head());
     let limit = context.config.max_log_blocks;
     if to.saturating_sub(from) >= limit {
         return Err(RpcError::limit(format!("query exceeds the limit of {limit} blocks: from {from} to {to}")));
     }
-    let deadline = Instant::now() + context.config.timeout;
     let max_logs = context.config.max_logs;
     let mut logs = Vec::new();
     let mut section: Option<(u64, Arc<Vec<Bloom>>)> = None;
     for number in from..=to {
-        if Instant::now() > deadline {
-            return Err(RpcError::limit(format!("query timed out at block {number}: ask for fewer blocks")));
+        if number > from && Instant::now() > deadline {
+            return Ok(Found { logs, next: number, stopped: Some(Stopped::Late) });
         }
         if section.as_ref().is_none_or(|(kept, _)| *kept != number / SECTION) {
             section = context.blooms.section(context, number / SECTION)?.map(|blooms| (number / SECTION, blooms));
@@ -119,12 +143,14 @@ pub(crate) fn in_range(context: &Context, filter: &Filter, from: u64, to: u64) -
             continue;
         }
         let Some(block) = context.block(number)? else { continue };
+        let before = logs.len();
         logs.extend(of_block(&block, filter));
-        if logs.len() > max_logs {
-            return Err(RpcError::limit(format!("query returns more than {max_logs} logs: ask for blocks {from} to {number}")));
+        if before > 0 && logs.len() > max_logs {
+            logs.truncate(before);
+            return Ok(Found { logs, next: number, stopped: Some(Stopped::Full) });
         }
     }
-    Ok(logs)
+    Ok(Found { logs, next: to + 1, stopped: None })
 }
 
 /// Logs of one block that match by address and topics.

@@ -39,7 +39,9 @@ const TYPES: [(&str, &str); 9] = [
 include!("catalogue.rs");
 
 pub(crate) fn register(registry: &mut Registry) {
-    registry.light("rpc.discover", |context: &Context, _: &mut Args<'_>| Ok(document(context.is_rollup())));
+    registry.light("rpc.discover", |context: &Context, _: &mut Args<'_>| {
+        Ok(document_of(entries(context.is_rollup()).filter(|entry| context.config.serves(entry.1)), context.is_rollup()))
+    });
 }
 
 fn entries(rollup: bool) -> impl Iterator<Item = &'static Entry> {
@@ -54,9 +56,13 @@ pub fn catalogue(rollup: bool) -> BTreeSet<&'static str> {
     entries(rollup).map(|entry| entry.1).collect()
 }
 
-/// The OpenRPC document of a kind of chain.
+/// The OpenRPC document of a kind of chain, with every namespace.
 pub fn document(rollup: bool) -> Value {
-    let methods: Vec<Value> = entries(rollup).map(method).collect();
+    document_of(entries(rollup), rollup)
+}
+
+fn document_of(entries: impl Iterator<Item = &'static Entry>, rollup: bool) -> Value {
+    let methods: Vec<Value> = entries.map(method).collect();
     let mut schemas: Map<String, Value> = TYPES
         .iter()
         .map(|(name, pattern)| {

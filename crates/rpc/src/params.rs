@@ -2,26 +2,39 @@
 
 use crate::error::{RpcError, RpcResult};
 use jsonrpsee::types::Params;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Instant;
 
-/// Parameters of one request.
+/// Most parameters of a request; more are no method's.
+const MAX_PARAMS: usize = 16;
+
+/// Parameters of one request, and the time until which it must be answered.
 pub(crate) struct Args<'a> {
     values: std::vec::IntoIter<&'a RawValue>,
+    deadline: Instant,
 }
 
 impl<'a> Args<'a> {
     /// Splits the array; no parameters at all are an empty array.
-    pub(crate) fn new(params: &'a Params<'_>) -> RpcResult<Self> {
-        let values: Vec<&RawValue> = match params.as_str().map(str::trim) {
-            None | Some("") => Vec::new(),
+    pub(crate) fn new(params: &'a Params<'_>, deadline: Instant) -> RpcResult<Self> {
+        let Bounded(values): Bounded<&RawValue, MAX_PARAMS> = match params.as_str().map(str::trim) {
+            None | Some("") => Bounded(Vec::new()),
             Some(text) if text.starts_with('{') => {
                 return Err(RpcError::new(RpcError::INVALID_PARAMS, "parameters must be an array, not an object"));
             }
             Some(text) => serde_json::from_str(text)
                 .map_err(|error| RpcError::new(RpcError::INVALID_PARAMS, format!("parameters are not an array: {error}")))?,
         };
-        Ok(Self { values: values.into_iter() })
+        Ok(Self { values: values.into_iter(), deadline })
+    }
+
+    /// When the caller is told that it took too long: work beyond is for nobody.
+    pub(crate) const fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// The next parameter, which must be there.
@@ -48,4 +61,57 @@ fn parse<T: DeserializeOwned>(name: &str, value: &RawValue) -> RpcResult<T> {
         return Err(RpcError::invalid(name, "hex string without 0x prefix"));
     }
     serde_json::from_str(value.get()).map_err(|error| RpcError::invalid(name, error))
+}
+
+/// A list of at most `MAX` items. A longer one is refused at the first item beyond, before memory is spent on the rest: `{}` is two
+/// bytes, the request it stands for some hundred.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bounded<T, const MAX: usize>(pub(crate) Vec<T>);
+
+impl<T, const MAX: usize> Default for Bounded<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T, const MAX: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for List<T, MAX> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of at most {MAX}")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    if items.len() == MAX {
+                        return Err(A::Error::custom(format!("more than {MAX} in the list, the limit")));
+                    }
+                    items.push(item);
+                }
+                Ok(items)
+            }
+        }
+
+        deserializer.deserialize_seq(List::<T, MAX>(PhantomData)).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_ends_at_its_limit() {
+        let list = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+        let parse = |text: &str| serde_json::from_str::<Bounded<serde_json::Value, 3>>(text);
+        assert_eq!(parse(&list(3)).expect("three").0.len(), 3);
+        let error = parse(&format!("{}, no JSON", &list(4)[..list(4).len() - 1])).expect_err("four").to_string();
+        assert!(error.contains("more than 3"), "what follows is not read: {error}");
+        assert!(parse("7").is_err());
+    }
 }

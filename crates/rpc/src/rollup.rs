@@ -8,20 +8,26 @@ use crate::registry::Registry;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{B256, Bytes, U64};
 use oceanid_chain::Ledger;
-use oceanid_primitives::{Header, HeaderExtension, L1Origin, output_root};
+use oceanid_primitives::{Committee, Header, HeaderExtension, L1Origin, output_root};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.light("optimism_outputAtBlock", output_at_block);
     registry.light("optimism_syncStatus", |context: &Context, _: &mut Args<'_>| sync_status(context));
     registry.light("optimism_rollupConfig", rollup_config);
     registry.light("optimism_version", |_: &Context, _: &mut Args<'_>| Ok(format!("v{}", env!("CARGO_PKG_VERSION"))));
-    registry.heavy("seq_committee", committee);
+    registry.read("seq_committee", committee);
+    registry.read("seq_epoch", epoch);
+    registry.light("seq_batch", batch);
     registry.light("seq_certificate", certificate);
     registry.light("seq_evidence", evidence);
     registry.light("seq_status", status);
 }
+
+/// Leader slots that `seq_epoch` tells ahead.
+const NEXT_SLOTS: u64 = 32;
 
 /// What only a Layer 2 has.
 fn parts(context: &Context) -> RpcResult<(&Ledger, &dyn NodeStatus)> {
@@ -123,13 +129,13 @@ fn rollup_config(context: &Context, _: &mut Args<'_>) -> RpcResult<Value> {
     }))
 }
 
-/// An epoch: a number (hex quantity or plain) or `latest`.
-enum Epoch {
+/// A number (hex quantity or plain) or `latest`.
+enum Place {
     Latest,
     Number(u64),
 }
 
-impl<'de> Deserialize<'de> for Epoch {
+impl<'de> Deserialize<'de> for Place {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -137,7 +143,7 @@ impl<'de> Deserialize<'de> for Epoch {
             Number(u64),
             Text(String),
         }
-        let refused = || serde::de::Error::custom("must be an epoch number or `latest`");
+        let refused = || serde::de::Error::custom("must be a number or `latest`");
         match Either::deserialize(deserializer).map_err(|_: D::Error| refused())? {
             Either::Number(number) => Ok(Self::Number(number)),
             Either::Text(text) if text == "latest" => Ok(Self::Latest),
@@ -149,17 +155,76 @@ impl<'de> Deserialize<'de> for Epoch {
     }
 }
 
-fn committee(context: &Context, args: &mut Args<'_>) -> RpcResult<Value> {
-    let (ledger, _) = parts(context)?;
+/// The epoch asked for, by default that of the next block, with its committee.
+fn epoch_of(ledger: &Ledger, context: &Context, args: &mut Args<'_>) -> RpcResult<(u64, Arc<Committee>)> {
     let current = ledger.epochs().of(context.head() + 1);
-    let epoch = match args.optional("epoch")?.unwrap_or(Epoch::Latest) {
-        Epoch::Latest => current,
-        Epoch::Number(epoch) => epoch,
+    let epoch = match args.optional("epoch")?.unwrap_or(Place::Latest) {
+        Place::Latest => current,
+        Place::Number(epoch) => epoch,
     };
     let committee = ledger.committee_of_epoch(epoch).map_err(RpcError::internal)?.ok_or_else(|| {
         RpcError::not_found(format!("committee of epoch {epoch} is not known: the chain is in epoch {current}"))
     })?;
+    Ok((epoch, committee))
+}
+
+fn committee(context: &Context, args: &mut Args<'_>) -> RpcResult<Value> {
+    let (ledger, _) = parts(context)?;
+    let (epoch, committee) = epoch_of(ledger, context, args)?;
     Ok(json!({ "epoch": epoch, "quorum": committee.quorum(), "committee": *committee }))
+}
+
+/// An epoch: its blocks, who votes in it, what each member did so far, and, of the one under way, who is drawn for the next views.
+fn epoch(context: &Context, args: &mut Args<'_>) -> RpcResult<Value> {
+    let (ledger, _) = parts(context)?;
+    let (epoch, committee) = epoch_of(ledger, context, args)?;
+    let epochs = ledger.epochs();
+    let (first, last) = epochs.blocks(epoch).ok_or_else(|| RpcError::not_found(format!("epoch {epoch} has no blocks")))?;
+    let head = extension(&context.header(context.head())?)?;
+    let slots = match epochs.of(context.head() + 1) == epoch {
+        true => {
+            // Views are counted anew in each epoch.
+            let next = if head.epoch == epoch { head.view + 1 } else { 1 };
+            let drawn = |view| {
+                let seat = committee.leader(epoch, view);
+                json!({ "view": view, "seat": seat, "member": committee.members[seat as usize].id })
+            };
+            (next..next + NEXT_SLOTS).map(drawn).collect()
+        }
+        false => Vec::new(),
+    };
+    let work = ledger.work(epoch).map_err(RpcError::internal)?;
+    let work = work.map(|work| work.iter().map(|done| json!({ "led": done.led, "missed": done.missed })).collect::<Vec<_>>());
+    Ok(json!({
+        "epoch": epoch,
+        "firstBlock": first,
+        "lastBlock": last,
+        "before": epochs.before(epoch),
+        "after": epochs.after(epoch),
+        "quorum": committee.quorum(),
+        "committee": *committee,
+        "work": work,
+        "nextSlots": slots,
+    }))
+}
+
+/// A batch on L1, and how far it is settled.
+fn batch(context: &Context, args: &mut Args<'_>) -> RpcResult<Option<Value>> {
+    let (_, status) = parts(context)?;
+    let index = match args.optional("index")?.unwrap_or(Place::Latest) {
+        Place::Latest => None,
+        Place::Number(index) => Some(index),
+    };
+    let Some(batch) = status.batch(index) else { return Ok(None) };
+    let (safe, finalized) = context.backend.marks();
+    let settled = match batch.last_block {
+        last if last <= finalized => "final",
+        last if last <= safe => "safe",
+        _ => "accepted",
+    };
+    let mut report = serde_json::to_value(batch).map_err(RpcError::internal)?;
+    report["status"] = json!(settled);
+    Ok(Some(report))
 }
 
 /// The certificate of a block with what it certifies; `null` if the block is there and the certificate is not (genesis, and

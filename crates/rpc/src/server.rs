@@ -3,20 +3,33 @@
 use crate::backend::Backend;
 use crate::batch::Together;
 use crate::config::RpcConfig;
+use crate::connection::Impatient;
 use crate::context::Context;
-use crate::filters::HexIds;
+use crate::filters::{Filters, HexIds};
+use crate::origins::{WsOrigins, cors};
 use crate::pages::PagesLayer;
 use crate::registry::Registry;
+use crate::subscriptions::WsOnly;
+use crate::traffic::{Bodies, Requests};
 use crate::{
-    debug, dev, eth, evm, fees, filters, fork_config, logs, openrpc, raw, rollup, simulate, subscriptions, trace, witness,
+    debug, dev, eth, evm, fees, filters, fork_config, logs, openrpc, raw, rollup, simulate, subscriptions, trace, txpool, witness,
 };
-use jsonrpsee::RpcModule;
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
-use jsonrpsee::server::{BatchRequestConfig, PingConfig, ServerBuilder, ServerConfig, ServerHandle};
+use jsonrpsee::server::{
+    BatchRequestConfig, PingConfig, ServerBuilder, ServerConfig, ServerHandle, serve_with_graceful_shutdown, stop_channel,
+};
+use jsonrpsee::{Methods, RpcModule};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// Messages that wait for a ws client to read; who makes more waits, too.
+const MESSAGE_BUFFER: u32 = 16;
+/// Pause after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +45,9 @@ pub enum StartError {
     /// An origin that no browser sends.
     #[error("`{0}` is not an origin: write `*` or a scheme and host such as https://example.org")]
     Origin(String),
+    /// A namespace there is not.
+    #[error("RPC has no namespace `{0}`: there are {all}", all = RpcConfig::NAMESPACES.join(", "))]
+    Namespace(String),
 }
 
 /// A running server. Dropped, it stops.
@@ -40,6 +56,8 @@ pub struct RpcServer {
     address: SocketAddr,
     methods: Vec<&'static str>,
     handle: ServerHandle,
+    /// They end with the server.
+    _tasks: JoinSet<()>,
 }
 
 impl RpcServer {
@@ -51,28 +69,70 @@ impl RpcServer {
     pub async fn start(config: RpcConfig, backend: Backend) -> Result<Self, StartError> {
         let listen = config.listen;
         let failed = |source| StartError::Listen { address: listen, source };
+        if let Some(unknown) = config.namespaces.iter().find(|name| !RpcConfig::NAMESPACES.contains(&name.as_str())) {
+            return Err(StartError::Namespace(unknown.clone()));
+        }
         let server_config = ServerConfig::builder()
             .max_request_body_size(config.max_request_bytes)
             .max_response_body_size(config.max_response_bytes)
             .max_connections(config.max_connections)
             .max_subscriptions_per_connection(config.max_subscriptions)
+            .set_message_buffer_capacity(MESSAGE_BUFFER)
             .set_batch_request_config(BatchRequestConfig::Limit(config.max_batch))
             .enable_ws_ping(PingConfig::new())
             .set_id_provider(HexIds)
             .build();
-        let middleware = tower::ServiceBuilder::new().layer(PagesLayer::new(backend.pages.clone())).layer(cors(&config.cors)?);
+        let http = tower::ServiceBuilder::new()
+            .layer(PagesLayer::new(backend.pages.clone()))
+            .layer(WsOrigins::new(&config.cors))
+            .layer(cors(&config.cors)?)
+            .layer(Bodies::new(config.max_bytes_in_flight, config.max_request_bytes));
         let max_response = config.max_response_bytes;
-        let answering = RpcServiceBuilder::new().layer_fn(move |service| Together::new(service, max_response));
+        let rpc = RpcServiceBuilder::new()
+            .layer(Requests::new(config.max_bytes_in_flight))
+            .layer_fn(move |service| Together::new(service, max_response))
+            .layer_fn(WsOnly);
         let builder =
-            ServerBuilder::new().set_config(server_config).set_http_middleware(middleware).set_rpc_middleware(answering);
-        let server = builder.build(listen).await.map_err(failed)?;
-        let address = server.local_addr().map_err(failed)?;
-        let module = module(config, backend);
+            ServerBuilder::new().set_config(server_config).set_http_middleware(http).set_rpc_middleware(rpc).to_service_builder();
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+
+        let mut tasks = JoinSet::new();
+        let context = Arc::new(Context::new(backend, config));
+        tasks.spawn(context.arrivals.clone().run(context.backend.pool.subscribe()));
+        tasks.spawn(Filters::expire(Arc::downgrade(&context), context.config.filter_lifetime));
+        let send_timeout = context.config.send_timeout;
+        let module = module(context);
         let mut methods: Vec<_> = module.method_names().collect();
         methods.sort_unstable();
-        let handle = server.start(module);
+
+        let (stop, handle) = stop_channel();
+        let module = Methods::from(module);
+        tokio::spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = stop.clone().shutdown() => return,
+                };
+                let Ok((stream, _)) = accepted else {
+                    // No file handle is left, most often: connections that end give some back.
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                };
+                // Answers are small and waited for.
+                let _ = stream.set_nodelay(true);
+                let service = builder.clone().build(module.clone(), stop.clone());
+                let stopped = stop.clone().shutdown();
+                tokio::spawn(async move {
+                    let stream = Impatient::new(stream, send_timeout);
+                    if let Err(error) = serve_with_graceful_shutdown(stream, service, stopped).await {
+                        tracing::debug!(%error, "an RPC connection failed");
+                    }
+                });
+            }
+        });
         tracing::info!(%address, "RPC listens for http and ws");
-        Ok(Self { address, methods, handle })
+        Ok(Self { address, methods, handle, _tasks: tasks })
     }
 
     /// Where it listens.
@@ -103,11 +163,11 @@ impl RpcServer {
     }
 }
 
-fn module(config: RpcConfig, backend: Backend) -> RpcModule<Context> {
-    let context = Arc::new(Context::new(backend, config));
+fn module(context: Arc<Context>) -> RpcModule<Context> {
     let is_rollup = context.is_rollup();
     let mut registry = Registry::new(context);
     eth::register(&mut registry);
+    txpool::register(&mut registry);
     evm::register(&mut registry);
     simulate::register(&mut registry);
     debug::register(&mut registry);
@@ -125,17 +185,4 @@ fn module(config: RpcConfig, backend: Backend) -> RpcModule<Context> {
     dev::register(&mut registry);
     openrpc::register(&mut registry);
     registry.into_module()
-}
-
-fn cors(origins: &[String]) -> Result<CorsLayer, StartError> {
-    let layer = CorsLayer::new().allow_methods(Any).allow_headers(Any);
-    if origins.iter().any(|origin| origin == "*") {
-        return Ok(layer.allow_origin(Any));
-    }
-    let parse = |origin: &String| match origin.parse() {
-        Ok(value) if origin.contains("://") => Ok(value),
-        _ => Err(StartError::Origin(origin.clone())),
-    };
-    let origins = origins.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    Ok(layer.allow_origin(AllowOrigin::list(origins)))
 }

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::convert;
 use crate::error::{RpcError, RpcResult};
 use crate::evm::{CallState, call_request, halted, override_state};
-use crate::params::Args;
+use crate::params::{Args, Bounded};
 use crate::registry::Registry;
 use alloy_consensus::proofs::calculate_withdrawals_root;
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, SignableTransaction, TxEip1559, TxEip4844, TxEip7702, TxLegacy};
@@ -36,11 +36,14 @@ use oceanid_stf::{
 };
 use oceanid_store::{CommittedBlock, StoreError};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Most blocks of one request, those that fill gaps included.
 const MAX_BLOCKS: u64 = 256;
+/// Most calls of one request, over all blocks.
+const MAX_CALLS: usize = 1_000;
 /// Seconds between two blocks that do not say otherwise.
 const BLOCK_SECONDS: u64 = 12;
 /// Steps between two looks at the clock.
@@ -71,7 +74,7 @@ mod code {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Payload {
-    block_state_calls: Vec<AskedBlock>,
+    block_state_calls: Bounded<AskedBlock, { MAX_BLOCKS as usize + 1 }>,
     #[serde(default)]
     trace_transfers: bool,
     #[serde(default)]
@@ -88,8 +91,9 @@ struct AskedBlock {
     block_overrides: Option<Overrides>,
     #[serde(default)]
     state_overrides: Option<StateOverride>,
+    /// Parsed when all are counted: a request is much larger than its text.
     #[serde(default)]
-    calls: Vec<TransactionRequest>,
+    calls: Bounded<Box<RawValue>, MAX_CALLS>,
 }
 
 /// Block overrides with the field that only whole blocks have.
@@ -110,19 +114,24 @@ struct SimulatedBlock {
 }
 
 pub(crate) fn register(registry: &mut Registry) {
-    registry.heavy("eth_simulateV1", |context: &Context, args: &mut Args<'_>| {
+    registry.call("eth_simulateV1", |context: &Context, args: &mut Args<'_>| {
         let payload: Payload = args.required("payload")?;
         let block: Option<BlockId> = args.optional("block")?;
-        simulate(context, payload, block)
+        simulate(context, payload, block, args.deadline())
     });
 }
 
-fn simulate(context: &Context, payload: Payload, block: Option<BlockId>) -> RpcResult<Vec<SimulatedBlock>> {
-    if payload.block_state_calls.is_empty() {
+fn simulate(context: &Context, payload: Payload, block: Option<BlockId>, deadline: Instant) -> RpcResult<Vec<SimulatedBlock>> {
+    let Bounded(asked) = payload.block_state_calls;
+    if asked.is_empty() {
         return Err(RpcError::invalid("payload.blockStateCalls", "empty input"));
     }
-    if payload.block_state_calls.len() as u64 > MAX_BLOCKS {
+    if asked.len() as u64 > MAX_BLOCKS {
         return Err(too_many_blocks());
+    }
+    let calls: usize = asked.iter().map(|block| block.calls.0.len()).sum();
+    if calls > MAX_CALLS {
+        return Err(RpcError::invalid("payload.blockStateCalls.calls", format!("{calls} calls, limit {MAX_CALLS}")));
     }
     let base = match block {
         Some(id) => context.find(id)?.ok_or_else(|| RpcError::server("header not found"))?,
@@ -130,14 +139,14 @@ fn simulate(context: &Context, payload: Payload, block: Option<BlockId>) -> RpcR
     };
     let parent = context.header(base)?;
     let parent_hash = context.backend.store.hash_of(base)?.unwrap_or_default();
-    let blocks = plan(&parent, payload.block_state_calls)?;
+    let blocks = plan(&parent, asked)?;
     let mut simulation = Simulation {
         context,
         state: Overlay::new(context.backend.store.view_at(base)?),
         parent,
         parent_hash,
         gas_left: context.config.gas_cap,
-        deadline: Instant::now() + context.config.timeout,
+        deadline,
         trace_transfers: payload.trace_transfers,
         validation: payload.validation,
     };
@@ -224,7 +233,9 @@ impl Simulation<'_> {
         }
 
         let mut body = Body::default();
-        for request in asked.calls {
+        for request in asked.calls.0 {
+            let request =
+                serde_json::from_str(request.get()).map_err(|error| RpcError::invalid("payload.blockStateCalls.calls", error))?;
             self.call(request, rules, &header, env, &options, &mut body)?;
         }
         let requests = if is(SpecId::PRAGUE) && !rules.is_rollup() {

@@ -32,7 +32,7 @@ struct Witness {
 }
 
 pub(crate) fn register(registry: &mut Registry) {
-    registry.heavy("debug_executionWitness", |context: &Context, args: &mut Args<'_>| {
+    registry.trace("debug_executionWitness", |context: &Context, args: &mut Args<'_>| {
         let id: BlockId = args.required("block")?;
         witness(context, context.resolve(id)?)
     });

@@ -204,7 +204,7 @@ async fn nodes_started_from_the_specification_sequence_and_follow() {
     let config = |name: &str, sequencer: Option<SequencerSection>| NodeConfig {
         sequencer,
         keeper: KeeperSection::development(),
-        rpc: RpcListen { listen: any_port(), forward: None },
+        rpc: RpcListen::new(any_port()),
         ..NodeConfig::new(
             args.out.join("spec.json"),
             folder.path().join(name),

@@ -87,7 +87,7 @@ impl EmbeddedL1Config {
             instant: true,
             finality_depth: Self::FINALITY_DEPTH,
             blob_retention: Self::BLOB_RETENTION,
-            rpc: RpcConfig::new(http),
+            rpc: RpcConfig::open(http),
             beacon,
         }
     }

@@ -16,8 +16,8 @@ use oceanid_primitives::{
     predeploys,
 };
 use oceanid_rpc::{
-    AccountEdit, Backend, DevHooks, L1Heads, L1Ref, NodeStatus, Page, Pages, RpcConfig, RpcServer, StatusReport, SyncProgress,
-    WaitCode, Waiting,
+    AccountEdit, Backend, BatchReport, DevHooks, L1Heads, L1Ref, NodeStatus, Page, Pages, RpcConfig, RpcServer, StatusReport,
+    SyncProgress, WaitCode, Waiting,
 };
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -54,7 +54,7 @@ pub(crate) struct Client {
 
 impl Client {
     fn new(url: &str) -> Self {
-        let http = HttpClientBuilder::default().build(url).expect("a valid url");
+        let http = HttpClientBuilder::default().max_response_size(RpcConfig::MAX_RESPONSE_BYTES).build(url).expect("a valid url");
         Self { http, called: Mutex::default() }
     }
 
@@ -144,6 +144,12 @@ pub(crate) struct FakeStatus;
 impl NodeStatus for FakeStatus {
     fn evidence(&self, from: u64) -> serde_json::Value {
         serde_json::json!({ "count": from, "evidence": [], "next": null })
+    }
+
+    fn batch(&self, index: Option<u64>) -> Option<BatchReport> {
+        let (last_block, newest) = (2, 7);
+        let index = index.unwrap_or(newest);
+        (index <= newest).then(|| BatchReport { index, first_block: 1, last_block, ..BatchReport::default() })
     }
 
     fn peers(&self) -> usize {

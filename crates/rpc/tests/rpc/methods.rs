@@ -35,6 +35,15 @@ pub(crate) async fn of_both(c: &Client, block: &SealedBlock, counter: Address) {
     let size = c.call("eth_getBlockByNumber", json!([number, false])).await["size"].clone();
     let bytes = hex::decode(raw.as_str().unwrap()).unwrap();
     assert_eq!(size, json!(format!("{:#x}", bytes.len())));
+    let tracer = json!({ "tracer": "callTracer" });
+    let traced = c.call("debug_traceBlock", json!([raw, tracer])).await;
+    assert_eq!(traced, c.call("debug_traceBlockByHash", json!([block.hash(), tracer])).await);
+    let mut other = bytes.clone();
+    *other.last_mut().unwrap() ^= 1;
+    let (code, message, _) = c.try_call("debug_traceBlock", json!([Bytes::from(other)])).await.unwrap_err();
+    assert!(code == -32_602 && message.contains("its body is not that of its header"), "{code} {message}");
+    assert_eq!(c.try_call("debug_traceBlock", json!(["0xc0"])).await.unwrap_err().0, -32_602);
+    assert_eq!(c.try_call("debug_traceBlock", json!(["0xc2c101"])).await.unwrap_err().0, -32_001);
     assert_eq!(c.call("debug_getRawReceipts", json!([number])).await.as_array().unwrap().len(), block.body().len());
     let raw = c.call("debug_getRawTransaction", json!([hash])).await;
     assert_eq!(keccak256(hex::decode(raw.as_str().unwrap()).unwrap()), *tx.hash());
