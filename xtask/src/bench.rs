@@ -1,10 +1,11 @@
 //! `cargo xtask bench`: everything in docs/benchmarks.md, as Markdown tables. No test depends on a figure.
 //!
 //! What is measured in process lives in the `benches` workspace, which links peers' libraries too; this runs it. What is measured from outside
-//! (`node`) or read from committed figures (`l1-cost`) is here.
+//! (`node`, `rpc`) or read from committed figures (`l1-cost`) is here.
 
 mod l1_cost;
 mod node;
+mod rpc;
 
 use clap::ValueEnum;
 use eyre::{WrapErr, ensure};
@@ -17,12 +18,18 @@ pub(crate) struct Args {
     /// What to measure.
     #[arg(default_value = "all")]
     bench: Bench,
-    /// The binary that `node` measures; built in the release profile if not given.
+    /// The binary that `node` and `rpc` measure; built in the release profile if not given.
     #[arg(long, value_name = "FILE")]
     oceanid: Option<PathBuf>,
     /// Blocks after which `node` takes its last look at memory.
     #[arg(long, default_value_t = 10_000)]
     blocks: u64,
+    /// The peer of `rpc`.
+    #[arg(long, value_name = "FILE", default_value = "contracts/node_modules/.bin/anvil")]
+    anvil: PathBuf,
+    /// Minutes for which `rpc` watches memory under load; 0 leaves it out.
+    #[arg(long, default_value_t = 30)]
+    minutes: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,6 +42,8 @@ enum Bench {
     Finality,
     /// Start-up time and memory of a whole development network.
     Node,
+    /// Transactions to receipts, calls and logs over http, beside anvil, and memory under load.
+    Rpc,
     /// Batch bytes beside OP span batches.
     Da,
     /// fjall beside MDBX.
@@ -45,21 +54,22 @@ enum Bench {
     All,
 }
 
+impl Args {
+    fn node(&self) -> eyre::Result<PathBuf> {
+        self.oceanid.clone().map_or_else(build_node, Ok)
+    }
+}
+
 pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     println!("{}", machine());
-    let every = [Bench::Exec, Bench::Pipeline, Bench::Finality, Bench::Node, Bench::Da, Bench::Store, Bench::L1Cost];
+    let every = [Bench::Exec, Bench::Pipeline, Bench::Finality, Bench::Node, Bench::Rpc, Bench::Da, Bench::Store, Bench::L1Cost];
     let chosen = if args.bench == Bench::All { &every[..] } else { std::slice::from_ref(&args.bench) };
     for bench in chosen {
         let name = bench.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         println!("\n## {name}");
         match bench {
-            Bench::Node => {
-                let binary = match &args.oceanid {
-                    Some(given) => given.clone(),
-                    None => build_node()?,
-                };
-                node::run(&binary, args.blocks).await?;
-            }
+            Bench::Node => node::run(&args.node()?, args.blocks).await?,
+            Bench::Rpc => rpc::run(&args.node()?, &args.anvil, args.minutes).await?,
             Bench::L1Cost => l1_cost::run()?,
             _ => in_process(&name)?,
         }

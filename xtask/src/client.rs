@@ -56,6 +56,11 @@ impl Client {
         quantity(&self.call("eth_getTransactionCount", json!([account, "pending"])).await?)
     }
 
+    /// Transactions of `account` in committed blocks.
+    pub(crate) async fn mined(&self, account: Address) -> eyre::Result<u64> {
+        quantity(&self.call("eth_getTransactionCount", json!([account, "latest"])).await?)
+    }
+
     pub(crate) async fn send_raw(&self, raw: &Bytes) -> eyre::Result<B256> {
         let hash = self.call("eth_sendRawTransaction", json!([raw])).await?;
         hash.as_str().unwrap_or_default().parse().wrap_err("transaction hash")
@@ -69,15 +74,15 @@ fn quantity(value: &Value) -> eyre::Result<u64> {
 
 /// Signs a transfer of 1 wei.
 pub(crate) fn signed_transfer(signer: &PrivateKeySigner, chain_id: u64, nonce: u64, to: Address) -> eyre::Result<Bytes> {
-    signed(signer, chain_id, nonce, to, U256::from(1), Bytes::new(), 21_000)
+    signed(signer, chain_id, nonce, Some(to), U256::from(1), Bytes::new(), 21_000)
 }
 
-/// Signs a call.
+/// Signs a call, or a deployment if there is nobody to call.
 pub(crate) fn signed(
     signer: &PrivateKeySigner,
     chain_id: u64,
     nonce: u64,
-    to: Address,
+    to: Option<Address>,
     value: U256,
     input: Bytes,
     gas_limit: u64,
@@ -89,7 +94,7 @@ pub(crate) fn signed(
         gas_limit,
         max_fee_per_gas: 10_000_000_000,
         max_priority_fee_per_gas: 1,
-        to: TxKind::Call(to),
+        to: to.map_or(TxKind::Create, TxKind::Call),
         value,
         input,
         ..TxEip1559::default()

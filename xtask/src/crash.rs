@@ -1,7 +1,8 @@
 //! `cargo xtask crash`: a real network of processes under load, killed with SIGKILL again and again.
 //!
 //! Each round kills one, then two, then all sequencers (in turn) at a random moment. Afterwards every node must come back without
-//! help and go on; every block any node had called final must be in every node's chain with the same hash.
+//! help and go on; every block any node had called final must be in every node's chain with the same hash, and every transaction that any
+//! of them had taken must be mined in the end.
 
 use crate::client::{Client, signed_transfer};
 use crate::network::{Network, PATIENCE, wait_for};
@@ -57,11 +58,13 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
 
     let stop = Arc::new(AtomicBool::new(false));
     let sent = Arc::new(AtomicU64::new(0));
+    let (sender, taken) = (signer.address(), Arc::new(AtomicU64::new(0)));
     let load = tokio::spawn(load(
         nodes.iter().filter(|node| node.sequencer).map(|node| node.client.clone()).collect(),
         signer,
         Arc::clone(&stop),
         Arc::clone(&sent),
+        Arc::clone(&taken),
     ));
 
     let mut finals: BTreeMap<u64, B256> = BTreeMap::new();
@@ -100,6 +103,9 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     }
     stop.store(true, Ordering::Relaxed);
     load.await??;
+    let taken = taken.load(Ordering::Relaxed);
+    let mined = async || Ok(nodes[0].client.mined(sender).await? >= taken);
+    wait_for("every transaction that was taken", PATIENCE, mined).await.wrap_err_with(|| format!("seed {seed}"))?;
     agree(&nodes, &finals, 0).await.wrap_err_with(|| format!("after the last round, seed {seed}"))?;
     println!("{} passed, 0 failed", args.rounds);
     Ok(())
@@ -155,8 +161,15 @@ async fn agree(nodes: &[Node], finals: &BTreeMap<u64, B256>, first: u64) -> eyre
     Ok(())
 }
 
-/// Sends transfers to one sequencer after another until told to stop. Refusals while nodes are down are part of the exercise.
-async fn load(clients: Vec<Client>, signer: PrivateKeySigner, stop: Arc<AtomicBool>, sent: Arc<AtomicU64>) -> eyre::Result<()> {
+/// Sends transfers to one sequencer after another until told to stop. Refusals while nodes are down are part of the exercise. `taken` is
+/// the number of transactions up to the last one that was taken.
+async fn load(
+    clients: Vec<Client>,
+    signer: PrivateKeySigner,
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    taken: Arc<AtomicU64>,
+) -> eyre::Result<()> {
     let to = Address::repeat_byte(0x42);
     let mut chain_id = None;
     for client in clients.iter().cycle() {
@@ -169,9 +182,11 @@ async fn load(clients: Vec<Client>, signer: PrivateKeySigner, stop: Arc<AtomicBo
                 None => *chain_id.insert(client.chain_id().await?),
             };
             let nonce = client.nonce(signer.address()).await?;
-            client.send_raw(&signed_transfer(&signer, chain_id, nonce, to)?).await
+            client.send_raw(&signed_transfer(&signer, chain_id, nonce, to)?).await?;
+            eyre::Ok(nonce)
         };
-        if attempt.await.is_ok() {
+        if let Ok(nonce) = attempt.await {
+            taken.fetch_max(nonce + 1, Ordering::Relaxed);
             sent.fetch_add(1, Ordering::Relaxed);
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -107,7 +107,7 @@ async fn reach(node: &Client, target: u64) -> eyre::Result<u64> {
 }
 
 /// Resident memory of a process, bytes.
-fn resident(process: u32) -> eyre::Result<u64> {
+pub(super) fn resident(process: u32) -> eyre::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or_eyre("VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)

@@ -334,7 +334,7 @@ impl Cast {
         let call = json!([{ "from": signer.address(), "to": to, "value": format!("{value:#x}"), "data": data }, "latest"]);
         self.l1.call("eth_call", call).await?;
         let (chain_id, nonce) = (self.l1.chain_id().await?, self.l1.nonce(signer.address()).await?);
-        let hash = self.l1.send_raw(&signed(&signer, chain_id, nonce, to, U256::from(value), data, CALL_GAS)?).await?;
+        let hash = self.l1.send_raw(&signed(&signer, chain_id, nonce, Some(to), U256::from(value), data, CALL_GAS)?).await?;
         wait_for("an L1 transaction to be mined", PATIENCE, async || {
             let receipt = self.l1.call("eth_getTransactionReceipt", json!([hash])).await?;
             ensure!(receipt["status"] != "0x0", "transaction {hash} reverted");
