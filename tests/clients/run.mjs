@@ -8,12 +8,20 @@ import { loadNetwork } from './lib/network.mjs'
 import { startNetwork } from './lib/start.mjs'
 
 const modules = ['reads', 'transactions', 'tokens', 'subscriptions', 'bridge', 'forced', 'token-bridge', 'uniswap', 'ethers', 'cast', 'web3py', 'hardhat', 'forge', 'rotation', 'follower', 'pages']
-/** An item that takes longer has hung: milliseconds. */
-const ITEM_TIMEOUT = 180_000
+/** An item that takes longer has hung: milliseconds. Longer than all that an item waits for itself. */
+const ITEM_TIMEOUT = 600_000
 
 const { oceanid, l1, filters } = parseArguments(process.argv.slice(2))
 const stop = oceanid ? await startNetwork(oceanid, l1) : undefined
 let failed = 1
+/** Ends what was started, whatever ends this. */
+const end = async (why) => {
+  console.error(why)
+  await stop?.()
+  process.exit(1)
+}
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => end(signal))
+for (const fault of ['uncaughtException', 'unhandledRejection']) process.once(fault, (error) => end(`${fault}: ${error?.stack ?? error}`))
 try {
   failed = await runItems()
 } finally {
@@ -30,7 +38,9 @@ async function runItems() {
     for (const [text, run] of Object.entries(list)) {
       const title = `${name}: ${text}`
       if (filters.length && !filters.some((filter) => title.includes(filter))) continue
-      if (await runItem(title, run, network)) passed += 1
+      const { ok, hung } = await runItem(title, run, network)
+      if (hung) return failures + 1 // It goes on with its account: what follows would fail for its sake.
+      if (ok) passed += 1
       else failures += 1
     }
   }
@@ -42,18 +52,21 @@ async function runItems() {
 async function runItem(title, run, network) {
   const started = Date.now()
   const note = (text) => process.stderr.write(`     ${text}\n`)
-  let timer
+  let [timer, hung] = [undefined, false]
   const timeout = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no result after ${ITEM_TIMEOUT / 1000} s`)), ITEM_TIMEOUT)
+    timer = setTimeout(() => {
+      hung = true
+      reject(new Error(`no result after ${ITEM_TIMEOUT / 1000} s`))
+    }, ITEM_TIMEOUT)
   })
   try {
     await Promise.race([run(network, note), timeout])
     console.log(`ok   ${title} (${((Date.now() - started) / 1000).toFixed(1)} s)`)
-    return true
+    return { ok: true, hung }
   } catch (error) {
     const text = String(error?.stack ?? error).split('\n').slice(0, 25)
     console.log([`FAIL ${title}`, ...text.map((line) => `     ${line}`)].join('\n'))
-    return false
+    return { ok: false, hung }
   } finally {
     clearTimeout(timer)
   }

@@ -17,7 +17,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(url: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client without TLS options");
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("a client without TLS options");
         Self { url: url.to_owned(), http }
     }
 

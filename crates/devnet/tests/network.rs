@@ -43,7 +43,7 @@ async fn ask<C: SolCall>(provider: &RootProvider, to: Address, call: C) -> C::Re
 }
 
 async fn mined(provider: &RootProvider, transaction: B256) -> TransactionReceipt {
-    for _ in 0..200 {
+    for _ in 0..2_400 {
         if let Some(receipt) = provider.get_transaction_receipt(transaction).await.expect("L1 answers") {
             return receipt;
         }

@@ -107,7 +107,7 @@ impl L1 {
         let signature = from.sign_hash_sync(&transaction.signature_hash()).unwrap();
         let raw = alloy_consensus::TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
         let hash = *self.provider.send_raw_transaction(&raw).await.unwrap().tx_hash();
-        for _ in 0..1_000 {
+        for _ in 0..12_000 {
             if let Some(receipt) = self.provider.get_transaction_receipt(hash).await.unwrap() {
                 assert!(receipt.status(), "{} reverted", C::SIGNATURE);
                 return receipt;

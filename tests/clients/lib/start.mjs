@@ -13,7 +13,7 @@ const START_TIMEOUT = 120_000
 /** Starts `oceanid dev`; sets OCEANID_CONFIG; returns a function that ends everything. */
 export async function startNetwork(oceanid, l1) {
   const dir = mkdtempSync(join(tmpdir(), 'oceanid-clients-'))
-  const children = []
+  let children = []
   const stop = async () => {
     for (const child of children.reverse()) {
       if (child.exitCode !== null || child.signalCode !== null) continue
@@ -26,8 +26,11 @@ export async function startNetwork(oceanid, l1) {
   }
   const start = (command, args) => {
     const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'] })
-    child.on('error', (error) => console.error(`${command}: ${error.message}`))
     children.push(child)
+    child.on('error', (error) => {
+      console.error(`${command}: ${error.message}`)
+      children = children.filter((other) => other !== child)
+    })
     return child
   }
   try {
@@ -46,7 +49,9 @@ export async function startNetwork(oceanid, l1) {
     const network = start(oceanid, args)
     const deadline = Date.now() + START_TIMEOUT
     while (!existsSync(config)) {
-      if (network.exitCode !== null) throw new Error(`oceanid dev ended with exit code ${network.exitCode}`)
+      if (network.exitCode !== null || network.signalCode !== null || !children.includes(network)) {
+        throw new Error(`oceanid dev ended: ${network.signalCode ?? network.exitCode ?? 'it cannot be run'}`)
+      }
       if (Date.now() > deadline) throw new Error(`oceanid dev was not ready after ${START_TIMEOUT / 1000} s`)
       await new Promise((resolve) => setTimeout(resolve, 100))
     }
@@ -58,18 +63,21 @@ export async function startNetwork(oceanid, l1) {
   }
 }
 
+/** A port below those that systems give to outgoing connections, one of which could take it before the server listens. */
 async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const server = createServer()
+    const free = await new Promise((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+    })
+    if (free) return port
+  }
 }
 
 async function answers(url) {
   const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'eth_chainId', params: [] })
-  for (let attempt = 0; attempt < 100; attempt += 1) {
+  for (const deadline = Date.now() + START_TIMEOUT; Date.now() < deadline; ) {
     try {
       if ((await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body })).ok) return
     } catch {

@@ -1,15 +1,18 @@
 // Running command line tools from npm packages.
 import { execFile } from 'node:child_process'
+import { createRequire } from 'node:module'
 import { promisify } from 'node:util'
-import { fileURLToPath } from 'node:url'
 
 const run = promisify(execFile)
-const bin = fileURLToPath(new URL('../node_modules/.bin/', import.meta.url))
+const { resolve } = createRequire(import.meta.url)
+const cpu = { x64: 'amd64', arm64: 'arm64' }[process.arch]
 
-/** Runs `name` of node_modules/.bin and returns its trimmed output; a failure carries what the tool said. */
+/** Runs `cast` or `forge` and returns its trimmed output; a failure carries what the tool said. */
 export async function tool(name, args, options = {}) {
+  // The program itself: its npm launcher ends with 0 whatever it ended with.
+  const program = resolve(`@foundry-rs/${name}-${process.platform}-${cpu}/bin/${name}${process.platform === 'win32' ? '.exe' : ''}`)
   try {
-    const { stdout } = await run(`${bin}${name}`, args, { maxBuffer: 64 << 20, ...options, env: { ...process.env, FOUNDRY_DISABLE_NIGHTLY_WARNING: '1', ...options.env } })
+    const { stdout } = await run(program, args, { maxBuffer: 64 << 20, ...options, env: { ...process.env, FOUNDRY_DISABLE_NIGHTLY_WARNING: '1', ...options.env } })
     return stdout.trim()
   } catch (error) {
     throw new Error(`${name} ${args.join(' ')}\n${error.stdout ?? ''}${error.stderr ?? error.message}`)

@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -169,7 +169,7 @@ struct Anvil {
 
 impl Anvil {
     async fn start(program: &Path) -> eyre::Result<Self> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = oceanid_devnet::ports::free_addresses(Ipv4Addr::LOCALHOST.into(), 1)?[0].port();
         let child = Command::new(program)
             .args(["--port", &port.to_string(), "--block-time", "1", "--gas-limit", GAS_LIMIT, "--silent"])
             .stdin(Stdio::null())

@@ -8,7 +8,7 @@ use eyre::{OptionExt, WrapErr, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -136,8 +136,8 @@ impl Cast {
 
     /// Writes the newcomer's configuration, which knows where the four are (they do not know where it is), and starts its node.
     pub(super) fn start_newcomer(&mut self) -> eyre::Result<()> {
-        let free = || -> eyre::Result<String> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string()) };
-        let (http, p2p) = (free()?, free()?);
+        let free = oceanid_devnet::ports::free_addresses(Ipv4Addr::LOCALHOST.into(), 2)?;
+        let (http, p2p) = (free[0], free[1]);
         let mut peers = String::new();
         for node in self.network.config["nodes"].as_array().ok_or_eyre("`nodes` in the network file")? {
             if let (Some(identity), Some(at)) = (node["sequencer"]["identity"].as_str(), node["sequencer"]["p2p"].as_str()) {

@@ -6,10 +6,14 @@ use oceanid_contracts::deploy::{Contract, DeployError, Signed};
 use oceanid_devnet::accounts::dev_signers;
 use oceanid_devnet::{EmbeddedL1, EmbeddedL1Config};
 use oceanid_node::{KeeperSection, L1Config, Node, NodeConfig, RpcListen, Secret, SequencerSection, seal, write_new};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 const PASSWORD: &str = "correct horse";
+
+fn free_addresses(count: usize) -> Vec<SocketAddr> {
+    oceanid_devnet::ports::free_addresses(Ipv4Addr::LOCALHOST.into(), count).unwrap()
+}
 
 fn any_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
@@ -167,7 +171,7 @@ async fn on_anvil_a_deployment_killed_at_every_step_is_finished() {
         assert!(std::env::var_os("OCEANID_REQUIRE_TOOLS").is_none(), "OCEANID_ANVIL does not name anvil");
         return;
     };
-    let port = TcpListener::bind(any_port()).unwrap().local_addr().unwrap().port();
+    let port = free_addresses(1)[0].port();
     let mut anvil = tokio::process::Command::new(program)
         .args(["--hardfork", "prague", "--silent", "--port", &port.to_string()])
         .stdin(std::process::Stdio::null())
@@ -176,7 +180,7 @@ async fn on_anvil_a_deployment_killed_at_every_step_is_finished() {
     let url = format!("http://127.0.0.1:{port}");
     let started = Instant::now();
     while probe(&connect(&url).unwrap(), &url).await.is_err() {
-        assert!(started.elapsed() < Duration::from_secs(20), "anvil does not answer");
+        assert!(started.elapsed() < Duration::from_secs(120), "anvil does not answer");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     killed_at_every_step(&url).await;
@@ -196,9 +200,7 @@ async fn nodes_started_from_the_specification_sequence_and_follow() {
     deploy(&args, &file, &keys, &provider, |disk| Box::new(disk)).await.unwrap().unwrap();
     miner.abort();
 
-    let ports: Vec<TcpListener> = keys.founders.iter().map(|_| TcpListener::bind(any_port()).unwrap()).collect();
-    let addresses: Vec<SocketAddr> = ports.iter().map(|port| port.local_addr().unwrap()).collect();
-    drop(ports);
+    let addresses = free_addresses(keys.founders.len());
     let peers: std::collections::BTreeMap<_, _> =
         keys.founders.iter().zip(&addresses).map(|(founder, address)| (founder.keys.node.identity(), *address)).collect();
     let config = |name: &str, sequencer: Option<SequencerSection>| NodeConfig {

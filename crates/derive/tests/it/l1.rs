@@ -56,7 +56,7 @@ impl L1 {
             assert!(std::env::var_os("OCEANID_REQUIRE_TOOLS").is_none(), "OCEANID_ANVIL does not name anvil");
             return None;
         };
-        let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = oceanid_devnet::ports::free_addresses(Ipv4Addr::LOCALHOST.into(), 1).unwrap()[0].port();
         let child = Command::new(program)
             .args(["--port", &port.to_string(), "--hardfork", "prague", "--block-time", "1", "--silent"])
             .stdin(Stdio::null())
@@ -64,7 +64,7 @@ impl L1 {
             .expect("OCEANID_ANVIL names a program");
         let http = format!("http://127.0.0.1:{port}");
         let l1 = Self { beacon: http.clone(), http, embedded: None, _anvil: Some(Anvil(child)) };
-        for _ in 0..200 {
+        for _ in 0..2_400 {
             if l1.provider().get_chain_id().await.is_ok() {
                 return Some(l1);
             }
@@ -122,7 +122,7 @@ impl L1 {
         let signature = signer.sign_hash_sync(&transaction.signature_hash()).unwrap();
         let raw = alloy_consensus::TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
         let hash = *provider.send_raw_transaction(&raw).await.unwrap().tx_hash();
-        for _ in 0..200 {
+        for _ in 0..1_200 {
             if let Some(receipt) = provider.get_transaction_receipt(hash).await.unwrap() {
                 assert!(receipt.status(), "the call to {to} reverted");
                 return receipt.block_number.unwrap();

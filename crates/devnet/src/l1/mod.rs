@@ -153,7 +153,7 @@ impl EmbeddedL1 {
         let state = Arc::new(StoreState::ethereum(ledger.store().clone()));
         let rules = PoolConfig::new(PoolRules::Ethereum, genesis.chain_id, genesis.gas_limit, MIN_FEE);
         let pool = Arc::new(Pool::new(rules, state).with_blobs(blobs.clone()).with_senders(ledger.senders().clone()));
-        let sealer = Arc::new(Sealer::new(ledger.clone(), pool.clone(), blobs.clone()));
+        let sealer = Arc::new(Sealer::new(ledger.clone(), pool.clone(), blobs.clone(), genesis.timestamp));
 
         let backend = Backend::ethereum(
             genesis.chain_id,

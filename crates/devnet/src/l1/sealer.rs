@@ -34,17 +34,14 @@ pub(crate) enum SealError {
     Blobs(#[from] BlobError),
 }
 
-/// True if a block with that timestamp leaves the chain behind the clock, but by no more than a new one is.
-const fn catches_up(timestamp: u64, now: u64) -> bool {
-    timestamp < now && now - timestamp < GENESIS_AGE
-}
-
 /// The one sealer.
 pub(crate) struct Sealer {
     ledger: EthLedger,
     pool: Arc<Pool>,
     blobs: Arc<BlobStore>,
     clock: Mutex<Clock>,
+    /// Timestamps up to this one are a new chain's age: a block needs no transactions to use them up.
+    young_until: u64,
     /// Accounts whose transactions are taken unsigned.
     impersonated: Mutex<BTreeSet<Address>>,
 }
@@ -68,17 +65,19 @@ impl Clock {
 
 impl Sealer {
     /// A sealer on the ledger's head.
-    pub(crate) fn new(ledger: EthLedger, pool: Arc<Pool>, blobs: Arc<BlobStore>) -> Self {
-        Self { ledger, pool, blobs, clock: Mutex::default(), impersonated: Mutex::default() }
+    pub(crate) fn new(ledger: EthLedger, pool: Arc<Pool>, blobs: Arc<BlobStore>, genesis_time: u64) -> Self {
+        let young_until = genesis_time.saturating_add(GENESIS_AGE);
+        Self { ledger, pool, blobs, clock: Mutex::default(), young_until, impersonated: Mutex::default() }
     }
 
     /// Seals a block of the pending transactions if the clock is past the parent's timestamp. The block's own is the parent's plus one
-    /// second, so that a chain which is behind the clock catches up a second a block. Without transactions it does so only where a new
-    /// chain has its [`GENESIS_AGE`] to use up: who waits for a block in a deployment then waits for no second to pass.
+    /// second, so that a chain which is behind the clock catches up a second a block. Without transactions it does so only while a new
+    /// chain has its [`GENESIS_AGE`] to use up and nobody has moved its clock: who waits for a block in a deployment then waits for no
+    /// second to pass.
     pub(crate) fn seal_pending(&self) -> Result<bool, SealError> {
         let mut clock = self.clock.lock();
         let timestamp = self.parent_timestamp() + 1;
-        if timestamp > clock.now() || !(self.has_work() || catches_up(timestamp, clock.now())) {
+        if timestamp > clock.now() || !(self.has_work() || self.is_young(&clock, timestamp)) {
             return Ok(false);
         }
         self.seal(&mut clock, timestamp)?;
@@ -98,7 +97,11 @@ impl Sealer {
 
     /// True if [`Self::seal_pending`] would make a block, or will when the clock is past the parent's timestamp.
     pub(crate) fn is_pending(&self) -> bool {
-        self.has_work() || catches_up(self.parent_timestamp() + 1, self.clock.lock().now())
+        self.has_work() || self.is_young(&self.clock.lock(), self.parent_timestamp() + 1)
+    }
+
+    fn is_young(&self, clock: &Clock, timestamp: u64) -> bool {
+        timestamp <= self.young_until && clock.offset == 0 && clock.next.is_none()
     }
 
     /// True if a transaction is pending that pays the base fee.

@@ -2,7 +2,7 @@
 
 use alloy_provider::Provider;
 use oceanid_devnet::network::connect;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -30,8 +30,7 @@ impl Anvil {
             assert!(std::env::var_os("OCEANID_REQUIRE_TOOLS").is_none(), "OCEANID_ANVIL does not name anvil");
             return None;
         };
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-        let port = free.expect("a port is free").port();
+        let port = oceanid_devnet::ports::free_addresses(Ipv4Addr::LOCALHOST.into(), 1).expect("a port is free")[0].port();
         let child = Command::new(program)
             .args(["--port", &port.to_string(), "--hardfork", hardfork, "--silent"])
             .args(more)
@@ -40,7 +39,7 @@ impl Anvil {
             .expect("OCEANID_ANVIL names a program");
         let anvil = Self { child, url: format!("http://127.0.0.1:{port}") };
         let provider = connect(&anvil.url).expect("the URL is well formed");
-        for _ in 0..200 {
+        for _ in 0..2_400 {
             if provider.get_chain_id().await.is_ok() {
                 return Some(anvil);
             }

@@ -11,7 +11,7 @@ use oceanid_devnet::l1::{EmbeddedL1, EmbeddedL1Config};
 use oceanid_devnet::network::{DevOptions, connect, deploy_dev, dev_sequencers};
 use oceanid_node::{KeeperSection, KeyFile, Node, NodeConfig, SequencerSection};
 use oceanid_primitives::{DEV_CHAIN_ID, DaMode};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -87,7 +87,7 @@ async fn a_followers_transactions_survive_it_and_reach_the_leader() {
     KeyFile { identity: sequencer.identity_seed.into(), bls: sequencer.bls_seed.into(), poster: sequencer.poster.to_bytes() }
         .save(&key_file)
         .unwrap();
-    let peer_to_peer = TcpListener::bind(any_port()).unwrap().local_addr().unwrap();
+    let peer_to_peer = oceanid_devnet::ports::free_addresses(Ipv4Addr::LOCALHOST.into(), 1).unwrap()[0];
     let section = SequencerSection { key_file: Some(key_file), da: DaMode::Calldata, ..SequencerSection::new(peer_to_peer) };
     let leader = NodeConfig { sequencer: Some(section), ..config(folder.path(), "leader", &l1.http()) };
     let leader = Node::start(leader).await.unwrap();

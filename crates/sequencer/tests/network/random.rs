@@ -13,7 +13,7 @@ use oceanid_sequencer::Execution as _;
 
 use crate::sim::{PrintOnPanic, Setup, Sim, keys, light_disks, link};
 
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 8;
 const LONG_SEEDS: u64 = 200;
 const NODES: usize = 7;
 const EPOCH: u64 = 4;

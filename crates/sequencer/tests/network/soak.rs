@@ -103,7 +103,7 @@ impl Anvil {
             assert!(std::env::var_os("OCEANID_REQUIRE_TOOLS").is_none(), "OCEANID_ANVIL does not name anvil");
             return None;
         };
-        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+        let port = oceanid_devnet::ports::free_addresses(std::net::Ipv4Addr::LOCALHOST.into(), 1).expect("a port")[0].port();
         let child = Command::new(program)
             .args(["--port", &port.to_string(), "--hardfork", "prague", "--silent"])
             .stdin(Stdio::null())

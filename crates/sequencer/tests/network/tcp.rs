@@ -62,7 +62,7 @@ fn four_nodes_agree_over_tcp_restart_and_gossip() {
     sequencers.push(start(3).expect("starts again"));
     let together = chains[0].height() + 10;
     wait("the fourth to catch up", || chains.iter().all(|chain| chain.height() >= together));
-    assert!(sequencers[3].status().voting);
+    wait("the fourth to vote", || sequencers[3].status().voting);
 
     for sequencer in sequencers {
         assert_eq!(sequencer.status().failure, None);
