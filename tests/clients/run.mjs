@@ -12,6 +12,7 @@ const modules = ['reads', 'transactions', 'tokens', 'subscriptions', 'bridge', '
 const ITEM_TIMEOUT = 600_000
 
 const { oceanid, l1, filters } = parseArguments(process.argv.slice(2))
+if (oceanid) process.env.OCEANID = oceanid
 const stop = oceanid ? await startNetwork(oceanid, l1) : undefined
 let failed = 1
 /** Ends what was started, whatever ends this. */

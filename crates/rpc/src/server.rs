@@ -30,6 +30,8 @@ use tokio::task::JoinSet;
 const MESSAGE_BUFFER: u32 = 16;
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a stop waits for requests that are not at their end.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +88,7 @@ impl RpcServer {
             .layer(PagesLayer::new(backend.pages.clone()))
             .layer(WsOrigins::new(&config.cors))
             .layer(cors(&config.cors)?)
-            .layer(Bodies::new(config.max_bytes_in_flight, config.max_request_bytes));
+            .layer(Bodies::new(config.max_bytes_in_flight, config.max_request_bytes, config.timeout));
         let max_response = config.max_response_bytes;
         let rpc = RpcServiceBuilder::new()
             .layer(Requests::new(config.max_bytes_in_flight))
@@ -122,11 +124,20 @@ impl RpcServer {
                 // Answers are small and waited for.
                 let _ = stream.set_nodelay(true);
                 let service = builder.clone().build(module.clone(), stop.clone());
-                let stopped = stop.clone().shutdown();
+                let stop = stop.clone();
                 tokio::spawn(async move {
                     let stream = Impatient::new(stream, send_timeout);
-                    if let Err(error) = serve_with_graceful_shutdown(stream, service, stopped).await {
-                        tracing::debug!(%error, "an RPC connection failed");
+                    let given_up = async {
+                        stop.clone().shutdown().await;
+                        tokio::time::sleep(STOP_PATIENCE).await;
+                    };
+                    tokio::select! {
+                        served = serve_with_graceful_shutdown(stream, service, stop.clone().shutdown()) => {
+                            if let Err(error) = served {
+                                tracing::debug!(%error, "an RPC connection failed");
+                            }
+                        }
+                        () = given_up => tracing::debug!("an RPC connection did not come to its end in time"),
                     }
                 });
             }
@@ -155,7 +166,7 @@ impl RpcServer {
         format!("ws://{}", self.address)
     }
 
-    /// Stops accepting, closes the connections and waits for them.
+    /// Stops accepting, closes the connections and waits for them, for a few seconds where a request is not at its end.
     pub async fn stop(self) {
         // An error says that it has stopped already.
         let _ = self.handle.stop();

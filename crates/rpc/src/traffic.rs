@@ -1,9 +1,13 @@
-//! How many bytes of requests are held at once: large bodies before they are read, every request while it waits and works.
+//! How many bytes of requests are held at once, large bodies before they are read, every request while it waits and works; and for how
+//! long a body may be on its way.
 //!
 //! A ws connection may send its next message before the last one is answered, and all that arrive are held until then: what goes
 //! beyond the limit is refused at once, since to wait is to be held.
 
 use crate::error::RpcError;
+use alloy_primitives::bytes::Bytes;
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jsonrpsee::MethodResponse;
 use jsonrpsee::core::BoxError;
 use jsonrpsee::core::middleware::{Batch, Notification, RpcServiceT};
@@ -13,6 +17,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Layer, Service};
 
@@ -36,17 +41,18 @@ impl Budget {
     }
 }
 
-/// Holds back large http bodies.
+/// Reads http bodies, and holds back large ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Bodies {
     budget: Budget,
     longest: usize,
+    patience: Duration,
 }
 
 impl Bodies {
-    /// At most `bytes` of bodies at once, none of them longer than `longest`.
-    pub(crate) fn new(bytes: u32, longest: u32) -> Self {
-        Self { budget: Budget::new(bytes), longest: longest as usize }
+    /// At most `bytes` of bodies at once, none of them longer than `longest` nor on its way for more than `patience`.
+    pub(crate) fn new(bytes: u32, longest: u32, patience: Duration) -> Self {
+        Self { budget: Budget::new(bytes), longest: longest as usize, patience }
     }
 }
 
@@ -66,8 +72,10 @@ pub(crate) struct BodiesService<S> {
 
 impl<S, B> Service<HttpRequest<B>> for BodiesService<S>
 where
-    S: Service<HttpRequest<B>, Response = HttpResponse, Error = BoxError>,
+    S: Service<HttpRequest, Response = HttpResponse, Error = BoxError> + Clone + Send + 'static,
     S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
 {
     type Response = HttpResponse;
     type Error = BoxError;
@@ -81,8 +89,7 @@ where
         let headers = request.headers();
         let told = headers.get("content-length").and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
         let length: usize = match told {
-            // Longer ones are refused unread.
-            Some(length) if length > self.bodies.longest => 0,
+            Some(length) if length > self.bodies.longest => return Box::pin(async { answer(413, TOO_LONG) }),
             Some(length) => length,
             None if headers.contains_key("transfer-encoding") => self.bodies.longest,
             None => 0,
@@ -91,20 +98,32 @@ where
             true => None,
             false => match self.bodies.budget.take(length) {
                 Some(held) => Some(held),
-                None => return Box::pin(async { refusal() }),
+                None => return Box::pin(async { answer(503, "too many large requests at once; try again\n") }),
             },
         };
-        let answer = self.inner.call(request);
+        // The service that said it is ready is the one to call.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let Bodies { longest, patience, .. } = self.bodies;
         Box::pin(async move {
-            let answer = answer.await;
+            let (head, body) = request.into_parts();
+            let body = match tokio::time::timeout(patience, Limited::new(body, longest).collect()).await {
+                Ok(Ok(body)) => body.to_bytes(),
+                Ok(Err(error)) if error.is::<LengthLimitError>() => return answer(413, TOO_LONG),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return answer(408, "the request did not arrive in time\n"),
+            };
+            let answer = inner.call(HttpRequest::from_parts(head, HttpBody::from(body.to_vec()))).await;
             drop(held);
             answer
         })
     }
 }
 
-fn refusal() -> Result<HttpResponse, BoxError> {
-    Ok(HttpResponse::builder().status(503).body(HttpBody::from("too many large requests at once; try again\n"))?)
+const TOO_LONG: &str = "the request is longer than this node reads\n";
+
+fn answer(status: u16, text: &'static str) -> Result<HttpResponse, BoxError> {
+    Ok(HttpResponse::builder().status(status).header("connection", "close").body(HttpBody::from(text))?)
 }
 
 /// Refuses requests while too many are held.

@@ -1,10 +1,14 @@
 // The gas token across the bridge: in by the Portal, out by viem's op-stack actions.
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { parseEther } from 'viem'
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { getL2TransactionHashes, getWithdrawals } from 'viem/op-stack'
 import { artifact } from '../lib/artifacts.mjs'
 import { ROLE, mined, until } from '../lib/network.mjs'
 
+const run = promisify(execFile)
 const amount = parseEther('12.5')
 
 /** Gas tokens in the Portal's escrow. */
@@ -61,5 +65,24 @@ export default {
     assert.equal((await balance()) - before, value)
     assert.equal(held - (await escrow(network)), value)
     assert.equal(await l1.getWithdrawalStatus({ receipt, targetChain: chains.l2 }), 'finalized')
+  },
+
+  'the same with `oceanid bridge`': async (network, note) => {
+    if (!process.env.OCEANID) return note('not run: the network was not started here, say which program in OCEANID')
+    const { config, keys, l1, l2, accounts } = network
+    const to = privateKeyToAccount(generatePrivateKey()).address
+    const bridge = (...args) => run(process.env.OCEANID, ['bridge', ...args, '--to', to, '--private-key', keys[ROLE.bridge]])
+    const before = await l2.getBalance({ address: accounts[ROLE.bridge].address })
+
+    const { stdout: told } = await bridge('deposit', '3.5')
+    assert.equal(await l2.getBalance({ address: to }), parseEther('3.5'), told)
+
+    await bridge('withdraw', '1.25')
+    const token = { address: config.contracts.l1.token, abi: artifact('OceanidToken').abi }
+    assert.equal(await l1.readContract({ ...token, functionName: 'balanceOf', args: [to] }), parseEther('1.25'))
+    const paid = before - (await l2.getBalance({ address: accounts[ROLE.bridge].address }))
+    assert.ok(paid > parseEther('1.25') && paid < parseEther('1.26'), `${paid} for 1.25 and a fee`)
+
+    await assert.rejects(bridge('deposit', '1.2.3'), (error) => /AMOUNT/.test(error.stderr) || assert.fail(error.stderr))
   },
 }

@@ -624,6 +624,35 @@ async fn requests_beyond_the_bytes_in_flight_are_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_never_ends_is_given_up_and_holds_up_no_stop() {
+    let chain = Rollup::start(|config| {
+        config.timeout = Duration::from_secs(1);
+        config.max_bytes_in_flight = 200_000;
+    })
+    .await;
+    let address = chain.server.address();
+    let unfinished = || {
+        let mut slow = std::net::TcpStream::connect(address).expect("the server listens");
+        slow.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket option");
+        slow.write_all(
+            b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 150000\r\n\r\n{",
+        )
+        .expect("writable");
+        slow
+    };
+    let mut answer = String::new();
+    unfinished().read_to_string(&mut answer).expect("an answer, then the end");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let large = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"web3_sha3","params":["0x{}"]}}"#, "00".repeat(50_000));
+    assert!(post(address, &large).contains("200 OK"), "its bytes are given back");
+
+    let patient = Rollup::start(|config| config.timeout = Duration::from_secs(600)).await;
+    let mut slow = std::net::TcpStream::connect(patient.server.address()).expect("the server listens");
+    slow.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 150000\r\n\r\n{").expect("writable");
+    tokio::time::timeout(Duration::from_secs(60), patient.server.stop()).await.expect("a stop waits for no request for long");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_request_of_a_batch_counts_among_the_bytes_in_flight() {
     let chain = Rollup::start(|config| config.max_bytes_in_flight = 200_000).await;
     let batch = |count: usize| format!("[{}]", vec![r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#; count].join(","));
