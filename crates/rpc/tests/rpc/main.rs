@@ -567,6 +567,23 @@ async fn the_limits_of_a_trace_are_those_of_the_whole_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trace_filter_with_a_count_ends_there_and_without_a_beginning_looks_at_the_last_blocks() {
+    let chain = Ethereum::start().await;
+    let c = &chain.client;
+    c.call("anvil_mine", json!([110])).await;
+    for nonce in 0..3 {
+        c.call("eth_sendRawTransaction", json!([chain.transfer(nonce, TO, 1).0])).await;
+    }
+    c.call("evm_mine", json!([])).await;
+    let count = async |filter: Value| c.call("trace_filter", json!([filter])).await.as_array().expect("a list").len();
+    assert_eq!(count(json!({ "toAddress": [TO] })).await, 3);
+    assert_eq!(count(json!({ "toAddress": [TO], "count": 2 })).await, 2);
+    assert_eq!(count(json!({ "toAddress": [TO], "after": 2, "count": 1_000_000 })).await, 1);
+    let (code, message, _) = c.try_call("trace_filter", json!([{ "fromBlock": "0x1" }])).await.unwrap_err();
+    assert!(code == -32_005 && message.contains("limit of 100 blocks"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mux_and_four_byte_traces_tell_what_their_parts_do() {
     let (chain, counter) = lived_in().await;
     let c = &chain.client;
