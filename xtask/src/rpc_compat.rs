@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Do not show what differs.
     #[arg(long)]
     brief: bool,
+    /// Put our answers into the files whose answers differ.
+    #[arg(long)]
+    write: bool,
 }
 
 /// What became of the tests.
@@ -50,7 +53,7 @@ pub(crate) struct Report {
 }
 
 pub(crate) async fn run(args: Args) -> eyre::Result<()> {
-    let report = check(&args.dir, &args.only).await?;
+    let report = check(&args.dir, &args.only, args.write).await?;
     if !args.brief {
         for (name, difference) in &report.failures {
             println!("FAILED {name}\n{difference}");
@@ -68,8 +71,8 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Imports the chain, serves it and runs all tests whose name contains `only`.
-pub(crate) async fn check(dir: &Path, only: &str) -> eyre::Result<Report> {
+/// Imports the chain, serves it and runs all tests whose name contains `only`; with `write`, files get our answers where those differ.
+pub(crate) async fn check(dir: &Path, only: &str, write: bool) -> eyre::Result<Report> {
     let nested = dir.join("tests");
     let dir = if nested.join("genesis.json").exists() { &nested } else { dir };
     let read = |name: &str| fs::read(dir.join(name)).wrap_err_with(|| format!("cannot read {}", dir.join(name).display()));
@@ -101,15 +104,23 @@ pub(crate) async fn check(dir: &Path, only: &str) -> eyre::Result<Report> {
         if !name.contains(only) {
             continue;
         }
-        let test = Test::parse(&fs::read_to_string(&path)?).wrap_err_with(|| path.display().to_string())?;
+        let text = fs::read_to_string(&path)?;
+        let test = Test::parse(&text).wrap_err_with(|| path.display().to_string())?;
         let method = name.split('/').next().unwrap_or_default().to_owned();
         let (passed, failed) = report.methods.entry(method).or_default();
-        match test.run(&client, &url).await {
-            Ok(()) => *passed += 1,
-            Err(difference) => {
-                *failed += 1;
-                report.failures.push((name, difference));
-            }
+        let outcome = test.ask(&client, &url).await;
+        let difference = match &outcome {
+            Ok(answers) => test.difference(answers),
+            Err(error) => Some(error.clone()),
+        };
+        let Some(difference) = difference else {
+            *passed += 1;
+            continue;
+        };
+        *failed += 1;
+        report.failures.push((name, difference));
+        if let (true, Ok(answers)) = (write, &outcome) {
+            fs::write(&path, with_answers(&text, answers))?;
         }
     }
     server.stop().await;
@@ -182,24 +193,43 @@ impl Test {
         Ok(test)
     }
 
-    /// The differences, if there are any.
-    async fn run(&self, client: &reqwest::Client, url: &str) -> Result<(), String> {
-        for (request, expected) in &self.exchanges {
+    /// Our answers.
+    async fn ask(&self, client: &reqwest::Client, url: &str) -> Result<Vec<Value>, String> {
+        let mut answers = Vec::with_capacity(self.exchanges.len());
+        for (request, _) in &self.exchanges {
             let sent = client.post(url).header("content-type", "application/json").body(request.clone()).send().await;
             let answer = sent.map_err(|error| error.to_string())?.text().await.map_err(|error| error.to_string())?;
-            let answer: Value = serde_json::from_str(&answer).map_err(|error| format!("not JSON: {error}: {answer}"))?;
+            answers.push(serde_json::from_str(&answer).map_err(|error| format!("not JSON: {error}: {answer}"))?);
+        }
+        Ok(answers)
+    }
+
+    /// The differences of the first answer that has some.
+    fn difference(&self, answers: &[Value]) -> Option<String> {
+        self.exchanges.iter().zip(answers).find_map(|((request, expected), answer)| {
             let mut differences = Vec::new();
             if self.spec_only && answer.get("error").is_none() {
                 shape(&answer["result"], &expected["result"], "result", &mut differences);
             } else {
-                compare(&answer, expected, "", &mut differences);
+                compare(answer, expected, "", &mut differences);
             }
-            if !differences.is_empty() {
-                return Err(describe(request, &differences));
-            }
-        }
-        Ok(())
+            (!differences.is_empty()).then(|| describe(request, &differences))
+        })
     }
+}
+
+/// A file with other answers.
+fn with_answers(text: &str, answers: &[Value]) -> String {
+    let mut answers = answers.iter();
+    let mut out = String::new();
+    for line in text.lines() {
+        match line.trim_start().starts_with("<<").then(|| answers.next()).flatten() {
+            Some(answer) => writeln!(out, "<< {answer}"),
+            None => writeln!(out, "{line}"),
+        }
+        .expect("text takes text");
+    }
+    out
 }
 
 fn describe(request: &str, differences: &[String]) -> String {
@@ -294,6 +324,9 @@ mod tests {
     use serde_json::json;
     use std::collections::VecDeque;
 
+    /// Methods with a file of our own.
+    const METHODS: usize = 21;
+
     fn differences(ours: Value, expected: Value) -> Vec<String> {
         let mut differences = Vec::new();
         compare(&ours, &expected, "", &mut differences);
@@ -324,7 +357,7 @@ mod tests {
         assert!(!Test::parse(">> {}\n// speconly: too late\n<< {}").unwrap().spec_only);
     }
 
-    /// Three blocks of the embedded L1 on the fixture's genesis: block n sends n wei to `0x…aa`.
+    /// Blocks of the embedded L1 on the fixture's genesis: block n sends n wei to `0x…aa`, and block 4 calls `0x…c1`, which stores and logs.
     fn mine_chain(genesis: &[u8]) -> (Vec<u8>, B256) {
         let genesis: serde_json::Value = serde_json::from_slice(genesis).unwrap();
         let number = |name: &str| u64::from_str_radix(genesis[name].as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
@@ -338,13 +371,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ledger = EthLedger::open(dir.path(), &genesis, EthLedger::default_config()).unwrap();
         let mut rlp = Vec::new();
-        for value in 1..=3u8 {
+        for number in 1..=4u8 {
+            let (to, value) = if number == 4 { (0xc1, 0) } else { (0xaa, number) };
             let tx = TxEip1559 {
                 chain_id: genesis.chain_id,
-                nonce: u64::from(value) - 1,
-                gas_limit: 21_000,
+                nonce: u64::from(number) - 1,
+                gas_limit: 60_000,
                 max_fee_per_gas: 2_000_000_000,
-                to: TxKind::Call(Address::with_last_byte(0xaa)),
+                to: TxKind::Call(Address::with_last_byte(to)),
                 value: U256::from(value),
                 ..TxEip1559::default()
             };
@@ -363,7 +397,12 @@ mod tests {
         PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap()
     }
 
-    /// The committed requests and answers with a chain for them.
+    /// The folder with the committed requests and answers.
+    fn committed() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/rpc-compat")
+    }
+
+    /// A copy of it with a chain.
     fn fixture() -> tempfile::TempDir {
         fn copy(from: &Path, to: &Path) {
             fs::create_dir_all(to).unwrap();
@@ -377,7 +416,7 @@ mod tests {
             }
         }
         let dir = tempfile::tempdir().unwrap();
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/rpc-compat"), dir.path());
+        copy(&committed(), dir.path());
         let path = dir.path().join("genesis.json");
         let mut genesis: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         genesis["alloc"][key().address().to_string()] = json!({ "balance": "0xde0b6b3a7640000" });
@@ -389,9 +428,19 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn our_own_tests_pass() {
-        let report = check(fixture().path(), "").await.unwrap();
-        assert!(report.failures.is_empty() && report.not_imported.is_none(), "{report:?}");
-        assert_eq!(report.methods.len(), 8, "{report:?}");
+        let dir = fixture();
+        if std::env::var_os("OCEANID_WRITE_SNAPSHOTS").is_some() {
+            check(dir.path(), "", true).await.unwrap();
+            for file in io_files(dir.path()).unwrap() {
+                fs::copy(&file, committed().join(file.strip_prefix(dir.path()).unwrap())).unwrap();
+            }
+        }
+        let report = check(dir.path(), "", false).await.unwrap();
+        assert!(
+            report.failures.is_empty() && report.not_imported.is_none(),
+            "OCEANID_WRITE_SNAPSHOTS=1 writes our answers: {report:?}"
+        );
+        assert_eq!(report.methods.len(), METHODS, "{report:?}");
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -399,10 +448,10 @@ mod tests {
         let dir = fixture();
         let test = dir.path().join("eth_blockNumber/head.io");
         let text = fs::read_to_string(&test).unwrap();
-        fs::write(&test, text.replace("0x3", "0xff")).unwrap();
-        let report = check(dir.path(), "eth_blockNumber").await.unwrap();
+        fs::write(&test, text.replace("0x4", "0xff")).unwrap();
+        let report = check(dir.path(), "eth_blockNumber", false).await.unwrap();
         assert_eq!((report.failures.len(), report.methods.len()), (1, 1));
-        assert!(report.failures[0].1.contains("result: \"0x3\", expected \"0xff\""), "{report:?}");
+        assert!(report.failures[0].1.contains("result: \"0x4\", expected \"0xff\""), "{report:?}");
 
         // One changed byte in the last header: the blocks before it are there, and it is said why the last is not.
         let path = dir.path().join("chain.rlp");
@@ -417,11 +466,11 @@ mod tests {
             ends
         };
         // Behind the list headers and the parent's hash, well inside the state root.
-        chain[blocks[1] + 3 + 3 + 33 + 33 + 21 + 10] ^= 1;
+        chain[blocks[2] + 3 + 3 + 33 + 33 + 21 + 10] ^= 1;
         fs::write(path, chain).unwrap();
-        let report = check(dir.path(), "eth_blockNumber").await.unwrap();
+        let report = check(dir.path(), "eth_blockNumber", false).await.unwrap();
         let reason = report.not_imported.unwrap();
-        assert!(reason.starts_with("block 3: header field `stateRoot`"), "{reason}");
-        assert!(report.failures[0].1.contains("result: \"0x2\""), "{:?}", report.failures);
+        assert!(reason.starts_with("block 4: header field `stateRoot`"), "{reason}");
+        assert!(report.failures[0].1.contains("result: \"0x3\""), "{:?}", report.failures);
     }
 }

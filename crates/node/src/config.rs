@@ -647,6 +647,13 @@ mod tests {
         let told = served("cors = \"https://a.example, https://b.example\"\nnamespaces = \"eth,trace\"\nmax-traces = 1\n");
         assert_eq!(told.cors, ["https://a.example", "https://b.example"]);
         assert_eq!((told.namespaces, told.max_traces), (vec!["eth".to_owned(), "trace".to_owned()], 1));
+        let told = served(
+            "max-connections = 1\nmax-calls = 2\nmax-scans = 3\nmax-traces = 4\ngas-cap = 50000\nmax-log-blocks = 6\nmax-logs = 7\n",
+        );
+        assert_eq!((told.max_connections, told.max_calls, told.max_scans, told.max_traces), (1, 2, 3, 4));
+        assert_eq!((told.gas_cap, told.max_log_blocks, told.max_logs), (50_000, 6, 7));
+        let error = load(&format!("{MINIMAL}[rpc]\nmax-traces = 0\n")).expect_err("range").to_string();
+        assert_eq!(error, "config: `rpc.max-traces` is 0, must be 1 to 1024");
         let pool = load(&format!("{MINIMAL}[pool]\nmax-mib = 1\n")).expect("valid").pool;
         assert_eq!(pool, PoolSection { max_mib: 1, ..PoolSection::default() });
         let error = load(&format!("{MINIMAL}[pool]\nmax-mib = 0\n")).expect_err("range").to_string();

@@ -154,6 +154,9 @@ fn check_block(ledger: &Ledger, number: u64, parent: B256, report: &mut Database
             return Err(format!("the index does not lead to its transaction {index}"));
         }
     }
+    if !store.has_log_entries(number, &committed.receipts).map_err(|error| error.to_string())? {
+        return Err("the index does not lead to its logs".to_owned());
+    }
     if let Some(certificate) = store.certificate(number).map_err(|error| error.to_string())? {
         let extension = ledger.extension(number).map_err(said)?.ok_or("it has no extension")?;
         let committee = ledger.committee(extension.committee_id).map_err(said)?;

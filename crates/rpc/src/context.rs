@@ -7,7 +7,6 @@ use crate::door::Door;
 use crate::error::{RpcError, RpcResult};
 use crate::filters::Filters;
 use crate::gate::Gates;
-use crate::logs::Blooms;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::B256;
 use oceanid_primitives::Header;
@@ -29,7 +28,6 @@ pub(crate) struct Context {
     pub(crate) arrivals: Arc<Arrivals>,
     /// Places of all subscriptions.
     pub(crate) subscriptions: Arc<Semaphore>,
-    pub(crate) blooms: Blooms,
     cache: Mutex<VecDeque<Arc<CommittedBlock>>>,
 }
 
@@ -40,8 +38,7 @@ impl Context {
         let door = Door::open(Arc::clone(&backend.pool));
         let arrivals = Arc::new(Arrivals::new(backend.pool.subscribe()));
         let subscriptions = Arc::new(Semaphore::new(config.max_all_subscriptions));
-        let (blooms, cache) = (Blooms::default(), Mutex::default());
-        Self { backend, config, gates, door, filters, arrivals, subscriptions, blooms, cache }
+        Self { backend, config, gates, door, filters, arrivals, subscriptions, cache: Mutex::default() }
     }
 
     /// Number of the newest committed block.
@@ -92,10 +89,15 @@ impl Context {
         header.ok_or_else(|| RpcError::not_found(format!("block {number} does not exist")))
     }
 
+    /// A block that was asked for lately.
+    pub(crate) fn kept_block(&self, number: u64) -> Option<Arc<CommittedBlock>> {
+        self.cache.lock().iter().find(|block| block.block.number() == number).cloned()
+    }
+
     /// A block with receipts and senders; none if there is no such block.
     pub(crate) fn block(&self, number: u64) -> RpcResult<Option<Arc<CommittedBlock>>> {
-        if let Some(block) = self.cache.lock().iter().find(|block| block.block.number() == number) {
-            return Ok(Some(block.clone()));
+        if let Some(block) = self.kept_block(number) {
+            return Ok(Some(block));
         }
         let block = self.backend.store.committed(number)?;
         if let Some(block) = &block {

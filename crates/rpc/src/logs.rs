@@ -1,15 +1,12 @@
-//! Log queries: blooms first, receipts only where a bloom matches.
+//! Log queries: the store's index names the blocks, and their receipts say which logs.
 
 use crate::context::Context;
 use crate::convert;
 use crate::error::{RpcError, RpcResult};
 use crate::params::Args;
 use crate::registry::Registry;
-use alloy_primitives::Bloom;
 use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log};
-use oceanid_store::CommittedBlock;
-use parking_lot::Mutex;
-use std::collections::VecDeque;
+use oceanid_store::{CommittedBlock, LOG_SECTION, LogKey, LogQuery};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,35 +21,6 @@ pub(crate) fn register(registry: &mut Registry) {
         check(&filter)?;
         query(context, &filter, args.deadline())
     });
-}
-
-/// Blocks whose blooms are kept together.
-const SECTION: u64 = 1_024;
-/// Most sections kept, 256 KiB each: 64 MiB for the blooms of 262,144 blocks.
-const MAX_SECTIONS: usize = 256;
-
-/// Blooms of committed blocks in memory, so that a range that was asked for before is searched without the store.
-#[derive(Default)]
-pub(crate) struct Blooms(Mutex<VecDeque<(u64, Arc<Vec<Bloom>>)>>);
-
-impl Blooms {
-    /// The blooms of the blocks from `index` x [`SECTION`] on; none while that section still grows.
-    fn section(&self, context: &Context, index: u64) -> RpcResult<Option<Arc<Vec<Bloom>>>> {
-        let (first, last) = (index * SECTION, index * SECTION + SECTION - 1);
-        if last > context.head() {
-            return Ok(None);
-        }
-        let kept = self.0.lock().iter().find(|(kept, _)| *kept == index).map(|(_, blooms)| blooms.clone());
-        if kept.is_some() {
-            return Ok(kept);
-        }
-        let read = (first..=last).map(|number| Ok(context.header(number)?.logs_bloom));
-        let blooms = Arc::new(read.collect::<RpcResult<Vec<_>>>()?);
-        let mut sections = self.0.lock();
-        sections.truncate(MAX_SECTIONS - 1);
-        sections.push_front((index, blooms.clone()));
-        Ok(Some(blooms))
-    }
 }
 
 /// Bounds of a filter's sets.
@@ -126,31 +94,54 @@ pub(crate) fn in_range(context: &Context, filter: &Filter, from: u64, to: u64, d
         return Err(RpcError::limit(format!("query exceeds the limit of {limit} blocks: from {from} to {to}")));
     }
     let max_logs = context.config.max_logs;
+    let conditions = conditions(filter);
     let mut logs = Vec::new();
-    let mut section: Option<(u64, Arc<Vec<Bloom>>)> = None;
-    for number in from..=to {
-        if number > from && Instant::now() > deadline {
-            return Ok(Found { logs, next: number, stopped: Some(Stopped::Late) });
+    for first in (from..=to).step_by(LOG_SECTION as usize) {
+        for number in context.backend.store.log_blocks(&conditions, first, to)? {
+            if number > from && Instant::now() > deadline {
+                return Ok(Found { logs, next: number, stopped: Some(Stopped::Late) });
+            }
+            let Some(block) = matching_block(context, filter, number)? else { continue };
+            let before = logs.len();
+            logs.extend(of_block(&block, filter));
+            if before > 0 && logs.len() > max_logs {
+                logs.truncate(before);
+                return Ok(Found { logs, next: number, stopped: Some(Stopped::Full) });
+            }
         }
-        if section.as_ref().is_none_or(|(kept, _)| *kept != number / SECTION) {
-            section = context.blooms.section(context, number / SECTION)?.map(|blooms| (number / SECTION, blooms));
-        }
-        let bloom = match &section {
-            Some((_, blooms)) => blooms.get((number % SECTION) as usize).copied().unwrap_or_default(),
-            None => context.header(number)?.logs_bloom,
-        };
-        if !may_match(filter, bloom) {
-            continue;
-        }
-        let Some(block) = context.block(number)? else { continue };
-        let before = logs.len();
-        logs.extend(of_block(&block, filter));
-        if before > 0 && logs.len() > max_logs {
-            logs.truncate(before);
-            return Ok(Found { logs, next: number, stopped: Some(Stopped::Full) });
+        if Instant::now() > deadline && first + LOG_SECTION <= to {
+            return Ok(Found { logs, next: first + LOG_SECTION, stopped: Some(Stopped::Late) });
         }
     }
     Ok(Found { logs, next: to + 1, stopped: None })
+}
+
+/// What the store's index is searched for.
+fn conditions(filter: &Filter) -> LogQuery {
+    let mut conditions = Vec::new();
+    if !filter.address.is_empty() {
+        conditions.push(filter.address.iter().map(|address| LogKey::Address(*address)).collect());
+    }
+    for (position, topics) in (0..).zip(&filter.topics).filter(|(_, topics)| !topics.is_empty()) {
+        conditions.push(topics.iter().map(|topic| LogKey::Topic(position, *topic)).collect());
+    }
+    LogQuery::new(&conditions)
+}
+
+/// A block if one of its logs matches: receipts alone say so, the rest of the block is read only then.
+fn matching_block(context: &Context, filter: &Filter, number: u64) -> RpcResult<Option<Arc<CommittedBlock>>> {
+    if let Some(block) = context.kept_block(number) {
+        return Ok(Some(block));
+    }
+    let store = &context.backend.store;
+    if number <= store.flushed() {
+        let receipts = store.receipts(number)?.unwrap_or_default();
+        let mut logs = receipts.iter().flat_map(|receipt| &receipt.logs);
+        if !logs.any(|log| filter.matches_address(log.address) && filter.matches_topics(log.topics())) {
+            return Ok(None);
+        }
+    }
+    Ok(store.committed(number)?)
 }
 
 /// Logs of one block that match by address and topics.
@@ -164,9 +155,4 @@ pub(crate) fn of_block<'a>(block: &'a CommittedBlock, filter: &'a Filter) -> imp
     places
         .flat_map(|(index, first)| convert::logs_of(block, index, first))
         .filter(|log| filter.matches_address(log.address()) && filter.matches_topics(log.topics()))
-}
-
-/// False only if no log under this bloom can match.
-fn may_match(filter: &Filter, bloom: Bloom) -> bool {
-    !bloom.is_zero() && filter.matches_bloom(bloom)
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{RpcError, RpcResult};
 use jsonrpsee::types::Params;
-use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -63,8 +63,45 @@ fn parse<T: DeserializeOwned>(name: &str, value: &RawValue) -> RpcResult<T> {
     serde_json::from_str(value.get()).map_err(|error| RpcError::invalid(name, error))
 }
 
-/// A list of at most `MAX` items. A longer one is refused at the first item beyond, before memory is spent on the rest: `{}` is two
-/// bytes, the request it stands for some hundred.
+/// The first `MAX` items of a list. The rest is passed over and takes no memory: `{}` is two bytes, the request it stands for some hundred.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct First<T, const MAX: usize> {
+    pub(crate) items: Vec<T>,
+    /// Was there a rest?
+    pub(crate) more: bool,
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for First<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T, const MAX: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for List<T, MAX> {
+            type Value = First<T, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<First<T, MAX>, A::Error> {
+                let mut first = First { items: Vec::new(), more: false };
+                while first.items.len() < MAX {
+                    match list.next_element()? {
+                        Some(item) => first.items.push(item),
+                        None => return Ok(first),
+                    }
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    first.more = true;
+                }
+                Ok(first)
+            }
+        }
+
+        deserializer.deserialize_seq(List::<T, MAX>(PhantomData))
+    }
+}
+
+/// A list of at most `MAX` items; a longer one is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bounded<T, const MAX: usize>(pub(crate) Vec<T>);
 
@@ -76,28 +113,10 @@ impl<T, const MAX: usize> Default for Bounded<T, MAX> {
 
 impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List<T, const MAX: usize>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for List<T, MAX> {
-            type Value = Vec<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a list of at most {MAX}")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = list.next_element()? {
-                    if items.len() == MAX {
-                        return Err(A::Error::custom(format!("more than {MAX} in the list, the limit")));
-                    }
-                    items.push(item);
-                }
-                Ok(items)
-            }
+        match First::<T, MAX>::deserialize(deserializer)? {
+            First { more: true, .. } => Err(D::Error::custom(format!("more than {MAX} in the list, the limit"))),
+            First { items, .. } => Ok(Self(items)),
         }
-
-        deserializer.deserialize_seq(List::<T, MAX>(PhantomData)).map(Self)
     }
 }
 
@@ -110,8 +129,12 @@ mod tests {
         let list = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
         let parse = |text: &str| serde_json::from_str::<Bounded<serde_json::Value, 3>>(text);
         assert_eq!(parse(&list(3)).expect("three").0.len(), 3);
-        let error = parse(&format!("{}, no JSON", &list(4)[..list(4).len() - 1])).expect_err("four").to_string();
-        assert!(error.contains("more than 3"), "what follows is not read: {error}");
+        let error = parse(&list(4)).expect_err("four").to_string();
+        assert!(error.contains("more than 3"), "{error}");
         assert!(parse("7").is_err());
+        for (count, more) in [(2, false), (3, false), (4, true), (9, true)] {
+            let first: First<serde_json::Value, 3> = serde_json::from_str(&list(count)).expect("a list");
+            assert_eq!((first.items.len(), first.more), (count.min(3), more));
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::convert;
 use crate::error::{RpcError, RpcResult};
 use crate::evm::{CallState, call_request, halted, override_state};
-use crate::params::{Args, Bounded};
+use crate::params::{Args, Bounded, First};
 use crate::registry::Registry;
 use alloy_consensus::proofs::calculate_withdrawals_root;
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, SignableTransaction, TxEip1559, TxEip4844, TxEip7702, TxLegacy};
@@ -74,7 +74,7 @@ mod code {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Payload {
-    block_state_calls: Bounded<AskedBlock, { MAX_BLOCKS as usize + 1 }>,
+    block_state_calls: First<AskedBlock, { MAX_BLOCKS as usize }>,
     #[serde(default)]
     trace_transfers: bool,
     #[serde(default)]
@@ -122,11 +122,11 @@ pub(crate) fn register(registry: &mut Registry) {
 }
 
 fn simulate(context: &Context, payload: Payload, block: Option<BlockId>, deadline: Instant) -> RpcResult<Vec<SimulatedBlock>> {
-    let Bounded(asked) = payload.block_state_calls;
+    let First { items: asked, more } = payload.block_state_calls;
     if asked.is_empty() {
         return Err(RpcError::invalid("payload.blockStateCalls", "empty input"));
     }
-    if asked.len() as u64 > MAX_BLOCKS {
+    if more {
         return Err(too_many_blocks());
     }
     let calls: usize = asked.iter().map(|block| block.calls.0.len()).sum();

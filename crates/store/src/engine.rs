@@ -1,7 +1,7 @@
 //! The engine behind the log: the only module that knows it is fjall (an LSM tree; see docs/store.md for the choice).
 //!
-//! Five tables, atomic together. No table is ever iterated as a whole; the two range reads are "the next history entry of one
-//! key" and "everything of one account", the latter only when an account with storage is destroyed.
+//! Five tables, atomic together. No table is ever iterated as a whole; the range reads are "the next history entry of one key", "everything
+//! of one account", only when an account with storage is destroyed, and "blocks with a log of that kind".
 
 use crate::StoreError;
 use fjall::{
@@ -21,7 +21,7 @@ pub(crate) enum Table {
     History,
     /// Headers, bodies, receipts, senders and certificates by number.
     Blocks,
-    /// Block hashes, transaction hashes, and named values.
+    /// Block hashes, transaction hashes, logs, and named values.
     Index,
 }
 
@@ -114,10 +114,17 @@ impl Snapshot {
         from: &[u8],
         to: &[u8],
     ) -> Result<Option<(fjall::UserKey, fjall::UserValue)>, StoreError> {
-        match self.snapshot.range(&self.tables[table as usize], from..=to).next() {
-            Some(entry) => Ok(Some(entry.into_inner()?)),
-            None => Ok(None),
-        }
+        self.range(table, from, to).next().transpose()
+    }
+
+    /// The entries from `from` to `to`, both included.
+    pub(crate) fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+    ) -> impl Iterator<Item = Result<(fjall::UserKey, fjall::UserValue), StoreError>> + use<> {
+        self.snapshot.range(&self.tables[table as usize], from..=to).map(|entry| Ok(entry.into_inner()?))
     }
 
     /// Every key that begins with `prefix`, with its value.

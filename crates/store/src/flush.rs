@@ -5,6 +5,7 @@ use crate::{
     block::ExecutedBlock,
     engine::{Batch, Engine, Table},
     keys::{self, StateKey},
+    logs,
     store::{Committed, Head, Shared},
     view::Base,
 };
@@ -277,6 +278,9 @@ fn write_block(batch: &mut Batch<'_>, committed: &Committed) {
         location[..8].copy_from_slice(&number.to_be_bytes());
         location[8..].copy_from_slice(&(index as u32).to_be_bytes());
         batch.put(Table::Index, keys::tagged(keys::TX, transaction.hash().as_slice()), &location[..]);
+    }
+    for digest in logs::digests(&content.receipts) {
+        batch.put(Table::Index, keys::logs(&digest, number), Vec::<u8>::new());
     }
 }
 

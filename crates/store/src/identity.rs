@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Version of everything below the data directory; a change of any format raises it.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 const IDENTITY_FILE: &str = "STORE";
 const IDENTITY_NEW: &str = "STORE.new";
 const LOCK_FILE: &str = "LOCK";
@@ -130,8 +130,8 @@ mod tests {
         assert!(other(Identity { chain_id: 8, ..identity() }).contains("chain id is 7, expected 8"));
         assert!(other(Identity { kind: StoreKind::L1, ..identity() }).contains("kind is l2, expected l1"));
         assert!(other(Identity { genesis: B256::ZERO, ..identity() }).contains("genesis hash is 0x0303"));
-        fs::write(dir.path().join(IDENTITY_FILE), identity().encode().replace("v1", "v2")).unwrap();
-        assert!(other(identity()).contains("store of version 2, this program reads version 1"));
+        fs::write(dir.path().join(IDENTITY_FILE), identity().encode().replace("v2", "v3")).unwrap();
+        assert!(other(identity()).contains("store of version 3, this program reads version 2"));
     }
 
     #[test]

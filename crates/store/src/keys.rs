@@ -14,12 +14,13 @@
 //! | index | `h` block hash | block |
 //! | index | `n` block | block hash |
 //! | index | `t` transaction hash | block, position |
+//! | index | `l` log key's hash (8 bytes), block | nothing: the block has such a log |
 //! | index | `m` name | named value of a user of the store |
 //! | index | `i` name | the store's own named value |
 //!
 //! Blocks are numbers as eight bytes, big endian; a path is its length and two nibbles a byte.
 
-use crate::StoreError;
+use crate::{StoreError, logs::LogDigest};
 use alloy_primitives::{Address, B256, U256};
 use oceanid_stf::AccountState;
 use oceanid_trie::Nibbles;
@@ -39,6 +40,7 @@ pub(crate) const CERTIFICATE: u8 = b'c';
 pub(crate) const BY_HASH: u8 = b'h';
 pub(crate) const BY_NUMBER: u8 = b'n';
 pub(crate) const TX: u8 = b't';
+pub(crate) const LOGS: u8 = b'l';
 pub(crate) const NAMED: u8 = b'm';
 /// Newest flushed block, its hash and state root, and the reach of history.
 pub(crate) const POSITION: &[u8] = b"iposition";
@@ -123,6 +125,14 @@ pub(crate) fn history(key: &[u8], number: u64) -> Vec<u8> {
     out.extend_from_slice(key);
     out.extend_from_slice(&number.to_be_bytes());
     out
+}
+
+/// Entry of the log index.
+pub(crate) fn logs(digest: &LogDigest, number: u64) -> [u8; 17] {
+    let mut key = [LOGS; 17];
+    key[1..9].copy_from_slice(digest);
+    key[9..].copy_from_slice(&number.to_be_bytes());
+    key
 }
 
 /// Trie node by place.

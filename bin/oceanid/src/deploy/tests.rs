@@ -234,6 +234,23 @@ async fn nodes_started_from_the_specification_sequence_and_follow() {
     }
     let hash = |node: &Node| node.ledger().store().header(5).unwrap().unwrap().hash_slow();
     assert!(nodes.iter().all(|node| node.role() == "sequencer" && hash(node) == hash(&follower)));
+
+    // What it followed are batches, of which it tells.
+    let rpc = connect(&format!("http://{}", follower.rpc_address())).unwrap();
+    let batch = loop {
+        let batch: Value = rpc.raw_request("seq_batch".into(), (1,)).await.unwrap();
+        if !batch["certificate"].is_null() && batch["status"] != "accepted" {
+            break batch;
+        }
+        assert!(started.elapsed() < Duration::from_secs(120), "{batch}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!((&batch["index"], &batch["firstBlock"], &batch["status"]), (&json!(1), &json!(1), &json!("safe")), "{batch}");
+    let last = batch["lastBlock"].as_u64().unwrap();
+    let header = follower.ledger().store().header(last).unwrap().unwrap();
+    assert_eq!(batch["blockHash"], json!(header.hash_slow()), "{batch}");
+    assert_eq!(batch["postings"][0]["daMode"], json!("blob"), "{batch}");
+    assert_eq!(batch["certificate"]["signers"], json!("0x3"), "both have signed: {batch}");
     for node in nodes.into_iter().chain([follower]) {
         node.shutdown().await;
     }

@@ -569,6 +569,23 @@ async fn the_limits_of_a_trace_are_those_of_the_whole_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trace_filter_with_a_count_ends_there_and_without_a_beginning_looks_at_the_last_blocks() {
+    let chain = Ethereum::start().await;
+    let c = &chain.client;
+    c.call("anvil_mine", json!([110])).await;
+    for nonce in 0..3 {
+        c.call("eth_sendRawTransaction", json!([chain.transfer(nonce, TO, 1).0])).await;
+    }
+    c.call("evm_mine", json!([])).await;
+    let count = async |filter: Value| c.call("trace_filter", json!([filter])).await.as_array().expect("a list").len();
+    assert_eq!(count(json!({ "toAddress": [TO] })).await, 3);
+    assert_eq!(count(json!({ "toAddress": [TO], "count": 2 })).await, 2);
+    assert_eq!(count(json!({ "toAddress": [TO], "after": 2, "count": 1_000_000 })).await, 1);
+    let (code, message, _) = c.try_call("trace_filter", json!([{ "fromBlock": "0x1" }])).await.unwrap_err();
+    assert!(code == -32_005 && message.contains("limit of 100 blocks"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mux_and_four_byte_traces_tell_what_their_parts_do() {
     let (chain, counter) = lived_in().await;
     let c = &chain.client;
@@ -582,7 +599,7 @@ async fn mux_and_four_byte_traces_tell_what_their_parts_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_of_a_million_empty_calls_is_refused_before_it_is_parsed() {
+async fn a_request_of_a_million_empty_calls_is_refused_and_never_kept() {
     let chain = Rollup::start(|_| {}).await;
     let many = vec!["{}"; 1_000_000].join(",");
     let simulate = format!(
@@ -592,7 +609,7 @@ async fn a_request_of_a_million_empty_calls_is_refused_before_it_is_parsed() {
     assert!(answer.contains("-32602") && answer.contains("more than 1000"), "{answer}");
     let blocks = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_simulateV1","params":[{{"blockStateCalls":[{many}]}}]}}"#);
     let answer = post(chain.server.address(), &blocks);
-    assert!(answer.contains("-32602") && answer.contains("more than 257"), "{answer}");
+    assert!(answer.contains("-38026") && answer.contains("limit 256"), "{answer}");
     let longer = " ".repeat(6 << 20);
     assert!(post(chain.server.address(), &longer).contains("413"));
 }

@@ -1,9 +1,9 @@
 //! A chain of random blocks, determined by a seed and the number, with a plain model of every state.
 
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, keccak256};
 use oceanid_primitives::{Block, Header, Receipt, SealedBlock, TxDeposit, TxEnvelope};
 use oceanid_stf::{AccountState, StateDiff, StateReader, StorageDiff};
-use oceanid_store::{ExecutedBlock, StateView, Store, StoreConfig, StoreError, StoreKind};
+use oceanid_store::{ExecutedBlock, LogKey, LogQuery, StateView, Store, StoreConfig, StoreError, StoreKind};
 use oceanid_trie::{EMPTY_ROOT_HASH, state_root_from_scratch, update_state_root};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
@@ -246,7 +246,7 @@ impl Model {
                 tx_type: 0x7e,
                 success: true,
                 cumulative_gas_used: 21_000 * (index as u64 + 1),
-                logs: Vec::new(),
+                logs: logs(number, index as u64),
                 ..empty_receipt()
             })
             .collect();
@@ -290,6 +290,7 @@ impl Model {
                 assert_eq!((location.block, location.index as usize), (number, index));
             }
         }
+        check_logs(store, head);
         assert!(store.header(head + 1).unwrap().is_none() && store.block(head + 1).unwrap().is_none());
         assert!(matches!(store.view_at(head + 1), Err(StoreError::Unknown { .. })));
     }
@@ -326,6 +327,51 @@ impl Model {
 
 pub(crate) fn certificate(number: u64) -> Bytes {
     Bytes::from(number.to_be_bytes().to_vec())
+}
+
+/// Logs of a transaction: no, one, or two topics.
+fn logs(number: u64, index: u64) -> Vec<Log> {
+    let topics = (0..number % 3).map(|topic| B256::with_last_byte((number + index + topic) as u8 % 5)).collect();
+    let log = Log::new_unchecked(address((number + index) % ADDRESSES), topics, Bytes::from(vec![7; 5]));
+    vec![log; (number % 4 / 2) as usize]
+}
+
+/// The log index against a look at every log.
+fn check_logs(store: &Store, head: u64) {
+    let flushed = store.flushed();
+    let blocks: Vec<_> = (0..=head).map(|number| (number, store.receipts(number).unwrap().unwrap())).collect();
+    let mut keys = vec![LogKey::Any];
+    keys.extend((0..ADDRESSES).map(|index| LogKey::Address(address(index))));
+    keys.extend((0..3).flat_map(|position| (0..5).map(move |topic| LogKey::Topic(position, B256::with_last_byte(topic)))));
+    let has = |receipts: &[Receipt], key: &LogKey| {
+        receipts.iter().flat_map(|receipt| &receipt.logs).any(|log| match key {
+            LogKey::Any => true,
+            LogKey::Address(address) => log.address == *address,
+            LogKey::Topic(position, topic) => log.topics().get(*position as usize) == Some(topic),
+        })
+    };
+    let compare = |conditions: &[Vec<LogKey>]| {
+        let query = LogQuery::new(conditions);
+        let found: Vec<u64> = store.log_blocks(&query, 1, head).unwrap();
+        let matching = |receipts: &[Receipt]| conditions.iter().all(|keys| keys.iter().any(|key| has(receipts, key)));
+        let expected = blocks.iter().filter(|(_, receipts)| matching(receipts) && has(receipts, &LogKey::Any));
+        let expected: Vec<u64> = expected.map(|(number, _)| *number).collect();
+        // Blocks that were not flushed may be named without need.
+        let exact = |list: &[u64]| list.iter().copied().filter(|number| *number <= flushed).collect::<Vec<_>>();
+        assert_eq!(exact(&found), exact(&expected), "{conditions:?}");
+        assert!(expected.iter().all(|number| found.contains(number)), "{conditions:?}: {found:?}, {expected:?}");
+    };
+    compare(&[]);
+    for (index, key) in keys.iter().enumerate() {
+        compare(&[vec![*key]]);
+        let other = keys[(index * 7 + 3) % keys.len()];
+        compare(&[vec![*key, other]]);
+        compare(&[vec![*key], vec![other]]);
+    }
+    for (number, receipts) in blocks.iter().take_while(|(number, _)| *number <= flushed) {
+        assert!(store.has_log_entries(*number, receipts).unwrap(), "block {number}");
+        assert_ne!(store.has_log_entries(head + 1, receipts).unwrap(), has(receipts, &LogKey::Any), "block {number} elsewhere");
+    }
 }
 
 fn empty_receipt() -> Receipt {
