@@ -1,8 +1,8 @@
 //! Pending transactions between sequencers: what one node accepts reaches the pools of the others in small batches.
 //!
 //! The network is a full mesh of committee members, so nothing is forwarded twice. Loss is harmless: the node that accepted a
-//! transaction still holds it and puts it into a block when it leads. So what a peer sends too much of is dropped: of each, few batches wait for
-//! the pool, in the order in which they came; and one most of whose transactions the pool refuses is not heard for a while.
+//! transaction still holds it and puts it into a block when it leads (the sender's later ones wait for that, so it costs time). What a peer
+//! sends too much of is dropped: of each, so many bytes wait for the pool, in the order in which they came; and one most of whose transactions the pool refuses is not heard for a while.
 
 use std::{
     collections::BTreeMap,
@@ -34,9 +34,14 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = MAX_BATCH_BYTES + 5 * (MAX_BATCH + 1
 const GATHER: Duration = Duration::from_millis(10);
 /// Transactions waiting to be sent; more are not gossiped.
 const QUEUE: usize = 16_384;
-/// Batches of one peer, and of all, that wait for the pool; more are dropped.
-const MAX_WAITING_OF_PEER: usize = 2;
-const MAX_WAITING: usize = 64;
+/// Bytes of one peer, and of all, that wait for the pool; more are dropped. A pool takes some thousand transactions in a second of a busy
+/// core: a peer's are those of one to two seconds.
+const MAX_WAITING_OF_PEER: usize = 2 << 20;
+const MAX_WAITING: usize = 32 << 20;
+/// Batches that wait for the pool.
+const MAX_WAITING_BATCHES: usize = 4_096;
+/// Bytes counted for a transaction beside its own.
+const TRANSACTION_OVERHEAD: usize = 64;
 /// A peer is judged by so many transactions at a time.
 const SAMPLE: usize = 1_024;
 /// A peer whose transactions were refused more often than taken is not heard for this long.
@@ -85,7 +90,7 @@ impl Gossip {
         sender: impl Sender<PublicKey = Identity>,
         receiver: impl Receiver<PublicKey = Identity>,
     ) {
-        let (heard, inbox) = mpsc::channel(MAX_WAITING);
+        let (heard, inbox) = mpsc::channel(MAX_WAITING_BATCHES);
         let peers = Peers::default();
         let (queue, on_transactions) = (self.queue, self.on_transactions);
         runtime.child("send").spawn(move |runtime| send(runtime, queue, sender));
@@ -143,17 +148,14 @@ async fn hear<E: Spawner + Clock>(
                 message
             },
         };
-        if !peers.admits(&peer, runtime.current()) {
+        if !peers.hears(&peer, runtime.current()) {
             continue;
         }
         match decode(message) {
             // Where the line is full, the batch is lost.
             Some(batch) => match heard.try_reserve() {
-                Ok(place) => {
-                    peers.waits(&peer);
-                    place.send((peer, batch));
-                }
-                Err(_) => debug!(%peer, "transactions of too many peers wait: some are dropped"),
+                Ok(place) if peers.takes_in(&peer, weight(&batch)) => place.send((peer, batch)),
+                _ => debug!(%peer, "too many transactions wait for the pool: some are dropped"),
             },
             None => {
                 warn!(%peer, "malformed transaction batch: this peer's transactions are not heard for a while");
@@ -171,22 +173,36 @@ async fn deliver<E: Spawner + Clock>(
 ) {
     while let Some((peer, batch)) = inbox.recv().await {
         let on_transactions = on_transactions.clone();
+        let bytes = weight(&batch);
         let reception = runtime.child("transactions").shared(true).spawn(move |_| async move { on_transactions(batch) }).await;
         // An error means that the runtime is shutting down.
         let Ok(reception) = reception else { return };
+        peers.lets_go(&peer, bytes);
         if peers.judge(&peer, reception, runtime.current()) {
             warn!(%peer, "most transactions of this peer are refused: they are not heard for a while");
         }
     }
 }
 
+/// What a batch counts for among those that wait, bytes.
+fn weight(batch: &[Bytes]) -> usize {
+    batch.iter().map(|transaction| transaction.len() + TRANSACTION_OVERHEAD).sum()
+}
+
 /// How each peer behaves. There are as many as there were members while this node runs.
 #[derive(Clone, Default)]
-struct Peers(Arc<Mutex<BTreeMap<Identity, Conduct>>>);
+struct Peers(Arc<Mutex<Conducts>>);
+
+#[derive(Default)]
+struct Conducts {
+    /// Bytes of all that wait for the pool.
+    waiting: usize,
+    of: BTreeMap<Identity, Conduct>,
+}
 
 #[derive(Default)]
 struct Conduct {
-    /// Batches that wait for the pool.
+    /// Bytes that wait for the pool.
     waiting: usize,
     /// Of the sample that is being taken.
     so_far: Reception,
@@ -194,26 +210,39 @@ struct Conduct {
 }
 
 impl Peers {
-    fn admits(&self, peer: &Identity, now: SystemTime) -> bool {
-        let peers = self.0.lock();
-        peers
-            .get(peer)
-            .is_none_or(|conduct| conduct.waiting < MAX_WAITING_OF_PEER && conduct.muted_until.is_none_or(|until| until <= now))
+    /// False while the peer is muted.
+    fn hears(&self, peer: &Identity, now: SystemTime) -> bool {
+        self.0.lock().of.get(peer).and_then(|conduct| conduct.muted_until).is_none_or(|until| until <= now)
     }
 
-    fn waits(&self, peer: &Identity) {
-        self.0.lock().entry(peer.clone()).or_default().waiting += 1;
+    /// Takes note that so many bytes of the peer wait, if there is room for them.
+    fn takes_in(&self, peer: &Identity, bytes: usize) -> bool {
+        let mut peers = self.0.lock();
+        let (all, own) = (peers.waiting + bytes, peers.of.get(peer).map_or(0, |conduct| conduct.waiting) + bytes);
+        let fits = all <= MAX_WAITING && own <= MAX_WAITING_OF_PEER;
+        if fits {
+            peers.waiting = all;
+            peers.of.entry(peer.clone()).or_default().waiting = own;
+        }
+        fits
+    }
+
+    /// They wait no longer.
+    fn lets_go(&self, peer: &Identity, bytes: usize) {
+        let mut peers = self.0.lock();
+        peers.waiting = peers.waiting.saturating_sub(bytes);
+        let conduct = peers.of.entry(peer.clone()).or_default();
+        conduct.waiting = conduct.waiting.saturating_sub(bytes);
     }
 
     fn mute(&self, peer: &Identity, now: SystemTime) {
-        self.0.lock().entry(peer.clone()).or_default().muted_until = Some(now + MUTE);
+        self.0.lock().of.entry(peer.clone()).or_default().muted_until = Some(now + MUTE);
     }
 
     /// Takes note of what became of a peer's batch; true if it is not heard from now on.
     fn judge(&self, peer: &Identity, reception: Reception, now: SystemTime) -> bool {
         let mut peers = self.0.lock();
-        let conduct = peers.entry(peer.clone()).or_default();
-        conduct.waiting = conduct.waiting.saturating_sub(1);
+        let conduct = peers.of.entry(peer.clone()).or_default();
         conduct.so_far.taken += reception.taken;
         conduct.so_far.refused += reception.refused;
         let Reception { taken, refused } = conduct.so_far;
@@ -283,18 +312,32 @@ mod tests {
         let identity = |seed: u8| crate::NodeKeys::derive(&[seed; 32]).unwrap().identity_signer().public_key();
         let (loud, other) = (identity(1), identity(2));
         let (peers, start) = (Peers::default(), SystemTime::UNIX_EPOCH);
-        let admits = |peer, seconds| peers.admits(peer, start + Duration::from_secs(seconds));
-        for _ in 0..MAX_WAITING_OF_PEER {
-            assert!(admits(&loud, 0));
-            peers.waits(&loud);
-        }
-        assert!(!admits(&loud, 0) && admits(&other, 0));
+        let hears = |peer, seconds| peers.hears(peer, start + Duration::from_secs(seconds));
+        assert!(peers.takes_in(&loud, MAX_WAITING_OF_PEER - 10) && peers.takes_in(&loud, 10));
+        assert!(!peers.takes_in(&loud, 1) && peers.takes_in(&other, 1));
+        peers.lets_go(&loud, 10);
+        assert!(!peers.takes_in(&loud, 11) && peers.takes_in(&loud, 10));
         let judge = |taken, refused| peers.judge(&loud, Reception { taken, refused }, start);
         assert!(!judge(SAMPLE / 2, SAMPLE / 2), "half of them are good");
-        assert!(admits(&loud, 0));
+        assert!(hears(&loud, 0));
         assert!(!judge(0, SAMPLE - 1), "too few to judge by");
         assert!(judge(0, 1));
-        assert!(!admits(&loud, 59) && admits(&loud, 60) && admits(&other, 0));
+        assert!(!hears(&loud, 59) && hears(&loud, 60) && hears(&other, 0));
         assert!(!judge(0, SAMPLE - 1), "another sample begins");
+    }
+
+    #[test]
+    fn what_waits_is_bounded_over_all_peers_and_many_small_batches_are_no_loss() {
+        let identity = |seed: u8| crate::NodeKeys::derive(&[seed; 32]).unwrap().identity_signer().public_key();
+        let peers = Peers::default();
+        for seed in 0..(MAX_WAITING / MAX_WAITING_OF_PEER) as u8 {
+            assert!(peers.takes_in(&identity(seed), MAX_WAITING_OF_PEER));
+        }
+        assert!(!peers.takes_in(&identity(200), 1));
+
+        // What a node sends in a second at five thousand transactions a second waits without loss.
+        let (peers, peer) = (Peers::default(), identity(1));
+        let batch = vec![Bytes::from(vec![0; 110]); 50];
+        assert!((0..100).all(|_| peers.takes_in(&peer, weight(&batch))));
     }
 }

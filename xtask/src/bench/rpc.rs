@@ -61,7 +61,7 @@ const TARGET: f64 = 2.0;
 
 pub(crate) async fn run(oceanid: &Path, anvil: &Path, minutes: u64) -> eyre::Result<()> {
     let folder = tempfile::tempdir()?;
-    let pace = ["--block-time", "1s", "--heartbeat", "1s", "--da", "calldata"];
+    let pace = ["--block-time", "1s", "--heartbeat", "1s"];
     let network = Network::start(oceanid, folder.path(), &pace).await?;
     let peer = Anvil::start(anvil).await?;
     let mut ours = Side::new("Oceanid, 4 sequencers", network.text("/l2/http")?).await?;
