@@ -24,7 +24,7 @@ const MAX_REQUEST: u32 = 1 << 20;
 /// Gas of one call: little, so that a loop ends in time in a build without optimisation.
 const GAS_CAP: u64 = 2_000_000;
 /// Longest a request that costs nothing may wait beside all the others.
-const MAX_WAIT: Duration = Duration::from_secs(2);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Bytes around the body of an http answer.
 const HTTP_HEAD: usize = 1 << 10;
 /// How long an answer to bytes that are no request is waited for.
