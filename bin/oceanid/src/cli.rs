@@ -350,7 +350,7 @@ fn peer(text: &str) -> Result<(B256, SocketAddr), String> {
     parts.ok_or_else(|| format!("`{text}` is not an identity (32 bytes of 0x-hex), `@`, and an address with a port"))
 }
 
-/// `500ms`, `2s`, `3m`, `1h`: milliseconds, at least 1.
+/// `500ms`, `2s`, `3m`, `1h`, `7d`: milliseconds, at least 1.
 fn duration_ms(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -359,7 +359,8 @@ fn duration_ms(text: &str) -> Result<u64, String> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
-        _ => return Err(format!("`{text}` has no unit: write 500ms, 2s, 3m or 1h")),
+        "d" => 86_400_000,
+        _ => return Err(format!("`{text}` is not a number and a unit: write 500ms, 2s, 3m, 1h or 7d")),
     };
     let value = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     value.filter(|ms| *ms > 0).ok_or_else(|| format!("`{text}` is not a duration above zero"))
@@ -380,7 +381,8 @@ mod tests {
         assert_eq!(duration_ms("500ms"), Ok(500));
         assert_eq!(duration_ms("2s"), Ok(2_000));
         assert_eq!(duration_ms("3m"), Ok(180_000));
-        for bad in ["5", "ms", "0s", "1d", "99999999999999999h", ""] {
+        assert_eq!(duration_ms("7d"), Ok(604_800_000));
+        for bad in ["5", "ms", "0s", "1w", "99999999999999999h", ""] {
             assert!(duration_ms(bad).is_err(), "{bad}");
         }
     }

@@ -64,6 +64,7 @@ enum Running {
 
 pub(crate) async fn run(args: DevArgs, log: &str, format: LogFormat) -> eyre::Result<()> {
     let started = Instant::now();
+    check(&args)?;
     if args.port != 0 {
         // Found out before anything is deployed. Port 0 is chosen later: what is free now may be L1's by then.
         rpc_addresses(&args, args.sequencers as usize + 1)?;
@@ -85,6 +86,29 @@ pub(crate) async fn run(args: DevArgs, log: &str, format: LogFormat) -> eyre::Re
         l1.shutdown().await;
     }
     result
+}
+
+/// What can be wrong without a look at any chain, found out before anything is deployed.
+fn check(args: &DevArgs) -> eyre::Result<()> {
+    match args.da {
+        Some(DaMode::Storage) => bail!("--da storage: the storage network does not exist yet; use blob or calldata"),
+        Some(DaMode::Blob) if args.l1.is_some() && args.l1_beacon.is_none() => {
+            bail!("--da blob needs --l1-beacon URL: without a beacon API nobody can read the blobs back")
+        }
+        _ => {}
+    }
+    if let Some(file) = &args.config_out {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        ensure!(folder.is_dir(), "--config-out {}: there is no folder {}", file.display(), folder.display());
+    }
+    let (ours, nodes) = (u32::from(args.port), args.sequencers.saturating_add(1));
+    let taken = ours..ours.saturating_add(nodes);
+    let l1 = u32::from(args.l1_port);
+    if args.l1.is_none() && ours != 0 && l1 != 0 {
+        let both = taken.contains(&l1) || taken.contains(&(l1 + 1));
+        ensure!(!both, "--l1-port {l1} and the one behind it are among the {nodes} ports from --port {ours} on: leave more room");
+    }
+    Ok(())
 }
 
 /// Everything above L1: deploy or resume, start the nodes, greet, wait for the end, stop.
@@ -205,15 +229,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
     let peer_to_peer = free_addresses(args, count)?;
     let peers = sequencers.iter().zip(&peer_to_peer).map(|(sequencer, address)| (sequencer.keys.identity(), *address)).collect();
     let l1_config = L1Config { beacon: l1.beacon.clone(), poll_ms: L1_POLL_MS, ..L1Config::new(l1.http.clone()) };
-    let da = match (args.da, &l1.beacon) {
-        (Some(DaMode::Blob), None) => {
-            bail!("--da blob needs --l1-beacon URL: without a beacon API nobody can read the blobs back")
-        }
-        (Some(DaMode::Storage), _) => bail!("--da storage: the storage network does not exist yet; use blob or calldata"),
-        (Some(mode), _) => mode,
-        (None, Some(_)) => DaMode::Blob,
-        (None, None) => DaMode::Calldata,
-    };
+    let da = args.da.unwrap_or(if l1.beacon.is_some() { DaMode::Blob } else { DaMode::Calldata });
     let base = |name: &str, listen: SocketAddr| NodeConfig {
         rpc: RpcListen::open(listen),
         keeper: KeeperSection::development(),
@@ -367,5 +383,41 @@ async fn l1_failure(embedded: Option<&EmbeddedL1>) -> eyre::Error {
     match failure.wait_for(Option::is_some).await {
         Ok(reason) => eyre::eyre!("the embedded L1 stopped: {}", reason.as_deref().unwrap_or_default()),
         Err(_) => eyre::eyre!("the embedded L1 stopped"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    #[test]
+    fn what_is_wrong_is_said_before_anything_is_deployed() {
+        let said = |arguments: &str| {
+            let line = ["oceanid", "dev"].into_iter().chain(arguments.split_whitespace());
+            let Command::Dev(args) = Cli::try_parse_from(line).unwrap().command else { panic!("not `dev`") };
+            check(&args).err().map(|error| error.to_string())
+        };
+        let told = |arguments, text: &str| {
+            let error = said(arguments).expect(arguments);
+            assert!(error.contains(text), "{arguments}: {error}");
+        };
+        told("--da storage", "--da storage");
+        told("--da blob --l1 http://127.0.0.1:1", "--l1-beacon");
+        told("--config-out /nonexistent/x.json", "--config-out");
+        told("--port 9745 --l1-port 9745", "--l1-port");
+        told("--port 9745 --l1-port 9744", "--l1-port");
+        told("--port 9745 --l1-port 9749", "--l1-port");
+        for fine in [
+            "",
+            "--port 0 --l1-port 0",
+            "--port 9745 --l1-port 9750",
+            "--port 9745 --l1-port 9743",
+            "--config-out x.json",
+            "--da blob",
+        ] {
+            assert_eq!(said(fine), None, "{fine}");
+        }
     }
 }

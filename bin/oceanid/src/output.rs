@@ -50,12 +50,18 @@ impl LogFormat {
 /// program.
 pub(crate) fn start_logging(filter: &str, format: LogFormat, export: Option<&Export>) -> eyre::Result<Telemetry> {
     use eyre::WrapErr;
+    use std::io::IsTerminal;
     use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
     let filter: tracing_subscriber::EnvFilter =
         filter.parse().wrap_err_with(|| format!("--log `{filter}`: not a filter such as `info` or `oceanid_sequencer=debug`"))?;
     // At `debug` this client writes the whole URL of the L1 endpoint, with the key in it, into every line.
-    let filter = filter.add_directive("alloy_transport_http=info".parse()?);
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let mut filter = filter.add_directive("alloy_transport_http=info".parse()?);
+    // The store's engine tells at `info` what only its authors want to know.
+    for engine in ["fjall=warn", "lsm_tree=warn"] {
+        filter = filter.add_directive(engine.parse()?);
+    }
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     let logs = match format {
         LogFormat::Text => logs.compact().boxed(),
         LogFormat::Json => logs.json().boxed(),

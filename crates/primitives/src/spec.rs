@@ -193,6 +193,10 @@ impl ChainSpec {
                 return Err(SpecError::Range { field, value, limit: "at least 1" });
             }
         }
+        // A transaction for one chain would be good on the other (EIP-155).
+        if chain_id == l1_chain_id {
+            return Err(SpecError::Range { field: "chainId", value: chain_id, limit: "another than `l1ChainId`" });
+        }
         let ranges = [
             ("timing.epochLength", timing.epoch_length, 4, u64::from(u32::MAX), "4 to 4294967295 blocks"),
             ("timing.heartbeatMs", timing.heartbeat_ms, timing.block_time_ms, u64::MAX, "at least timing.blockTimeMs"),

@@ -11,6 +11,8 @@ use serde_json::json;
 use std::path::Path;
 
 pub(super) async fn run(operator: &Operator, action: &KeysAction) -> eyre::Result<()> {
+    let sends = matches!(action, KeysAction::Rotate);
+    ensure!(sends || !operator.args.dry_run, "--dry-run: this sends nothing; it works on key files, and would do so");
     match action {
         KeysAction::New { no_owner } => create(operator, !no_owner),
         KeysAction::Import { role, file, raw, from_password_file } => {

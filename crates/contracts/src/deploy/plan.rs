@@ -784,6 +784,7 @@ pub(crate) mod tests {
         assert_eq!(refused(&|params| params.balances = [(predeploy, U256::from(1))].into(), &two), "balances");
         assert_eq!(refused(&|params| params.economics.pool.jail_period = 301, &two), "jailPeriod");
         assert_eq!(refused(&|params| params.economics.pool.reporter_share_bps = 5_001, &two), "reporterShareBps");
+        assert_eq!(refused(&|params| params.chain_id = 1, &two), "chainId", "that of L1");
         assert_eq!(refused(&|params| params.economics.pool.seal_delay = 1, &two), "sealDelay");
         assert_eq!(refused(&|params| params.economics.pool.seal_delay = 65, &two), "sealDelay");
         assert_eq!(refused(&|params| params.economics.penalties.fork.bps = 10_001, &two), "penalty");
