@@ -83,6 +83,6 @@ export default {
     const paid = before - (await l2.getBalance({ address: accounts[ROLE.bridge].address }))
     assert.ok(paid > parseEther('1.25') && paid < parseEther('1.26'), `${paid} for 1.25 and a fee`)
 
-    await assert.rejects(bridge('deposit', '1.2.3'), (error) => /AMOUNT/.test(error.stderr) || assert.fail(error.stderr))
+    await assert.rejects(bridge('deposit', '1.2.3'), (error) => /amount `1.2.3`: not a number of tokens/.test(error.stderr) || assert.fail(error.stderr))
   },
 }
