@@ -14,15 +14,12 @@ const START: Duration = Duration::from_secs(300);
 /// Longest wait for the nodes to be gone: they stop as they do on a signal, in a debug build on a busy machine.
 const END: Duration = Duration::from_secs(30);
 
-/// Waits until the node called `name` has been started, and returns its process id.
-fn pid(parent: &mut Child, state: &Path, name: &str) -> Pid {
-    let (file, started) = (state.join(name).join("node.pid"), Instant::now());
-    loop {
-        if let Some(pid) = std::fs::read_to_string(&file).ok().and_then(|text| text.parse().ok()) {
-            return Pid::from_raw(pid);
-        }
+/// Waits until every node of the network serves: one that is still looking for its L1 would end without it in any case.
+fn wait_until_ready(parent: &mut Child, config: &Path) {
+    let started = Instant::now();
+    while !config.exists() {
         assert!(parent.try_wait().unwrap().is_none(), "the network ended");
-        assert!(started.elapsed() < START, "{name} was not started");
+        assert!(started.elapsed() < START, "the network is not ready");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -30,10 +27,12 @@ fn pid(parent: &mut Child, state: &Path, name: &str) -> Pid {
 #[test]
 fn nodes_end_with_a_parent_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
-    let state = folder.path().join("state");
+    let (state, config) = (folder.path().join("state"), folder.path().join("network.json"));
     let mut parent = Command::new(env!("CARGO_BIN_EXE_oceanid"))
         .args(["dev", "--processes", "--sequencers", "1", "--port", "0", "--l1-port", "0", "--state"])
         .arg(&state)
+        .arg("--config-out")
+        .arg(&config)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -41,7 +40,11 @@ fn nodes_end_with_a_parent_that_is_killed() {
         .unwrap();
     // All of them write to this one pipe, which therefore ends only when the last of them has.
     let mut written = parent.stderr.take().unwrap();
-    let nodes = ["sequencer-0", "follower"].map(|name| pid(&mut parent, &state, name));
+    wait_until_ready(&mut parent, &config);
+    let nodes = ["sequencer-0", "follower"].map(|name| {
+        let pid = std::fs::read_to_string(state.join(name).join("node.pid")).unwrap();
+        Pid::from_raw(pid.parse().unwrap())
+    });
     for node in nodes {
         kill(node, None).expect("the node runs");
     }
