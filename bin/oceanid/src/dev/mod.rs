@@ -74,10 +74,8 @@ pub(crate) async fn run(args: DevArgs, log: &str, format: LogFormat) -> eyre::Re
         None => Made::new(&args),
     };
     check(&args, made.options.sequencers)?;
-    // Found out before anything is deployed. Port 0 is chosen later: what is free now may be L1's by then.
-    if args.port != 0 {
-        rpc_addresses(&args, made.options.sequencers as usize + 1)?;
-    }
+    // Found out before anything is deployed. Where the flag says 0 they are chosen once more: what is free now may be L1's by then.
+    rpc_addresses(&args, made.options.sequencers as usize + 1)?;
     if args.l1.is_none() {
         l1_addresses(&args)?;
     }
@@ -441,6 +439,8 @@ mod tests {
         assert!(error.contains(&format!("127.0.0.1:{taken}: ")) && error.contains("choose another --l1-port, or 0"), "{error}");
         let error = addresses_from(&flags("--host 192.0.2.1"), "--port", 9_545, 1).unwrap_err().to_string();
         assert!(error.contains("choose a --host"), "{error}");
+        let error = rpc_addresses(&flags("--host 192.0.2.1 --port 0"), 2).unwrap_err().to_string();
+        assert_eq!(error, "cannot listen on --host 192.0.2.1");
         let error = addresses_from(&flags(""), "--port", 65_534, 3).unwrap_err().to_string();
         assert_eq!(error, "--port 65534 leaves no room for 3 ports");
     }
