@@ -111,7 +111,8 @@ impl Made {
             jail_period,
             stall_timeout,
         } = self.options;
-        let milliseconds = |value: u64| if value % 1_000 == 0 { format!("{}s", value / 1_000) } else { format!("{value}ms") };
+        let milliseconds =
+            |value: u64| if value.is_multiple_of(1_000) { format!("{}s", value / 1_000) } else { format!("{value}ms") };
         let seconds = |value: u64| format!("{value}s");
         [
             ("--preset", preset.to_string()),
