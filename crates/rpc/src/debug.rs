@@ -199,7 +199,7 @@ fn tracer(guard: &Guard, options: &GethDebugTracingOptions) -> RpcResult<DebugIn
     let unknown =
         || RpcError::invalid("options.tracer", format!("must be one of {}, or absent: struct logs", TRACERS.join(", ")));
     let refused = |error| match error {
-        DebugInspectorError::UnsupportedTracer => unknown(),
+        DebugInspectorError::UnsupportedTracer | DebugInspectorError::JsTracerNotEnabled => unknown(),
         other => RpcError::invalid("options.tracer", other),
     };
     Ok(match DebugInspector::new(options.clone()).map_err(refused)? {
