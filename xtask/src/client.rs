@@ -28,7 +28,12 @@ impl Client {
     /// Calls `method`; a JSON-RPC error is an error.
     pub(crate) async fn call(&self, method: &str, params: Value) -> eyre::Result<Value> {
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let mut answer: Value = self.http.post(&self.url).json(&request).send().await?.json().await?;
+        let response = self.http.post(&self.url).json(&request).send().await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else {
+            bail!("{method}: {status}, and not JSON: {}", String::from_utf8_lossy(&body[..body.len().min(500)]));
+        };
         if let Some(error) = answer.get("error") {
             bail!("{method}: {error}");
         }

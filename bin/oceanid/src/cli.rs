@@ -46,7 +46,7 @@ pub(crate) enum Command {
     /// Run a whole development network: L1, contracts, sequencers, a follower.
     Dev(DevArgs),
     /// Run one node: a sequencer, or a follower that needs nothing but L1.
-    Node(NodeArgs),
+    Node(NodeCommand),
     /// Bring a new chain's contracts to an L1 and write its specification. Killed and run again, it goes on where it was.
     Deploy(DeployArgs),
     /// Move the gas token between L1 and L2.
@@ -77,18 +77,18 @@ pub(crate) enum Command {
 /// `oceanid dev`.
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
-    /// Number of sequencers.
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
-    pub(crate) sequencers: u32,
-    /// Time between blocks under load.
-    #[arg(long, default_value = "500ms", value_name = "DURATION", value_parser = duration_ms)]
-    pub(crate) block_time: u64,
-    /// An empty block is made after this long without one.
-    #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = duration_ms)]
-    pub(crate) heartbeat: u64,
-    /// Stake, rewards, slashing, and what follows below: seconds where a real chain has days, or the figures of the Metis network.
-    #[arg(long, default_value_t = Preset::Dev, value_name = "dev|metis")]
-    pub(crate) preset: Preset,
+    /// Number of sequencers [default: 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) sequencers: Option<u32>,
+    /// Time between blocks under load [default: 500ms].
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    pub(crate) block_time: Option<u64>,
+    /// An empty block is made after this long without one [default: 3s].
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    pub(crate) heartbeat: Option<u64>,
+    /// Stake, rewards, slashing, and what follows below: seconds where a real chain has days, or the figures of the Metis network [default: dev].
+    #[arg(long, value_name = "dev|metis")]
+    pub(crate) preset: Option<Preset>,
     /// Blocks in an epoch [default: by preset, 60 or 1000].
     #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(4..=100_000))]
     pub(crate) epoch_length: Option<u64>,
@@ -119,7 +119,7 @@ pub(crate) struct DevArgs {
     /// Seconds between blocks of the embedded L1.
     #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = duration_ms, conflicts_with = "l1")]
     pub(crate) l1_block_time: u64,
-    /// Keep everything in this folder and resume from it; without it a temporary folder is used and removed.
+    /// Keep everything in this folder: a new or empty one, or one that holds a network of an earlier run, which goes on as it was made (flags that say otherwise are refused). Without it a temporary folder is used and removed.
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
     /// Write accounts, urls and addresses to this file (JSON) once the network is ready.
@@ -166,6 +166,17 @@ pub(crate) struct DeployArgs {
 
 /// `oceanid node`.
 #[derive(Clone, Debug, Args)]
+pub(crate) struct NodeCommand {
+    /// What it is to be.
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+    /// For `oceanid dev --processes` alone: the log calls the node NAME, and the node ends when its standard input does.
+    #[arg(long, hide = true, value_name = "NAME")]
+    pub(crate) dev_child: Option<String>,
+}
+
+/// What a node is told on the command line.
+#[derive(Clone, Debug, Args)]
 pub(crate) struct NodeArgs {
     /// Configuration file (TOML). Over it come variables (`l1.poll-ms` is OCEANID_NODE_L1_POLL_MS), then the flags below.
     #[arg(long, value_name = "FILE", env = "OCEANID_CONFIG_FILE")]
@@ -194,6 +205,9 @@ pub(crate) struct NodeArgs {
     /// Address of the JSON-RPC server.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) http: Option<SocketAddr>,
+    /// A sequencer's JSON-RPC endpoint, which gets the transactions sent here while the node has no seat; without it they are refused.
+    #[arg(long, value_name = "URL")]
+    pub(crate) forward: Option<String>,
     /// Folder with a sequencer's encrypted keys: the node takes part in consensus whenever it has a seat.
     #[arg(long, value_name = "DIR", conflicts_with = "follow")]
     pub(crate) keys: Option<PathBuf>,

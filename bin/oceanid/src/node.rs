@@ -1,15 +1,34 @@
 //! `oceanid node`: one node from a configuration file, the environment and flags.
 
-use crate::cli::{Command, NodeArgs};
+use crate::cli::{Command, NodeArgs, NodeCommand};
 use crate::output;
+use crate::processes::{STOP_PATIENCE, parent_gone};
 use crate::telemetry::Export;
 use eyre::{WrapErr, ensure};
-use oceanid_node::{Node, Settings, Source};
+use oceanid_node::{Node, NodeConfig, Settings, Source};
 use std::path::PathBuf;
+use tracing::{Instrument as _, Span, error_span};
 
-pub(crate) async fn run(args: NodeArgs) -> eyre::Result<()> {
-    let config = settings(args)?.build()?;
-    let node = Node::start(config).await?;
+pub(crate) async fn run(args: NodeCommand) -> eyre::Result<()> {
+    let config = settings(args.node)?.build()?;
+    match args.dev_child {
+        None => serve(config, std::future::pending()).await,
+        Some(name) => serve(config, parent_gone()?).instrument(span(&name)).await,
+    }
+}
+
+/// By which every line of the log names its node, where several write into one. At the level of errors, so that no filter leaves it out.
+pub(crate) fn span(name: &str) -> Span {
+    error_span!("node", name)
+}
+
+/// Runs a node until it is told to stop, fails, or has been orphaned.
+async fn serve(config: NodeConfig, orphaned: impl Future<Output = ()>) -> eyre::Result<()> {
+    tokio::pin!(orphaned);
+    let node = tokio::select! {
+        node = Node::start(config) => node?,
+        () = &mut orphaned => return Ok(()),
+    };
     output::json(&serde_json::json!({
         "http": format!("http://{}", node.rpc_address()),
         "ws": format!("ws://{}", node.rpc_address()),
@@ -19,6 +38,11 @@ pub(crate) async fn run(args: NodeArgs) -> eyre::Result<()> {
     let ended = tokio::select! {
         signal = stop_signal() => { signal?; Ok(()) }
         reason = node.stopped() => Err(eyre::eyre!("{reason}")),
+        () = &mut orphaned => {
+            // Nobody is left who would kill a node that does not stop.
+            let _ = tokio::time::timeout(STOP_PATIENCE, node.shutdown()).await;
+            return Ok(());
+        }
     };
     node.shutdown().await;
     ended
@@ -27,7 +51,7 @@ pub(crate) async fn run(args: NodeArgs) -> eyre::Result<()> {
 /// Where a node's spans go, if it is a node that is started and it is told to send them.
 pub(crate) fn export(command: &Command) -> eyre::Result<Option<Export>> {
     let Command::Node(args) = command else { return Ok(None) };
-    let config = settings(args.clone())?.build()?;
+    let config = settings(args.node.clone())?.build()?;
     Ok(config.otlp_endpoint.map(|endpoint| Export { endpoint, rpc_one_in: config.otlp_rpc_one_in }))
 }
 
@@ -45,6 +69,7 @@ pub(crate) fn settings(args: NodeArgs) -> eyre::Result<Settings> {
         ("l1.beacon", "--l1-beacon", args.l1_beacon),
         ("otlp-endpoint", "--otlp-endpoint", args.otlp_endpoint),
         ("rpc.listen", "--http", args.http.map(|address| address.to_string())),
+        ("rpc.forward", "--forward", args.forward),
         ("sequencer.keys", "--keys", path(args.keys)),
         ("sequencer.password-file", "--password-file", path(args.password_file)),
         ("sequencer.listen", "--p2p", args.p2p.map(|address| address.to_string())),

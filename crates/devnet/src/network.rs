@@ -14,6 +14,7 @@ use oceanid_contracts::deploy::{
 use oceanid_contracts::probe::{ProbeError, probe};
 use oceanid_primitives::{DEV_CHAIN_ID, FeeParams, L1DataFee, Timing};
 use oceanid_sequencer::{KeyError, NodeKeys};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -38,7 +39,8 @@ const QUIET_L1: Duration = Duration::from_millis(1_100);
 const FUND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a person may choose about a development chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DevOptions {
     /// Stake, rewards, slashing, fees.
     pub preset: Preset,

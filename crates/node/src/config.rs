@@ -95,7 +95,7 @@ pub struct RpcListen {
     /// Address of http and ws; port 0 takes a free one.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
-    /// A sequencer's JSON-RPC endpoint: gets the transactions sent here while this node has no seat.
+    /// A sequencer's JSON-RPC endpoint: gets the transactions sent here while this node has no seat. Without it they are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<String>,
     /// Origins of web pages that may call, separated by commas; `*`: all.

@@ -264,7 +264,9 @@ impl Parts {
             Task::spawn(economy::run(ledger.clone(), client.clone(), watcher.clone(), payer, Arc::clone(&observed.figures))),
             Task::spawn(batches::run(Arc::clone(&self.spec), client.clone(), watcher.clone(), Arc::clone(&observed.batches))),
         ]);
-        let status = Arc::new(Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, keeper, observed));
+        let forwards = self.config.rpc.forward.is_some();
+        let status = Status::new(ledger.clone(), Arc::clone(&self.pool), watcher.clone(), role, forwards, keeper, observed);
+        let status = Arc::new(status);
         tasks.push(Task::spawn(waiting::narrate(Arc::clone(&status))));
         Site::new(ledger.clone(), Arc::clone(&self.pool), status)
     }

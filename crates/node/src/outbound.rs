@@ -56,14 +56,15 @@ fn broadcast(gossip: &TransactionGossip, transaction: &PoolTransaction) {
     let _ = gossip.broadcast(transaction.envelope().encoded_2718().into());
 }
 
-/// Sends the transactions of this node's callers to `endpoint`, in batches, until it has them; says so once when there is none.
+/// Sends the transactions of this node's callers to `endpoint`, in batches, until it has them. Without one, callers are refused; those of before are
+/// spoken of once.
 pub(crate) async fn forward(pool: Arc<Pool>, endpoint: Option<String>) {
     let mut accepted = pool.subscribe();
     let mut waiting = VecDeque::from(pool.local());
     let Some(endpoint) = endpoint else {
         if !waiting.is_empty() || accepted.recv().await.is_ok() {
             tracing::warn!(
-                "transactions sent to this node stay here: it has no seat; set `rpc.forward` to a sequencer's JSON-RPC endpoint"
+                "transactions that were sent to this node stay here: it has no seat; set `rpc.forward` (--forward) to a sequencer's JSON-RPC endpoint"
             );
         }
         return;

@@ -125,7 +125,7 @@ pub const KEYS: &[Key] = &[
     key(
         "rpc.forward",
         Kind::Url,
-        "A sequencer's JSON-RPC endpoint that gets the transactions sent here while the node has no seat.",
+        "A sequencer's JSON-RPC endpoint that gets the transactions sent here while the node has no seat; without it they are refused.",
     ),
     key("rpc.cors", Kind::Word, "Origins of web pages that may call, separated by commas; `*` for all, nothing for none."),
     key(

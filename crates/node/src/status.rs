@@ -26,6 +26,9 @@ use tokio::sync::watch;
 /// A node this many blocks behind the tip it knows of says that it is syncing.
 const SYNC_SLACK: u64 = 8;
 
+/// Why a node that makes no blocks takes no transactions: in its pool nobody would ever mine them.
+const NOBODY_TO_SEND_TO: &str = "this node makes no blocks and knows nobody to send transactions to: set `rpc.forward` (--forward) to a sequencer's JSON-RPC endpoint, or send them there";
+
 /// What a node does besides serving.
 #[derive(Clone)]
 pub(crate) enum Role {
@@ -70,6 +73,8 @@ pub(crate) struct Status {
     pool: Arc<Pool>,
     watcher: L1Watcher,
     role: watch::Receiver<Role>,
+    /// Without a seat it sends transactions to a sequencer.
+    forwards: bool,
     keeper: Option<Keeper>,
     observed: Observed,
     started: Instant,
@@ -86,6 +91,7 @@ impl Status {
         pool: Arc<Pool>,
         watcher: L1Watcher,
         role: watch::Receiver<Role>,
+        forwards: bool,
         keeper: Option<Keeper>,
         observed: Observed,
     ) -> Self {
@@ -95,6 +101,7 @@ impl Status {
             pool,
             watcher,
             role,
+            forwards,
             keeper,
             observed,
             started,
@@ -228,6 +235,10 @@ impl NodeStatus for Status {
             // A follower needs nobody but L1.
             Role::Follower { .. } | Role::Changing => 0,
         }
+    }
+
+    fn refuses_transactions(&self) -> Option<&'static str> {
+        (!self.forwards && matches!(*self.role.borrow(), Role::Follower { .. })).then_some(NOBODY_TO_SEND_TO)
     }
 
     fn syncing(&self) -> Option<SyncProgress> {

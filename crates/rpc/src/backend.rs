@@ -156,6 +156,9 @@ pub trait NodeStatus: Send + Sync {
     /// Connected peers.
     fn peers(&self) -> usize;
 
+    /// Why a transaction that is sent to this node would get nowhere, and what to do about it; none: transactions are taken.
+    fn refuses_transactions(&self) -> Option<&'static str>;
+
     /// Progress of catching up; none when the node is at the tip it knows of.
     fn syncing(&self) -> Option<SyncProgress>;
 

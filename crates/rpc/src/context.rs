@@ -8,7 +8,7 @@ use crate::error::{RpcError, RpcResult};
 use crate::filters::Filters;
 use crate::gate::Gates;
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use oceanid_primitives::Header;
 use oceanid_store::{CommittedBlock, StateView, TxLocation};
 use parking_lot::Mutex;
@@ -23,7 +23,7 @@ pub(crate) struct Context {
     pub(crate) backend: Backend,
     pub(crate) config: RpcConfig,
     pub(crate) gates: Gates,
-    pub(crate) door: Door,
+    door: Door,
     pub(crate) filters: Filters,
     pub(crate) arrivals: Arc<Arrivals>,
     /// Places of all subscriptions.
@@ -39,6 +39,16 @@ impl Context {
         let arrivals = Arc::new(Arrivals::new(backend.pool.subscribe()));
         let subscriptions = Arc::new(Semaphore::new(config.max_all_subscriptions));
         Self { backend, config, gates, door, filters, arrivals, subscriptions, cache: Mutex::default() }
+    }
+
+    /// Puts a signed transaction into the pool, unless it would stay there for ever, and returns its hash.
+    pub(crate) async fn send(&self, raw: Bytes) -> RpcResult<B256> {
+        if let Network::Rollup { status, .. } = &self.backend.network
+            && let Some(reason) = status.refuses_transactions()
+        {
+            return Err(RpcError::server(reason));
+        }
+        self.door.send(raw).await
     }
 
     /// Number of the newest committed block.

@@ -355,7 +355,7 @@ fn register_send(registry: &mut Registry) {
     module
         .register_async_method(batch::SEND, |params, context, _| async move {
             let raw: Bytes = Args::new(&params, Instant::now() + context.config.timeout)?.required("transaction")?;
-            context.door.send(raw).await
+            context.send(raw).await
         })
         .expect("each method is registered once");
     module
@@ -368,7 +368,7 @@ fn register_send(registry: &mut Registry) {
                 return Err(RpcError::invalid("timeout", format!("{wait} ms, limit {MAX_SYNC_MS}")));
             }
             let mut commits = (context.backend.commits)();
-            let hash = context.door.send(raw).await?;
+            let hash = context.send(raw).await?;
             let included = async {
                 loop {
                     if let Some(receipt) = transaction_receipt(&context, hash)? {

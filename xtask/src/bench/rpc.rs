@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 /// The first development account of both sides: Layer 2's tokens, anvil's ether.
 const FUNDER: B256 = b256!("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80");
@@ -382,9 +383,11 @@ impl Side {
         Ok(Turn { rate, accepted: percentiles(times.into_iter()), seen: [0.0; 2] })
     }
 
-    /// Sends `total` transfers at an even pace, each with a call beside it, until told to stop.
+    /// Sends `total` transfers at an even pace, each with a call beside it, until told to stop. Held up, by the machine or by the node, it sends
+    /// later, not more at once.
     async fn load(mut self, total: usize, stop: Arc<AtomicBool>, sent: Arc<AtomicUsize>) -> eyre::Result<()> {
         let mut pace = tokio::time::interval(Duration::from_secs(1) / LOAD);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let call = json!([{"to": self.emitter, "data": Bytes::from(U256::from(10).to_be_bytes_vec())}, "latest"]);
         let mut under_way = JoinSet::new();
         while sent.load(Ordering::Relaxed) < total && !stop.load(Ordering::Relaxed) {
@@ -393,6 +396,9 @@ impl Side {
                 let (client, call) = (self.client.clone(), call.clone());
                 under_way.spawn(async move { client.send_raw(&raw).await.and(client.call("eth_call", call).await) });
                 sent.fetch_add(1, Ordering::Relaxed);
+                while under_way.len() >= CONNECTIONS {
+                    under_way.join_next().await.ok_or_eyre("no request is under way")???;
+                }
                 while let Some(done) = under_way.try_join_next() {
                     done??;
                 }

@@ -187,7 +187,8 @@ pub struct ChainParams {
 }
 
 /// A set of choices that belong together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// Seconds where a real chain has days, so that everything can be watched.
     #[default]

@@ -3,7 +3,7 @@
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_provider::{Provider, RootProvider};
 use alloy_signer::SignerSync;
 use oceanid_devnet::accounts;
@@ -11,6 +11,7 @@ use oceanid_devnet::l1::{EmbeddedL1, EmbeddedL1Config};
 use oceanid_devnet::network::{DevOptions, connect, deploy_dev, dev_sequencers};
 use oceanid_node::{KeeperSection, KeyFile, Node, NodeConfig, SequencerSection};
 use oceanid_primitives::{DEV_CHAIN_ID, DaMode};
+use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -76,8 +77,18 @@ async fn a_followers_transactions_survive_it_and_reach_the_leader() {
     let deployment = deploy_dev(&l1.http(), &DevOptions::default(), &sequencers, &|_| ()).await.unwrap();
     std::fs::write(folder.path().join("spec.json"), serde_json::to_vec(&deployment.spec).unwrap()).unwrap();
 
-    // A follower that knows nobody to send to takes two transactions and ends without a word.
-    let follower = config(folder.path(), "follower", &l1.http());
+    // A follower that knows nobody to send to takes nothing, and says what it lacks.
+    let mute = Node::start(config(folder.path(), "mute", &l1.http())).await.unwrap();
+    for method in ["eth_sendRawTransaction", "eth_sendRawTransactionSync"] {
+        let refused = provider(&mute).raw_request::<_, Value>(method.into(), [Bytes::from(transfer(0))]).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("set `rpc.forward` (--forward) to a sequencer's JSON-RPC endpoint"), "{method}: {refused}");
+    }
+    mute.shutdown().await;
+
+    // Another, whose endpoint does not answer, takes two transactions and ends without a word.
+    let mut follower = config(folder.path(), "follower", &l1.http());
+    follower.rpc.forward = Some("http://127.0.0.1:9".to_owned());
     let node = Node::start(follower.clone()).await.unwrap();
     let hashes = [send(&node, 0).await, send(&node, 1).await];
     drop(node);
@@ -94,8 +105,7 @@ async fn a_followers_transactions_survive_it_and_reach_the_leader() {
     let chain = provider(&leader);
     assert!(chain.get_transaction_by_hash(hashes[0]).await.unwrap().is_none(), "nobody told the leader");
 
-    // It still has them, and now it knows whom to send them to: them, and the next one. The store is let go by tasks that end later.
-    let mut follower = follower;
+    // It still has them, and now there is somebody to send them to: them, and the next one. The store is let go by tasks that end later.
     follower.rpc.forward = Some(format!("http://{}", leader.rpc_address()));
     let mut opened = Node::start(follower.clone()).await;
     for _ in 0..LOOKS {

@@ -156,6 +156,10 @@ impl NodeStatus for FakeStatus {
         3
     }
 
+    fn refuses_transactions(&self) -> Option<&'static str> {
+        None
+    }
+
     fn syncing(&self) -> Option<SyncProgress> {
         Some(SyncProgress { starting: 0, current: 5, highest: 9 })
     }

@@ -1,23 +1,27 @@
 //! `oceanid dev`: a whole network on this machine, as one process or as many.
 //!
-//! Everything lives in one state folder: `l1/` (the embedded L1), `spec.json`, and `node-*/` with the configuration, keys and data of
-//! each node. A folder that holds a network is resumed.
+//! Everything lives in one state folder: `l1/` (the embedded L1), `dev.json` (what the network was made with), `spec.json`, and `sequencer-*/` and
+//! `follower/` with the configuration, keys and data of each node. A folder that holds a network is resumed.
+
+mod state;
 
 use crate::cli::DevArgs;
-use crate::node::stop_signal;
+use crate::node::{span, stop_signal};
 use crate::output::{self, LogFormat};
 use crate::processes::{Processes, pid_file};
 use eyre::{OptionExt, WrapErr, bail, ensure};
 use oceanid_contracts::probe::probe;
 use oceanid_devnet::{
-    Addresses, ConfigOut, DevAccount, DevOptions, EmbeddedL1, EmbeddedL1Config, FollowerEndpoints, L1Endpoints, L2Endpoints,
-    NodeEndpoint, SequencerEndpoint, connect, deploy_dev, dev_accounts, dev_sequencers,
+    Addresses, ConfigOut, DevAccount, EmbeddedL1, EmbeddedL1Config, FollowerEndpoints, L1Endpoints, L2Endpoints, NodeEndpoint,
+    SequencerEndpoint, connect, deploy_dev, dev_accounts, dev_sequencers,
 };
 use oceanid_node::{KeeperSection, KeyFile, L1Config, Node, NodeConfig, RpcListen, SequencerSection, load_spec};
 use oceanid_primitives::{ChainSpec, DaMode};
+use state::{Made, spec_file};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tracing::Instrument as _;
 
 /// Pause between two looks at L1; development L1s make a block a second.
 const L1_POLL_MS: u64 = 200;
@@ -64,10 +68,14 @@ enum Running {
 
 pub(crate) async fn run(args: DevArgs, log: &str, format: LogFormat) -> eyre::Result<()> {
     let started = Instant::now();
-    check(&args)?;
+    let made = match &args.state {
+        Some(folder) => Made::settle(&args, folder)?,
+        None => Made::new(&args),
+    };
+    check(&args, made.options.sequencers)?;
     if args.port != 0 {
         // Found out before anything is deployed. Port 0 is chosen later: what is free now may be L1's by then.
-        rpc_addresses(&args, args.sequencers as usize + 1)?;
+        rpc_addresses(&args, made.options.sequencers as usize + 1)?;
     }
     let state = match &args.state {
         Some(path) => State::Kept(path.clone()),
@@ -76,12 +84,15 @@ pub(crate) async fn run(args: DevArgs, log: &str, format: LogFormat) -> eyre::Re
     let folder = state.path();
     std::fs::create_dir_all(folder).wrap_err_with(|| format!("cannot make {}", folder.display()))?;
     let folder = std::fs::canonicalize(folder)?;
+    if !spec_file(&folder).exists() {
+        made.save(&folder)?;
+    }
 
     let embedded = match &args.l1 {
         Some(_) => None,
         None => Some(embedded_l1(&args, &folder).await?),
     };
-    let result = network(&args, (log, format), &folder, embedded.as_ref(), started).await;
+    let result = network(&args, &made, (log, format), &folder, embedded.as_ref(), started).await;
     if let Some(l1) = embedded {
         l1.shutdown().await;
     }
@@ -89,7 +100,7 @@ pub(crate) async fn run(args: DevArgs, log: &str, format: LogFormat) -> eyre::Re
 }
 
 /// What can be wrong without a look at any chain, found out before anything is deployed.
-fn check(args: &DevArgs) -> eyre::Result<()> {
+fn check(args: &DevArgs, sequencers: u32) -> eyre::Result<()> {
     match args.da {
         Some(DaMode::Storage) => bail!("--da storage: the storage network does not exist yet; use blob or calldata"),
         Some(DaMode::Blob) if args.l1.is_some() && args.l1_beacon.is_none() => {
@@ -101,7 +112,7 @@ fn check(args: &DevArgs) -> eyre::Result<()> {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         ensure!(folder.is_dir(), "--config-out {}: there is no folder {}", file.display(), folder.display());
     }
-    let (ours, nodes) = (u32::from(args.port), args.sequencers.saturating_add(1));
+    let (ours, nodes) = (u32::from(args.port), sequencers.saturating_add(1));
     let taken = ours..ours.saturating_add(nodes);
     let l1 = u32::from(args.l1_port);
     if args.l1.is_none() && ours != 0 && l1 != 0 {
@@ -114,29 +125,31 @@ fn check(args: &DevArgs) -> eyre::Result<()> {
 /// Everything above L1: deploy or resume, start the nodes, greet, wait for the end, stop.
 async fn network(
     args: &DevArgs,
+    made: &Made,
     log: (&str, LogFormat),
     folder: &Path,
     embedded: Option<&EmbeddedL1>,
     started: Instant,
 ) -> eyre::Result<()> {
     let l1 = l1_endpoints(args, embedded).await?;
-    let spec = specification(args, folder, &l1).await?;
+    let spec = specification(made, folder, &l1).await?;
     if let Some(embedded) = embedded {
         // Deployment wants blocks at once; from here on the chosen pace holds, unless it is the fastest there is.
         embedded.set_instant(args.l1_block_time <= FASTEST_L1_MS);
     }
-    let nodes = plan(args, folder, &l1, &spec)?;
+    let nodes = plan(args, made, folder, &l1, &spec)?;
     for node in &nodes {
         node.config.save(&node.file).wrap_err_with(|| format!("cannot write {}", node.file.display()))?;
     }
 
-    output::progress(&format!("starting {} sequencers and a follower", args.sequencers));
+    output::progress(&format!("starting {} and a follower", sequencers(made.options.sequencers)));
     let mut running = if args.processes {
-        Running::Processes(Processes::start(nodes.iter().map(|node| node.file.clone()).collect(), log)?)
+        Running::Processes(Processes::start(nodes.iter().map(|node| (node.name.clone(), node.file.clone())).collect(), log)?)
     } else {
         let mut inside = Vec::with_capacity(nodes.len());
         for node in &nodes {
-            inside.push(Node::start(node.config.clone()).await.wrap_err_with(|| format!("{} does not start", node.name))?);
+            let started = Node::start(node.config.clone()).instrument(span(&node.name)).await;
+            inside.push(started.wrap_err_with(|| format!("{} does not start", node.name))?);
         }
         Running::Inside(inside)
     };
@@ -156,6 +169,10 @@ async fn network(
         Running::Processes(processes) => processes.shutdown().await,
     }
     ended
+}
+
+fn sequencers(count: u32) -> String {
+    format!("{count} sequencer{}", if count == 1 { "" } else { "s" })
 }
 
 async fn embedded_l1(args: &DevArgs, folder: &Path) -> eyre::Result<EmbeddedL1> {
@@ -187,55 +204,34 @@ async fn l1_endpoints(args: &DevArgs, embedded: Option<&EmbeddedL1>) -> eyre::Re
 }
 
 /// The chain of the folder, or a new one, deployed now.
-async fn specification(args: &DevArgs, folder: &Path, l1: &L1Endpoints) -> eyre::Result<ChainSpec> {
-    let file = folder.join("spec.json");
+async fn specification(made: &Made, folder: &Path, l1: &L1Endpoints) -> eyre::Result<ChainSpec> {
+    let file = spec_file(folder);
     if file.exists() {
-        let spec = load_spec(&file)?;
-        let members = spec.committee.members.len();
-        ensure!(
-            members == args.sequencers as usize,
-            "{} holds a network of {members} sequencers: say `--sequencers {members}`, or choose another --state",
-            folder.display()
-        );
         output::progress(&format!("resuming the network in {}", folder.display()));
-        return Ok(spec);
+        return Ok(load_spec(&file)?);
     }
-    let preset = DevOptions::of(args.preset);
-    let seconds = |given: Option<u64>, preset: u64| given.map_or(preset, |milliseconds| milliseconds.div_ceil(1_000));
-    let options = DevOptions {
-        preset: args.preset,
-        sequencers: args.sequencers,
-        block_time_ms: args.block_time,
-        heartbeat_ms: args.heartbeat,
-        epoch_length: args.epoch_length.unwrap_or(preset.epoch_length),
-        challenge_window: seconds(args.challenge_window, preset.challenge_window),
-        unbonding_period: seconds(args.unbonding_period, preset.unbonding_period),
-        rotation_interval: seconds(args.rotation_interval, preset.rotation_interval),
-        jail_period: seconds(args.jail_period, preset.jail_period),
-        stall_timeout: seconds(args.stall_timeout, preset.stall_timeout),
-    };
-    let deployment = deploy_dev(&l1.http, &options, &dev_sequencers(args.sequencers)?, &output::progress).await?;
-    let part = folder.join("spec.json.part");
+    let sequencers = dev_sequencers(made.options.sequencers)?;
+    let deployment = deploy_dev(&l1.http, &made.options, &sequencers, &output::progress).await?;
+    let part = file.with_extension("json.part");
     std::fs::write(&part, serde_json::to_vec_pretty(&deployment.spec)?)?;
     std::fs::rename(part, &file)?;
     Ok(deployment.spec)
 }
 
 /// Files and addresses of every node.
-fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> eyre::Result<Vec<Planned>> {
-    let sequencers = dev_sequencers(args.sequencers)?;
+fn plan(args: &DevArgs, made: &Made, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> eyre::Result<Vec<Planned>> {
+    let sequencers = dev_sequencers(made.options.sequencers)?;
     let count = sequencers.len();
     let rpc = rpc_addresses(args, count + 1)?;
     let peer_to_peer = free_addresses(args, count)?;
     let peers = sequencers.iter().zip(&peer_to_peer).map(|(sequencer, address)| (sequencer.keys.identity(), *address)).collect();
     let l1_config = L1Config { beacon: l1.beacon.clone(), poll_ms: L1_POLL_MS, ..L1Config::new(l1.http.clone()) };
-    let da = args.da.unwrap_or(if l1.beacon.is_some() { DaMode::Blob } else { DaMode::Calldata });
     let base = |name: &str, listen: SocketAddr| NodeConfig {
         rpc: RpcListen::open(listen),
         keeper: KeeperSection::development(),
         cache_mib: CACHE_MIB,
         write_buffer_mib: WRITE_BUFFER_MIB,
-        ..NodeConfig::new(folder.join("spec.json"), folder.join(name), l1_config.clone())
+        ..NodeConfig::new(spec_file(folder), folder.join(name), l1_config.clone())
     };
     ensure!(spec.committee.members.len() == count, "the chain has another number of sequencers");
     let mut nodes = Vec::with_capacity(count + 1);
@@ -253,7 +249,7 @@ fn plan(args: &DevArgs, folder: &Path, l1: &L1Endpoints, spec: &ChainSpec) -> ey
             key_file: Some(key_file),
             listen: peer_to_peer[index],
             peers: Clone::clone(&peers),
-            da,
+            da: made.da,
             batch_age_seconds: BATCH_AGE,
             byzantine: None,
         });
@@ -392,12 +388,18 @@ mod tests {
     use crate::cli::{Cli, Command};
     use clap::Parser;
 
+    /// What `oceanid dev` with these arguments is told.
+    pub(super) fn flags(arguments: &str) -> DevArgs {
+        let line = ["oceanid", "dev"].into_iter().chain(arguments.split_whitespace());
+        let Command::Dev(args) = Cli::try_parse_from(line).unwrap().command else { panic!("not `dev`") };
+        args
+    }
+
     #[test]
     fn what_is_wrong_is_said_before_anything_is_deployed() {
         let said = |arguments: &str| {
-            let line = ["oceanid", "dev"].into_iter().chain(arguments.split_whitespace());
-            let Command::Dev(args) = Cli::try_parse_from(line).unwrap().command else { panic!("not `dev`") };
-            check(&args).err().map(|error| error.to_string())
+            let args = flags(arguments);
+            check(&args, Made::new(&args).options.sequencers).err().map(|error| error.to_string())
         };
         let told = |arguments, text: &str| {
             let error = said(arguments).expect(arguments);
