@@ -6,13 +6,13 @@ use oceanid_da::MAX_BATCH_BLOCKS;
 use oceanid_primitives::{HeaderExtension, L1Origin, L1View, SealedBlock};
 use oceanid_settlement::{
     AcceptedBatch, Assembly, BatchReader, ChainError, FinalityError, L1Client, L1Error, L1Watcher, Posting, Reading,
-    SettledChain, Task, follow_finality,
+    SettledChain, Task, follow_finality, spawn_blocking,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Batches read ahead of execution.
 const READ_AHEAD: usize = 64;
@@ -160,7 +160,8 @@ impl Actor {
                 }
                 Err(error) => {
                     failures += 1;
-                    warn!(%error, failures, "following L1 failed");
+                    // The node says it with a remedy once it lasts, from the status.
+                    debug!(%error, failures, "following L1 failed");
                     self.status.send_modify(|status| status.last_error = Some(error.to_string()));
                     (self.config.poll * 2u32.saturating_pow(failures.min(6))).min(MAX_BACKOFF)
                 }
@@ -265,7 +266,7 @@ impl Actor {
             Reading::Data(data) => {
                 let (ledger, watcher, batch, accepted_in) =
                     (self.ledger.clone(), self.watcher.clone(), pending.batch, pending.accepted_in.number);
-                let replayed = tokio::task::spawn_blocking(move || replay(&ledger, &watcher, &batch, accepted_in, &data));
+                let replayed = spawn_blocking(move || replay(&ledger, &watcher, &batch, accepted_in, &data));
                 match replayed.await.map_err(RoundError::Worker)? {
                     Ok(blocks) => Ok(blocks),
                     Err(ReplayError::Empty(reason)) => Err(reason.to_string()),
@@ -295,7 +296,7 @@ impl Actor {
     async fn commit(&mut self, index: u64, accepted_in: L1Origin, blocks: Vec<Arc<SealedBlock>>) -> Result<(), RoundError> {
         let ledger = self.ledger.clone();
         let count = blocks.len() as u64;
-        let committed = tokio::task::spawn_blocking(move || {
+        let committed = spawn_blocking(move || {
             for block in &blocks {
                 ledger.commit(block, None)?;
             }

@@ -22,8 +22,8 @@ use oceanid_primitives::{ChainSpec, DEV_CHAIN_ID, L1View, SpecError};
 use oceanid_rpc::{Backend, RpcServer};
 use oceanid_sequencer::{Certificate, ConsensusConfig, LedgerExecution, NodeKeys, Reception, Sequencer, SequencerConfig};
 use oceanid_settlement::{
-    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, Keeper, L1Account, L1Certificate, L1Client, L1Watcher,
-    PosterConfig, Pricing, Task, WatcherConfig, anchor,
+    BatchReader, Batcher, BatcherConfig, BeaconClient, DaPolicy, Keeper, L1Account, L1Certificate, L1Client, L1Error, L1Watcher,
+    PosterConfig, Pricing, Task, WatcherConfig, anchor, spawn_blocking,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,9 @@ pub enum NodeError {
     #[error("`sequencer.byzantine` makes the node vote twice and lose its stake: it is for development chains only; remove it")]
     Byzantine,
     /// The peer-to-peer port is taken. Found at start: it is needed only when the node has a seat, which may be days later.
-    #[error("cannot listen on {address} (`sequencer.listen`): {source}; choose another port, or stop what holds it")]
+    #[error(
+        "cannot listen on {address} for other sequencers: {source}; choose another address in `sequencer.listen` (--p2p), or stop what holds it"
+    )]
     PeerPort {
         /// The address.
         address: SocketAddr,
@@ -95,9 +97,30 @@ pub enum NodeError {
     /// Consensus.
     #[error(transparent)]
     Sequencer(#[from] oceanid_sequencer::StartError),
+    /// The port of the JSON-RPC server is taken, or the address is not this machine's.
+    #[error("{0}; choose another address in `rpc.listen` (--http), or stop what holds it")]
+    RpcPort(oceanid_rpc::StartError),
     /// RPC.
     #[error(transparent)]
-    Rpc(#[from] oceanid_rpc::StartError),
+    Rpc(oceanid_rpc::StartError),
+}
+
+impl From<oceanid_rpc::StartError> for NodeError {
+    fn from(error: oceanid_rpc::StartError) -> Self {
+        match error {
+            oceanid_rpc::StartError::Listen { .. } => Self::RpcPort(error),
+            other => Self::Rpc(other),
+        }
+    }
+}
+
+impl From<L1Error> for NodeError {
+    fn from(error: L1Error) -> Self {
+        Self::L1(match error {
+            L1Error::Rpc { .. } => format!("{error}; check `l1.http` (--l1), and that the L1 node is running"),
+            other => other.to_string(),
+        })
+    }
 }
 
 /// Reads and checks a chain specification.
@@ -144,11 +167,10 @@ impl Node {
         let keys = config.sequencer.as_ref().map(|section| section.open_keys(development)).transpose()?;
 
         // L1 must be the right chain and able to verify certificates before anything is opened.
-        let client = L1Client::new(&config.l1.http).map_err(|error| NodeError::L1(error.to_string()))?;
-        client.check(&spec).await.map_err(|error| NodeError::L1(error.to_string()))?;
-        client.check_bls().await.map_err(|error| NodeError::L1(error.to_string()))?;
-        let beacon =
-            config.l1.beacon.as_deref().map(BeaconClient::new).transpose().map_err(|error| NodeError::L1(error.to_string()))?;
+        let client = L1Client::new(&config.l1.http)?;
+        client.check(&spec).await?;
+        client.check_bls().await?;
+        let beacon = config.l1.beacon.as_deref().map(BeaconClient::new).transpose()?;
 
         let ledger = Ledger::open(&config.data_dir.join("chain"), Arc::clone(&spec), ledger_config(&config))?;
         let poll = Duration::from_millis(config.l1.poll_ms);
@@ -417,7 +439,7 @@ async fn keep_journal(pool: Arc<Pool>) {
     loop {
         tokio::time::sleep(JOURNAL_INTERVAL).await;
         let pool = Arc::clone(&pool);
-        match tokio::task::spawn_blocking(move || pool.maintain_journal()).await {
+        match spawn_blocking(move || pool.maintain_journal()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "pending transactions may not survive a restart"),
             Err(_) => return,
@@ -437,7 +459,7 @@ async fn open_pool(config: &NodeConfig, spec: &Arc<ChainSpec>, ledger: &Ledger) 
         return Ok(pool);
     }
     let path = config.data_dir.join(JOURNAL);
-    let opened = tokio::task::spawn_blocking(move || pool.with_journal(&path)).await;
+    let opened = spawn_blocking(move || pool.with_journal(&path)).await;
     let (pool, Restored { restored, dropped, damaged, kept_at }) = opened.expect("reading the journal does not panic")?;
     if restored + dropped > 0 {
         tracing::info!(restored, dropped, "pending transactions of the last run are back");
@@ -478,8 +500,26 @@ mod tests {
         let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = holder.local_addr().expect("an address");
         let error = probe_port(address).expect_err("taken").to_string();
-        assert!(error.starts_with(&format!("cannot listen on {address} (`sequencer.listen`): ")), "{error}");
+        assert!(error.starts_with(&format!("cannot listen on {address} for other sequencers: ")), "{error}");
+        assert!(error.contains("choose another address in `sequencer.listen` (--p2p)"), "{error}");
         drop(holder);
         probe_port(address).expect("free again");
+    }
+
+    #[test]
+    fn a_taken_rpc_port_names_what_to_change() {
+        let (address, source) = (SocketAddr::from(([127, 0, 0, 1], 9_545)), std::io::ErrorKind::AddrInUse.into());
+        let error = NodeError::from(oceanid_rpc::StartError::Listen { address, source }).to_string();
+        assert!(error.contains("`rpc.listen` (--http)") && error.contains(&address.to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_l1_that_does_not_answer_at_start_names_what_to_check() {
+        let client = L1Client::new("http://127.0.0.1:9").expect("a URL");
+        let error = NodeError::from(client.check_bls().await.expect_err("nobody listens")).to_string();
+        assert!(
+            error.contains("does not answer") && error.ends_with("check `l1.http` (--l1), and that the L1 node is running"),
+            "{error}"
+        );
     }
 }

@@ -59,7 +59,8 @@ pub(crate) async fn run(samples: Samples, role: watch::Receiver<Role>, watcher: 
         if Instant::now() >= disk_due {
             let data_dir = data_dir.clone();
             // Files come and go under the walk: what it counts is right to within that.
-            if let Ok((bytes, disk)) = tokio::task::spawn_blocking(move || (store_bytes(&data_dir), disk(&data_dir))).await {
+            if let Ok((bytes, disk)) = oceanid_settlement::spawn_blocking(move || (store_bytes(&data_dir), disk(&data_dir))).await
+            {
                 let mut samples = samples.write();
                 (samples.store_bytes, samples.disk) = (bytes, disk);
             }

@@ -1,23 +1,19 @@
 //! Why a node does not progress: every reason, with a code for alerts and a remedy for people, from what the node's parts say of themselves.
 //!
 //! [`reasons`] is pure. The same list is served by `seq_status`, counted in the metrics, and told in the log by [`narrate`]: once when a reason has
-//! lasted, again at intervals, and once when it is over.
+//! lasted, again at growing intervals, and once when it is over.
 
 use crate::status::Status;
 use oceanid_derive::FollowerStatus;
 use oceanid_rpc::{NodeStatus, WaitCode, Waiting};
-use oceanid_settlement::{L1Status, SettlementStatus};
+use oceanid_settlement::{L1Status, SettlementStatus, Telling};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::warn;
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A reason that lasts this long is told in the log: shorter ones come and go by themselves.
-const TELL_AFTER: Duration = Duration::from_secs(5);
-/// It is told again after this long.
-const TELL_AGAIN: Duration = Duration::from_secs(300);
 /// Connections are made and lost; a committee that is out of reach for less than this is no reason.
 const PEER_PATIENCE: Duration = Duration::from_secs(10);
 /// Free space below which the store may soon be unable to write, bytes.
@@ -75,7 +71,7 @@ pub(crate) fn reasons(facts: &Facts) -> Vec<Reason> {
     let Facts { l1, votes, posts, follower, peers, lonely_for, quorum, clock_skew, disk } = facts;
     if let Some(error) = &l1.last_error {
         let text = format!("L1 cannot be followed ({} failures in a row): {error}", l1.failures);
-        add(WaitCode::L1Unreachable, text, "check the L1 endpoint in `l1.http`");
+        add(WaitCode::L1Unreachable, text, "check the L1 endpoint in `l1.http`, and that the L1 node is running");
     }
     if let Some(full) = &l1.waiting {
         add(WaitCode::L1WindowFull, full.clone(), "bring the committee back: L1 is taken in as Layer 2 makes blocks");
@@ -200,7 +196,8 @@ pub(crate) async fn narrate(status: Arc<Status>) {
                     warn!(reason = code.as_str(), seconds = for_ms / 1_000, "waiting: {reason}; {remedy}");
                 }
                 Line::Over(code, lasted) => {
-                    info!(reason = code.as_str(), seconds = lasted.as_secs(), "no longer waiting");
+                    // At the level of the reason: who was told of that wants to hear of its end.
+                    warn!(reason = code.as_str(), seconds = lasted.as_secs(), "no longer waiting");
                 }
             }
         }
@@ -218,30 +215,23 @@ enum Line {
 /// What the log was told.
 #[derive(Debug, Default)]
 struct Narrator {
-    /// When each reason began, and when it was told last.
-    told: BTreeMap<WaitCode, (Instant, Instant)>,
+    told: BTreeMap<WaitCode, Telling>,
 }
 
 impl Narrator {
     fn look(&mut self, waiting: &[Waiting], now: Instant) -> Vec<Line> {
         let mut lines = Vec::new();
-        self.told.retain(|code, (began, _)| {
+        self.told.retain(|code, telling| {
             let lasts = waiting.iter().any(|waiting| waiting.code == *code);
-            if !lasts {
-                lines.push(Line::Over(*code, now.duration_since(*began)));
+            if !lasts && let Some(lasted) = telling.passed(now) {
+                lines.push(Line::Over(*code, lasted));
             }
             lasts
         });
         for reason in waiting {
-            let lasted = Duration::from_millis(reason.for_ms);
-            let due = match self.told.get(&reason.code) {
-                None => lasted >= TELL_AFTER,
-                Some((_, last)) => now.duration_since(*last) >= TELL_AGAIN,
-            };
-            if due {
-                let began =
-                    self.told.get(&reason.code).map_or_else(|| now.checked_sub(lasted).unwrap_or(now), |(began, _)| *began);
-                self.told.insert(reason.code, (began, now));
+            let began = now.checked_sub(Duration::from_millis(reason.for_ms)).unwrap_or(now);
+            let telling = self.told.entry(reason.code).or_insert_with(|| Telling::since(began));
+            if telling.lasts(now).is_some() {
                 lines.push(Line::Waits(reason.clone()));
             }
         }
@@ -375,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_told_once_then_at_intervals_and_when_it_is_over() {
+    fn the_log_is_told_at_growing_intervals_and_when_it_is_over() {
         let start = Instant::now();
         let waits = |for_ms| Waiting { code: WaitCode::NoQuorum, reason: "r".into(), remedy: "m".into(), for_ms };
         let mut narrator = Narrator::default();
@@ -385,9 +375,24 @@ mod tests {
         };
         assert_eq!(at(4), [], "it may pass");
         assert_eq!(at(5), [Line::Waits(waits(5_000))]);
-        assert_eq!((at(6), at(300)), (vec![], vec![]), "not at every look");
-        assert_eq!(at(306), [Line::Waits(waits(306_000))]);
+        assert_eq!((at(6), at(59)), (vec![], vec![]), "not at every look");
+        assert_eq!(at(60), [Line::Waits(waits(60_000))]);
+        assert_eq!(at(659), []);
+        assert_eq!(at(660), [Line::Waits(waits(660_000))]);
         assert_eq!(at(700), [Line::Over(WaitCode::NoQuorum, Duration::from_secs(700))]);
         assert_eq!(at(701), []);
+    }
+
+    #[test]
+    fn what_to_do_is_said_once() {
+        let error = oceanid_settlement::L1Error::Rpc {
+            endpoint: oceanid_contracts::endpoint::Endpoint::new("http://127.0.0.1:1"),
+            method: "eth_getBlockByNumber",
+            message: "connection refused".into(),
+        };
+        let l1 = L1Status { failures: 3, last_error: Some(error.to_string()), ..L1Status::default() };
+        let reasons = reasons(&Facts { l1, ..well() });
+        let line = format!("{}; {}", reasons[0].text, reasons[0].remedy);
+        assert_eq!(line.matches("check").count(), 1, "{line}");
     }
 }

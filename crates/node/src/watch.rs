@@ -169,7 +169,7 @@ impl Watch {
                 };
                 let (record, log) = (held.record, self.log.clone());
                 let (epoch, kind, guilty) = (record.epoch, record.kind, record.signers.clone());
-                let worker = tokio::task::spawn_blocking(move || (log.admit(record, &checker), checker));
+                let worker = oceanid_settlement::spawn_blocking(move || (log.admit(record, &checker), checker));
                 let (admitted, checker) = worker.await.map_err(|error| WatchError::Http(error.to_string()))?;
                 self.checker = Some(checker);
                 if admitted.map_err(flaw)? {

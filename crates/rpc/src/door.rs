@@ -9,6 +9,7 @@ use oceanid_pool::{Origin, Pool, PoolError};
 use std::sync::Arc;
 use std::thread;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 /// Transactions that go into the pool together, at most.
 const MAX_GROUP: usize = 256;
@@ -25,7 +26,9 @@ impl Door {
     /// Starts the thread.
     pub(crate) fn open(pool: Arc<Pool>) -> Self {
         let (queue, mut arrivals) = mpsc::channel::<Arrival>(QUEUE);
+        let span = Span::current();
         let work = move || {
+            let _entered = span.entered();
             let mut group = Vec::with_capacity(MAX_GROUP);
             while arrivals.blocking_recv_many(&mut group, MAX_GROUP) > 0 {
                 let (raw, callers): (Vec<_>, Vec<_>) = group.drain(..).unzip();

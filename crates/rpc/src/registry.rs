@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
+use tracing::{Span, info_span};
 
 /// A method: parameters in, anything JSON out.
 pub(crate) type Handler<T> = fn(&Context, &mut Args<'_>) -> RpcResult<T>;
@@ -76,8 +77,9 @@ impl Registry {
                     let place = gate(&context.gates).enter(connection).await.map_err(RpcError::internal)?;
                     let context = context.clone();
                     // The place goes along: work that outlives its caller still counts.
+                    let span = Span::current();
                     let job = move || {
-                        let _place = place;
+                        let (_place, _entered) = (place, span.entered());
                         answer(name, &context, &params, deadline, handler)
                     };
                     tokio::task::spawn_blocking(job).await.map_err(RpcError::internal)?
@@ -95,7 +97,7 @@ fn answer<T: Serialize>(
     deadline: Instant,
     handler: Handler<T>,
 ) -> RpcResult<Box<RawValue>> {
-    let _span = tracing::info_span!("rpc", method = name).entered();
+    let _span = info_span!("rpc", method = name).entered();
     let value = handler(context, &mut Args::new(params, deadline)?)?;
     bounded_json(&value, context.config.max_response_bytes)
 }

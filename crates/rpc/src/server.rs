@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 /// Messages that wait for a ws client to read; who makes more waits, too.
 const MESSAGE_BUFFER: u32 = 16;
@@ -37,7 +38,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The port is taken, or not ours to take.
-    #[error("RPC cannot listen on {address}: {source}; stop what uses the port, or choose another")]
+    #[error("RPC cannot listen on {address}: {source}")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -110,7 +111,7 @@ impl RpcServer {
 
         let (stop, handle) = stop_channel();
         let module = Methods::from(module);
-        tokio::spawn(async move {
+        let accept = async move {
             loop {
                 let accepted = tokio::select! {
                     accepted = listener.accept() => accepted,
@@ -125,7 +126,7 @@ impl RpcServer {
                 let _ = stream.set_nodelay(true);
                 let service = builder.clone().build(module.clone(), stop.clone());
                 let stop = stop.clone();
-                tokio::spawn(async move {
+                let serve = async move {
                     let stream = Impatient::new(stream, send_timeout);
                     let given_up = async {
                         stop.clone().shutdown().await;
@@ -139,9 +140,11 @@ impl RpcServer {
                         }
                         () = given_up => tracing::debug!("an RPC connection did not come to its end in time"),
                     }
-                });
+                };
+                tokio::spawn(serve.in_current_span());
             }
-        });
+        };
+        tokio::spawn(accept.in_current_span());
         tracing::info!(%address, "RPC listens for http and ws");
         Ok(Self { address, methods, handle, _tasks: tasks })
     }

@@ -22,7 +22,7 @@ use futures::StreamExt as _;
 use oceanid_primitives::SealedBlock;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, Span, debug, warn};
 
 use crate::{
     BlockCodec, ConsensusBlock, Execution, ProposalContext, ProposeError, Verdict,
@@ -70,6 +70,8 @@ pub(crate) struct Chain {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// How long the last block took that this node built.
     last_build: Arc<Mutex<Duration>>,
+    /// Where the node was composed: the engine calls from tasks of its own.
+    span: Span,
 }
 
 /// When to begin a block that is due at `due`, so that it is ready then if it takes as long as the last one.
@@ -84,7 +86,8 @@ pub(crate) fn seconds(time: SystemTime) -> u64 {
 
 impl Chain {
     pub(crate) fn new(execution: Arc<dyn Execution>, codec: BlockCodec, timing: Timing, work: Arc<Notify>) -> Self {
-        Self { execution, codec, timing, work, arrivals: Arc::default(), turn: Arc::default(), last_build: Arc::default() }
+        let span = Span::current();
+        Self { execution, codec, timing, work, arrivals: Arc::default(), turn: Arc::default(), last_build: Arc::default(), span }
     }
 
     /// Runs one call on the runtime's blocking threads, in turn. `None` when the runtime shuts down.
@@ -94,8 +97,9 @@ impl Chain {
         call: impl FnOnce(&dyn Execution) -> T + Send + 'static,
     ) -> Option<T> {
         let _turn = self.turn.lock().await;
-        let execution = self.execution.clone();
-        runtime.child("execute").shared(true).spawn(move |_| async move { call(execution.as_ref()) }).await.ok()
+        let (execution, span) = (self.execution.clone(), self.span.clone());
+        let work = async move { call(execution.as_ref()) }.instrument(span);
+        runtime.child("execute").shared(true).spawn(move |_| work).await.ok()
     }
 
     /// Waits for news or the next poll.
@@ -114,7 +118,7 @@ impl Chain {
             match self.run(runtime, move |execution| execution.verify(&subject, now)).await {
                 Some(Verdict::Valid) => return true,
                 Some(Verdict::Invalid(reason)) => {
-                    warn!(number = block.number(), hash = %block.hash(), reason, "refused a block");
+                    warn!(parent: &self.span, number = block.number(), hash = %block.hash(), reason, "refused a block");
                     return false;
                 }
                 Some(Verdict::NotYet(reason)) => {
@@ -195,7 +199,7 @@ impl<E: Spawner + Clock> Application<E> for Chain {
                         let block = match ConsensusBlock::new(block, &self.codec) {
                             Ok(block) => block,
                             Err(error) => {
-                                warn!(view, %error, "built a block that cannot be proposed");
+                                warn!(parent: &self.span, view, %error, "built a block that cannot be proposed");
                                 return None;
                             }
                         };
@@ -211,7 +215,7 @@ impl<E: Spawner + Clock> Application<E> for Chain {
                     Ok(_) => {}
                     Err(ProposeError::NotYet(reason)) => debug!(view, reason, "cannot build yet"),
                     Err(ProposeError::Failed(reason)) => {
-                        warn!(view, reason, "could not build a block; the slot is lost");
+                        warn!(parent: &self.span, view, reason, "could not build a block; the slot is lost");
                         return None;
                     }
                 }

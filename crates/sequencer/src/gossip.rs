@@ -18,7 +18,7 @@ use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, Spawner};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, warn};
 
 use crate::types::Identity;
 
@@ -93,10 +93,10 @@ impl Gossip {
         let (heard, inbox) = mpsc::channel(MAX_WAITING_BATCHES);
         let peers = Peers::default();
         let (queue, on_transactions) = (self.queue, self.on_transactions);
-        runtime.child("send").spawn(move |runtime| send(runtime, queue, sender));
+        runtime.child("send").spawn(move |runtime| send(runtime, queue, sender).in_current_span());
         let judged = peers.clone();
-        runtime.child("hear").spawn(move |runtime| hear(runtime, receiver, judged, heard));
-        runtime.child("deliver").spawn(move |runtime| deliver(runtime, inbox, peers, on_transactions));
+        runtime.child("hear").spawn(move |runtime| hear(runtime, receiver, judged, heard).in_current_span());
+        runtime.child("deliver").spawn(move |runtime| deliver(runtime, inbox, peers, on_transactions).in_current_span());
     }
 }
 

@@ -51,7 +51,7 @@ use oceanid_primitives::{Epochs, MAX_COMMITTEE};
 use parking_lot::Mutex;
 use rand_core::CryptoRng;
 use tokio::sync::{Notify, mpsc};
-use tracing::{debug, error, warn};
+use tracing::{Instrument as _, debug, error, warn};
 
 use crate::{
     BlockCodec, BlockError, Byzantine, Committees, ConsensusBlock, ConsensusConfig, Execution, NodeKeys, Status,
@@ -395,7 +395,7 @@ where
         evidence.clone(),
         attendance.clone(),
     );
-    context.child("evidence").spawn(|_| collector.run());
+    context.child("evidence").spawn(|_| collector.run().in_current_span());
 
     let raw_votes = channels.votes.0.clone();
     let (votes_mux, votes, later_epochs) =
@@ -452,16 +452,19 @@ where
     actor.start(Delivery(deliveries), buffer_mailbox, resolver);
     let node = Node { status, evidence, reporter: evidence_reporter, gossip, work, failed };
     let handle = node.clone();
-    context.child("deliveries").spawn(move |context| async move {
-        let Err(failure) = orchestrator.run(updates, later_epochs, channels.inquiries.1).await else { return };
-        // When all are told to stop, the network may do so before this task: that is no failure.
-        if context.stopped().now_or_never().is_some() {
-            debug!(%failure, "the sequencer was told to stop");
-            return;
-        }
-        error!(%failure, "the sequencer stops");
-        handle.status.lock().failure = Some(failure);
-        handle.failed.notify_waiters();
+    context.child("deliveries").spawn(move |context| {
+        let deliver = async move {
+            let Err(failure) = orchestrator.run(updates, later_epochs, channels.inquiries.1).await else { return };
+            // When all are told to stop, the network may do so before this task: that is no failure.
+            if context.stopped().now_or_never().is_some() {
+                debug!(%failure, "the sequencer was told to stop");
+                return;
+            }
+            error!(%failure, "the sequencer stops");
+            handle.status.lock().failure = Some(failure);
+            handle.failed.notify_waiters();
+        };
+        deliver.in_current_span()
     });
     Ok(node)
 }

@@ -30,7 +30,7 @@ use commonware_utils::{NZDuration, channel::mpsc as cw_mpsc, hostname, ordered::
 use parking_lot::Mutex;
 use rand_core::CryptoRng;
 use tokio::sync::mpsc;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument as _, debug, error, info, warn};
 
 use crate::{
     Byzantine, Committees, ConsensusBlock, Execution, Status,
@@ -351,7 +351,8 @@ where
         call: impl FnOnce(&dyn Execution) -> T + Send + 'static,
     ) -> Result<T, String> {
         let execution = self.execution.clone();
-        let task = self.context.child(name).shared(true).spawn(move |_| async move { call(execution.as_ref()) });
+        let work = async move { call(execution.as_ref()) }.in_current_span();
+        let task = self.context.child(name).shared(true).spawn(move |_| work);
         task.await.map_err(|_| "the runtime stopped while the chain was at work".into())
     }
 

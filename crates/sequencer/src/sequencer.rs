@@ -21,7 +21,7 @@ use commonware_stream::{
 };
 use commonware_utils::{NZU32, NZUsize};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::warn;
+use tracing::{Instrument as _, Span, warn};
 
 use crate::{
     Byzantine, ConsensusConfig, EvidenceLog, Execution, NodeKeys, OnTransactions, Status, TransactionGossip,
@@ -73,7 +73,7 @@ pub struct SequencerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The port is taken or the address is not ours.
-    #[error("cannot listen on {address} for other sequencers: {source}; choose another address")]
+    #[error("cannot listen on {address} for other sequencers: {source}")]
     Listen {
         /// Address.
         address: SocketAddr,
@@ -167,30 +167,34 @@ impl Sequencer {
         let (finished, stopped) = watch::channel(false);
         let (started, ready) = std::sync::mpsc::sync_channel(1);
         let name = format!("sequencer-{}", config.listen.port());
+        let span = Span::current();
         let spawned = std::thread::Builder::new().name(name).spawn(move || {
             let _finished = StoppedOnDrop(finished);
-            runner.start(|context| async move {
-                let composed = Box::pin(compose(&context, config, execution, evidence, on_transactions)).await;
-                let node = match composed {
-                    Ok(node) => node,
-                    Err(error) => {
-                        let _ = started.send(Err(error)); // the caller waits for it
-                        return;
+            runner.start(|context| {
+                let run = async move {
+                    let composed = Box::pin(compose(&context, config, execution, evidence, on_transactions)).await;
+                    let node = match composed {
+                        Ok(node) => node,
+                        Err(error) => {
+                            let _ = started.send(Err(error)); // the caller waits for it
+                            return;
+                        }
+                    };
+                    let _ = started.send(Ok(node.clone()));
+                    loop {
+                        select! {
+                            _ = node.failed() => { break; },
+                            request = inbox.recv() => match request {
+                                Some(Request::Metrics(reply)) => drop(reply.send(context.encode())),
+                                None => break,
+                            },
+                        }
+                    }
+                    if let Err(error) = context.child("stop").stop(0, Some(SHUTDOWN_TIMEOUT)).await {
+                        warn!(%error, "some consensus tasks did not stop in time");
                     }
                 };
-                let _ = started.send(Ok(node.clone()));
-                loop {
-                    select! {
-                        _ = node.failed() => { break; },
-                        request = inbox.recv() => match request {
-                            Some(Request::Metrics(reply)) => drop(reply.send(context.encode())),
-                            None => break,
-                        },
-                    }
-                }
-                if let Err(error) = context.child("stop").stop(0, Some(SHUTDOWN_TIMEOUT)).await {
-                    warn!(%error, "some consensus tasks did not stop in time");
-                }
+                run.instrument(span)
             });
         });
         let thread = spawned.map_err(|source| StartError::Thread { source })?;

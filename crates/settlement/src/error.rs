@@ -13,7 +13,7 @@ pub enum L1Error {
     #[error("L1 endpoint `{0}` is not an http(s) URL")]
     Url(Endpoint),
     /// No answer.
-    #[error("L1 {endpoint} does not answer `{method}`: {message}; check the endpoint and that the L1 node is running")]
+    #[error("L1 {endpoint} does not answer `{method}`: {message}")]
     Rpc {
         /// Which one.
         endpoint: Endpoint,

@@ -21,6 +21,7 @@ mod postings;
 mod reader;
 mod revert;
 mod task;
+mod telling;
 mod watcher;
 
 pub use account::{Call, Fate, L1Account, Pricing, Ticket};
@@ -40,5 +41,6 @@ pub use keeper::{
 };
 pub use postings::{AcceptedBatch, Posting, postings_between};
 pub use reader::{BatchReader, Reading};
-pub use task::Task;
+pub use task::{Task, spawn_blocking};
+pub use telling::Telling;
 pub use watcher::{L1Entry, L1Status, L1Watcher, MAX_WINDOW, WatcherConfig};

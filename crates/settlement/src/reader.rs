@@ -8,7 +8,7 @@
 //! Anything else is an empty posting. Parts are put together as [`crate::Assembly`] says. What L1 and beacon nodes say is checked against the transaction hash and the commitment, so
 //! a verdict of "empty" is never a server's word.
 
-use crate::{BeaconClient, L1Client, L1Error, Posting};
+use crate::{BeaconClient, L1Client, L1Error, Posting, spawn_blocking};
 use alloy_consensus::transaction::RlpEcdsaEncodableTx;
 use alloy_consensus::{Transaction as _, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
@@ -87,7 +87,7 @@ impl BatchReader {
             DaMode::Storage => return Ok(Reading::Empty(DaError::NotAvailable.to_string())),
         };
         let commitment = posting.commitment;
-        let unpacked = tokio::task::spawn_blocking(move || mode(da_mode).unpack(commitment, &material))
+        let unpacked = spawn_blocking(move || mode(da_mode).unpack(commitment, &material))
             .await
             .map_err(|error| self.client.inconsistent(format!("checking the commitment stopped: {error}")))?;
         match unpacked {

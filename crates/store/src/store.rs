@@ -238,10 +238,10 @@ impl Store {
             marks: RwLock::new(marks),
             _lock: lock,
         });
-        let for_thread = shared.clone();
+        let (for_thread, span) = (shared.clone(), tracing::Span::current());
         let thread = std::thread::Builder::new()
             .name("store-flush".to_owned())
-            .spawn(move || flush::run(&for_thread))
+            .spawn(move || span.in_scope(|| flush::run(&for_thread)))
             .map_err(StoreError::io("start the flusher for", dir))?;
         Ok(Self { _flusher: Arc::new(Flusher { shared: shared.clone(), thread: Some(thread) }), shared })
     }

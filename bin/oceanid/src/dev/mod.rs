@@ -18,6 +18,7 @@ use oceanid_devnet::{
 use oceanid_node::{KeeperSection, KeyFile, L1Config, Node, NodeConfig, RpcListen, SequencerSection, load_spec};
 use oceanid_primitives::{ChainSpec, DaMode};
 use state::{Made, spec_file};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -73,9 +74,12 @@ pub(crate) async fn run(args: DevArgs, log: &str, format: LogFormat) -> eyre::Re
         None => Made::new(&args),
     };
     check(&args, made.options.sequencers)?;
+    // Found out before anything is deployed. Port 0 is chosen later: what is free now may be L1's by then.
     if args.port != 0 {
-        // Found out before anything is deployed. Port 0 is chosen later: what is free now may be L1's by then.
         rpc_addresses(&args, made.options.sequencers as usize + 1)?;
+    }
+    if args.l1.is_none() {
+        l1_addresses(&args)?;
     }
     let state = match &args.state {
         Some(path) => State::Kept(path.clone()),
@@ -176,18 +180,10 @@ fn sequencers(count: u32) -> String {
 }
 
 async fn embedded_l1(args: &DevArgs, folder: &Path) -> eyre::Result<EmbeddedL1> {
-    let beacon_port = if args.l1_port == 0 {
-        0
-    } else {
-        args.l1_port.checked_add(1).ok_or_eyre("--l1-port 65535 leaves no port for the beacon API")?
-    };
-    let mut config = EmbeddedL1Config::dev(
-        folder.join("l1"),
-        SocketAddr::new(args.host, args.l1_port),
-        SocketAddr::new(args.host, beacon_port),
-    );
+    let addresses = l1_addresses(args)?;
+    let mut config = EmbeddedL1Config::dev(folder.join("l1"), addresses[0], addresses[1]);
     config.block_time = Duration::from_millis(args.l1_block_time);
-    Ok(EmbeddedL1::start(config).await?)
+    Ok(EmbeddedL1::start(config).instrument(span("l1")).await?)
 }
 
 async fn l1_endpoints(args: &DevArgs, embedded: Option<&EmbeddedL1>) -> eyre::Result<L1Endpoints> {
@@ -279,24 +275,38 @@ fn plan(args: &DevArgs, made: &Made, folder: &Path, l1: &L1Endpoints, spec: &Cha
 }
 
 fn rpc_addresses(args: &DevArgs, count: usize) -> eyre::Result<Vec<SocketAddr>> {
-    if args.port == 0 {
-        return free_addresses(args, count);
+    if args.port == 0 { free_addresses(args, count) } else { addresses_from(args, "--port", args.port, count) }
+}
+
+/// Where the embedded L1 serves its RPC and its beacon API.
+fn l1_addresses(args: &DevArgs) -> eyre::Result<Vec<SocketAddr>> {
+    if args.l1_port == 0 {
+        Ok(vec![SocketAddr::new(args.host, 0); 2])
+    } else {
+        addresses_from(args, "--l1-port", args.l1_port, 2)
     }
-    let last = usize::from(args.port) + count - 1;
-    ensure!(last <= usize::from(u16::MAX), "--port {} leaves no room for {count} ports", args.port);
-    (0..count)
-        .map(|offset| {
-            let address = SocketAddr::new(args.host, args.port + u16::try_from(offset)?);
-            TcpListener::bind(address)
-                .wrap_err_with(|| format!("cannot listen on {address}: choose another --port, or 0 for any free ports"))?;
-            Ok(address)
-        })
-        .collect()
+}
+
+/// `count` addresses from `port` on, all free now; `flag` is where the port comes from.
+fn addresses_from(args: &DevArgs, flag: &str, port: u16, count: usize) -> eyre::Result<Vec<SocketAddr>> {
+    let ports = (port..=u16::MAX).take(count);
+    ensure!(ports.len() == count, "{flag} {port} leaves no room for {count} ports");
+    let free = |port| {
+        let address = SocketAddr::new(args.host, port);
+        match TcpListener::bind(address) {
+            Ok(_) => Ok(address),
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+                bail!("cannot listen on {address}: {error}; choose a --host that is this machine's")
+            }
+            Err(error) => bail!("cannot listen on {address}: {error}; choose another {flag}, or 0 for any free ports"),
+        }
+    };
+    ports.map(free).collect()
 }
 
 /// Addresses with ports that are free now. They are chosen by the parent, so that a node that is started again keeps its own.
 fn free_addresses(args: &DevArgs, count: usize) -> eyre::Result<Vec<SocketAddr>> {
-    oceanid_devnet::ports::free_addresses(args.host, count).wrap_err_with(|| format!("cannot listen on {}", args.host))
+    oceanid_devnet::ports::free_addresses(args.host, count).wrap_err_with(|| format!("cannot listen on --host {}", args.host))
 }
 
 /// Greets once every node serves, then waits for ever.
@@ -421,5 +431,17 @@ mod tests {
         ] {
             assert_eq!(said(fine), None, "{fine}");
         }
+    }
+
+    #[test]
+    fn a_port_that_cannot_be_had_names_its_flag() {
+        let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = holder.local_addr().unwrap().port();
+        let error = addresses_from(&flags(""), "--l1-port", taken, 1).unwrap_err().to_string();
+        assert!(error.contains(&format!("127.0.0.1:{taken}: ")) && error.contains("choose another --l1-port, or 0"), "{error}");
+        let error = addresses_from(&flags("--host 192.0.2.1"), "--port", 9_545, 1).unwrap_err().to_string();
+        assert!(error.contains("choose a --host"), "{error}");
+        let error = addresses_from(&flags(""), "--port", 65_534, 3).unwrap_err().to_string();
+        assert_eq!(error, "--port 65534 leaves no room for 3 ports");
     }
 }

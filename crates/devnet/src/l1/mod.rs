@@ -31,6 +31,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 /// Blobs in one block: the maximum of the Prague fork (EIP-7691).
 pub const MAX_BLOBS_PER_BLOCK: u64 = 9;
@@ -117,7 +118,7 @@ pub enum L1Error {
     #[error("L1: {0}")]
     Rpc(#[from] StartError),
     /// The beacon endpoint's port.
-    #[error("L1 beacon endpoint: cannot listen on {address}: {source}; choose another port or 0")]
+    #[error("L1 beacon endpoint: cannot listen on {address}: {source}")]
     Beacon {
         /// The address.
         address: SocketAddr,
@@ -182,7 +183,7 @@ impl EmbeddedL1 {
         };
         let instant = Arc::new(AtomicBool::new(config.instant));
         let run = run(sealer, pool, config.block_time, instant.clone(), stopped, failed);
-        let tasks = vec![tokio::spawn(serve), tokio::spawn(run)];
+        let tasks = vec![tokio::spawn(serve.in_current_span()), tokio::spawn(run.in_current_span())];
         // Loading takes a moment; the first blob transaction should not pay for it.
         tokio::task::spawn_blocking(load_trusted_setup);
         Ok(Self { chain_id: genesis.chain_id, rpc, beacon, instant, stop, failure, tasks })

@@ -7,7 +7,7 @@ use crate::account::{Call, Fate, Ticket};
 use crate::chain::extension;
 use crate::finality::{FinalityError, follow_finality};
 use crate::revert;
-use crate::{BatchReader, ChainError, DA_NONE, L1Client, L1Error, L1Watcher, MAX_PARTS, SettledChain};
+use crate::{BatchReader, ChainError, DA_NONE, L1Client, L1Error, L1Watcher, MAX_PARTS, SettledChain, Telling, spawn_blocking};
 use alloy_eips::eip4844::BlobTransactionSidecar;
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::Encodable;
@@ -152,14 +152,15 @@ impl Actor {
             && poster.da != DaPolicy::Fixed(DaMode::Calldata)
         {
             // Seconds of CPU, once: not when the first batch is due.
-            let _ = tokio::task::spawn_blocking(oceanid_da::warm_up).await;
+            let _ = spawn_blocking(oceanid_da::warm_up).await;
         }
         self.check_balance().await;
-        let mut failures = 0u32;
+        let (mut failures, mut fork) = (0u32, Telling::default());
         loop {
             let pause = match self.round().await {
                 Ok(()) => {
                     failures = 0;
+                    fork = Telling::default();
                     self.config.poll
                 }
                 Err(error) => {
@@ -168,9 +169,12 @@ impl Actor {
                         error,
                         RoundError::Track(TrackError::Fork { .. }) | RoundError::Finality(FinalityError::Output { .. })
                     ) {
-                        error!(%error, "L1 and this node disagree");
+                        if let Some(lasted) = fork.lasts(Instant::now()) {
+                            error!(%error, seconds = lasted.as_secs(), "L1 and this node disagree");
+                        }
                     } else {
-                        warn!(%error, failures, "settlement round failed");
+                        // The node says it with a remedy once it lasts, from the status.
+                        debug!(%error, failures, "settlement round failed");
                     }
                     self.status.send_modify(|status| status.last_error = Some(error.to_string()));
                     (self.config.poll * 2u32.saturating_pow(failures.min(6))).min(MAX_BACKOFF)
@@ -518,7 +522,7 @@ async fn pack(da_mode: DaMode, data: Vec<u8>, last: u64) -> Result<Packed, Round
 
 /// Runs what takes CPU for long where it stops nobody.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, RoundError> + Send + 'static) -> Result<T, RoundError> {
-    match tokio::task::spawn_blocking(work).await {
+    match spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(ChainError(format!("a worker stopped: {error}")).into()),
     }

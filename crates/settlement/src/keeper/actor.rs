@@ -7,7 +7,7 @@ use super::look::{Look, LookError, PoolRules, Survey, deep_block, final_output};
 use super::{Action, KeeperConfig, KeeperStatus, KeptChain};
 use crate::account::{Call, Fate, Ticket};
 use crate::chain::extension;
-use crate::{L1Client, L1Error};
+use crate::{L1Client, L1Error, Telling, spawn_blocking};
 use alloy_rpc_types_eth::BlockId;
 use oceanid_contracts::l1::{Portal, SequencerPool};
 use oceanid_primitives::ChainSpec;
@@ -105,22 +105,31 @@ impl Actor {
     }
 
     pub(super) async fn run(mut self) {
-        let mut failures = 0u32;
+        let (mut failures, mut trouble) = (0u32, Telling::default());
         loop {
-            let pause = match self.round().await {
+            let (told, pause) = match self.round().await {
                 Ok(()) => {
                     failures = 0;
-                    let told = self.told.take();
-                    self.status.send_modify(|status| status.last_error = told);
-                    self.config.poll
+                    (self.told.take(), self.config.poll)
                 }
                 Err(error) => {
                     failures += 1;
-                    warn!(%error, failures, "the keeper's round failed");
-                    self.status.send_modify(|status| status.last_error = Some(error.to_string()));
-                    (self.config.poll * 2u32.saturating_pow(failures.min(6))).min(MAX_BACKOFF)
+                    (Some(error.to_string()), (self.config.poll * 2u32.saturating_pow(failures.min(6))).min(MAX_BACKOFF))
                 }
             };
+            let now = Instant::now();
+            match &told {
+                Some(error) => match trouble.lasts(now) {
+                    Some(lasted) => warn!(error, seconds = lasted.as_secs(), "the keeper cannot do its work"),
+                    None => debug!(error, failures, "the keeper cannot do its work"),
+                },
+                None => {
+                    if let Some(lasted) = trouble.passed(now) {
+                        warn!(seconds = lasted.as_secs(), "the keeper is at work again");
+                    }
+                }
+            }
+            self.status.send_modify(|status| status.last_error = told);
             tokio::time::sleep(pause).await;
         }
     }
@@ -218,10 +227,9 @@ impl Actor {
         Standstill { timeout, dead, reluctant: self.config.identity.is_none() || head > look.posted }
     }
 
-    /// What was found; a failure is told, and nothing was. What one duty cannot do keeps no other from being done.
+    /// What was found; a failure is kept for the end of the round, and nothing was. What one duty cannot do keeps no other from being done.
     fn or_told<T: Default>(&mut self, duty: &str, found: Result<T, LookError>) -> T {
         found.unwrap_or_else(|error| {
-            warn!(duty, %error, "the keeper cannot see what is due");
             self.told = Some(format!("{duty}: {error}"));
             T::default()
         })
@@ -230,7 +238,7 @@ impl Actor {
     async fn evidence(&mut self, look: &Look) -> Vec<Due> {
         // It may read a file.
         let source = self.source.clone();
-        let pending = tokio::task::spawn_blocking(move || source.pending()).await.unwrap_or_default();
+        let pending = spawn_blocking(move || source.pending()).await.unwrap_or_default();
         self.status.send_modify(|status| status.pending_evidence = pending.len());
         let mut due = Vec::new();
         let mut asked = 0;
