@@ -1,5 +1,5 @@
-//! `cargo xtask snapshot`: a stopped sequencer's snapshot is restored on an empty folder, changed copies of it are refused, and a node on the
-//! restored folder is compared with a follower that has nothing but L1.
+//! `cargo xtask snapshot`: a stopped sequencer's snapshot is restored on an empty folder, its past is pruned, changed copies of the snapshot are
+//! refused, and a node on the restored folder is compared with a follower that has nothing but L1.
 
 use crate::client::Client;
 use crate::follow::{Follower, header, safe};
@@ -15,6 +15,8 @@ use std::time::Instant;
 
 /// Bytes changed one at a time, each in a copy of its own, with the checksum as it was and with the right one.
 const CHANGES: usize = 8;
+/// Blocks whose states are kept when the stopped node is pruned.
+const KEPT: u64 = 20;
 /// Bytes of the checksum at the end.
 const CHECKSUM: usize = 32;
 
@@ -49,6 +51,8 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     let whole = succeed(&mut oceanid(&args, folder, &stopped, &["db", "verify"]))?;
     ensure!(whole["faults"].as_array().is_some_and(Vec::is_empty), "`db verify`: {whole}");
 
+    prune(&args, folder, &stopped)?;
+
     refuse_changes(&args, folder, &file)?;
 
     let restored = folder.join("restored");
@@ -71,6 +75,24 @@ pub(crate) async fn run(args: Args) -> eyre::Result<()> {
     wait_for("both to have a later block", PATIENCE, async || Ok(fresh.block_number().await? >= later)).await?;
     ensure!(header(&restored, later).await? == header(&fresh, later).await?, "they differ at block {later}");
     println!("the restored node and a follower from L1 alone have state root {} at block {block}, and agree at {later}", ours.1);
+    Ok(())
+}
+
+/// The past of a stopped node is cut as planned, and the rest is whole; the network goes on from it later.
+fn prune(args: &Args, folder: &Path, stopped: &Path) -> eyre::Result<()> {
+    let prune = |more: &[&str]| {
+        let mut command = oceanid(args, folder, stopped, &["db", "prune"]);
+        command.args(["--history", &KEPT.to_string()]).args(more);
+        succeed(&mut command)
+    };
+    let (planned, pruned) = (prune(&["--dry-run"])?, prune(&[])?);
+    let head = pruned["head"].as_u64().ok_or_eyre("`db prune` names no head")?;
+    ensure!(planned["bytesAfter"].is_null() && pruned["bytesAfter"].is_array(), "planned {planned}, pruned {pruned}");
+    ensure!(pruned["oldestStateAfter"] == head - KEPT && pruned["historyEntries"] == planned["historyEntries"], "{pruned}");
+    let whole = succeed(&mut oceanid(args, folder, stopped, &["db", "verify"]))?;
+    ensure!(whole["faults"].as_array().is_some_and(Vec::is_empty), "`db verify` after `db prune`: {whole}");
+    ensure!(whole["history"] == KEPT, "the states of {} blocks are left, {KEPT} were to be kept", whole["history"]);
+    println!("pruned to the states of {KEPT} blocks: {pruned}");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Commands whose help is committed.
-const COMMANDS: [&[&str]; 39] = [
+const COMMANDS: [&[&str]; 40] = [
     &[],
     &["dev"],
     &["node"],
@@ -20,6 +20,7 @@ const COMMANDS: [&[&str]; 39] = [
     &["config", "check"],
     &["db"],
     &["db", "stats"],
+    &["db", "prune"],
     &["db", "verify"],
     &["snapshot"],
     &["snapshot", "create"],

@@ -93,7 +93,7 @@ async fn deposit(ends: &Ends, transfer: &Transfer, as_json: bool) -> eyre::Resul
     let seconds = started.elapsed().as_secs_f64();
     if as_json {
         output::json(
-            &json!({"l1Transaction": receipt.transaction_hash, "to": to, "amount": amount.to_string(), "balance": after.to_string(), "seconds": seconds}),
+            &json!({"l1Transaction": receipt.transaction_hash, "to": to, "amountWei": amount.to_string(), "l2BalanceWei": after.to_string(), "seconds": seconds}),
         );
     } else {
         output::line(&format!("deposited {} METIS to {to}: balance on L2 is now {}", transfer.amount, format_ether(after)));
@@ -175,8 +175,8 @@ async fn withdraw(ends: &Ends, transfer: &Transfer, as_json: bool) -> eyre::Resu
     if as_json {
         output::json(&json!({
             "l2Transaction": sent.transaction_hash, "proveTransaction": proven.transaction_hash,
-            "finalizeTransaction": finalised.transaction_hash, "to": to, "amount": amount.to_string(),
-            "balance": balance.to_string(), "seconds": started.elapsed().as_secs_f64(),
+            "finalizeTransaction": finalised.transaction_hash, "to": to, "amountWei": amount.to_string(),
+            "l1BalanceWei": balance.to_string(), "seconds": started.elapsed().as_secs_f64(),
         }));
     } else {
         output::line(&format!("withdrew {} METIS to {to}: balance on L1 is now {}", transfer.amount, format_ether(balance)));

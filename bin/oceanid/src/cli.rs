@@ -9,15 +9,31 @@ use oceanid_primitives::DaMode;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// Heading in every help text of what names a node, a network or an account.
+pub(crate) const WHICH: &str = "Which node and account";
+/// Heading of what is asked before something is sent.
+pub(crate) const SENDING: &str = "Sending";
+/// Heading of how results and logs look; the last of every help text.
+pub(crate) const OUTPUT: &str = "Output";
+
 /// An Ethereum Layer 2 with its own gas token, made by a pool of staked sequencers.
 #[derive(Debug, Parser)]
 #[command(name = "oceanid", version, propagate_version = true, max_term_width = 110)]
 pub(crate) struct Cli {
-    /// What to log, as in RUST_LOG: `warn`, `info`, `oceanid_sequencer=debug`, …
-    #[arg(long, global = true, env = "OCEANID_LOG", default_value = "warn", value_name = "FILTER")]
+    /// What to log to stderr, as in RUST_LOG: `warn`, `info`, `oceanid_sequencer=debug`, …
+    #[arg(long, global = true, help_heading = OUTPUT, env = "OCEANID_LOG", default_value = "warn", value_name = "FILTER")]
     pub(crate) log: String,
-    /// How log lines look; they go to stderr, as always.
-    #[arg(long, global = true, env = "OCEANID_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    /// How log lines look: for people, or one JSON object each.
+    #[arg(
+        long,
+        global = true,
+        help_heading = OUTPUT,
+        env = "OCEANID_LOG_FORMAT",
+        value_enum,
+        default_value_t = LogFormat::Text,
+        value_name = "text|json",
+        hide_possible_values = true
+    )]
     pub(crate) log_format: LogFormat,
     /// The command.
     #[command(subcommand)]
@@ -41,7 +57,7 @@ pub(crate) enum Command {
     Spec(SpecArgs),
     /// Look at a node's configuration: the file, the environment (OCEANID_NODE_…) over it, flags over both.
     Config(ConfigArgs),
-    /// Look into the database of a node that does not run.
+    /// Look into the database of a node that does not run, or make it smaller.
     Db(DbArgs),
     /// The blocks of a stopped node in one file, with the certificates that make them final.
     Snapshot(SnapshotArgs),
@@ -138,13 +154,13 @@ pub(crate) struct DeployArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) l1: Option<String>,
     /// Send without asking.
-    #[arg(long)]
+    #[arg(long, help_heading = SENDING)]
     pub(crate) yes: bool,
     /// Show the plan, send nothing.
-    #[arg(long, conflicts_with = "yes")]
+    #[arg(long, help_heading = SENDING, conflicts_with = "yes")]
     pub(crate) dry_run: bool,
     /// Print the result as one JSON object.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) json: bool,
 }
 
@@ -226,7 +242,7 @@ pub(crate) enum ConfigAction {
         #[command(flatten)]
         node: NodeArgs,
         /// Print one JSON object.
-        #[arg(long)]
+        #[arg(long, help_heading = OUTPUT)]
         json: bool,
     },
     /// Check the values and the files they name, without starting anything. Exit code 1 if something fails.
@@ -241,13 +257,13 @@ pub(crate) enum ConfigAction {
 #[derive(Debug, Args)]
 pub(crate) struct ChainArgs {
     /// Configuration file of the node (TOML). The flags below override it.
-    #[arg(long, global = true, value_name = "FILE", env = "OCEANID_CONFIG_FILE")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "FILE", env = "OCEANID_CONFIG_FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Chain specification (JSON).
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "FILE")]
     pub(crate) spec: Option<PathBuf>,
     /// The node's data directory.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 }
 
@@ -258,7 +274,7 @@ pub(crate) struct DbArgs {
     #[command(flatten)]
     pub(crate) chain: ChainArgs,
     /// Print the result as one JSON object.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = OUTPUT)]
     pub(crate) json: bool,
     /// What to do.
     #[command(subcommand)]
@@ -270,6 +286,16 @@ pub(crate) struct DbArgs {
 pub(crate) enum DbAction {
     /// Newest block, marks, reach of the history, bytes on disk.
     Stats,
+    /// Cut the states of the past, remove log segments that are no longer needed, and merge the engine's files, so that the disk gets the
+    /// space back. Blocks, receipts, certificates and the proofs of withdrawals stay, all of them.
+    Prune {
+        /// Blocks before the newest one whose states stay, 1 to 1000000 [default: the node's `history`].
+        #[arg(long, value_name = "BLOCKS")]
+        history: Option<u64>,
+        /// Show what would go and what there is, remove nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Go through every block, certificate and index entry, and compute the state root from all values. Exit code 1 if something is wrong.
     Verify,
 }
@@ -281,7 +307,7 @@ pub(crate) struct SnapshotArgs {
     #[command(flatten)]
     pub(crate) chain: ChainArgs,
     /// Print the result as one JSON object.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = OUTPUT)]
     pub(crate) json: bool,
     /// What to do.
     #[command(subcommand)]
@@ -307,13 +333,13 @@ pub(crate) enum SnapshotAction {
 #[derive(Debug, Args)]
 pub(crate) struct BridgeArgs {
     /// File written by `oceanid dev --config-out`.
-    #[arg(long, global = true, value_name = "FILE", env = "OCEANID_CONFIG", default_value = "oceanid.json")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "FILE", env = "OCEANID_CONFIG", default_value = "oceanid.json")]
     pub(crate) config: PathBuf,
     /// Private key (0x-hex) of the account that pays and sends; by default the first account of the file.
-    #[arg(long, global = true, value_name = "KEY", env = "OCEANID_PRIVATE_KEY", hide_env_values = true)]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "KEY", env = "OCEANID_PRIVATE_KEY", hide_env_values = true)]
     pub(crate) private_key: Option<String>,
     /// Print the result as one JSON object.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = OUTPUT)]
     pub(crate) json: bool,
     /// Direction.
     #[command(subcommand)]

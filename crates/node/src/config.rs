@@ -11,6 +11,7 @@ use oceanid_primitives::DaMode;
 use oceanid_rpc::RpcConfig;
 use oceanid_sequencer::Byzantine;
 use oceanid_settlement::Duties;
+use oceanid_store::{MAX_HISTORY, MIN_HISTORY};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -540,7 +541,7 @@ impl NodeConfig {
         let range = |field, value, low, high, limit| {
             if (low..=high).contains(&value) { Ok(()) } else { Err(ConfigError::Range { field, value, limit }) }
         };
-        range("history", self.history, 1, 1_000_000, "1 to 1000000 blocks")?;
+        range("history", self.history, MIN_HISTORY, MAX_HISTORY, "1 to 1000000 blocks")?;
         range("cache-mib", self.cache_mib, 1, 1 << 20, "1 to 1048576 MiB")?;
         range("write-buffer-mib", self.write_buffer_mib, 1, 1_024, "1 to 1024 MiB")?;
         range("otlp-rpc-one-in", self.otlp_rpc_one_in, 1, 1_000_000, "1 to 1000000 requests")?;

@@ -1,12 +1,13 @@
 //! What a stopped node's database holds, and whether it holds together.
 
+use crate::sample::folder_bytes;
 use crate::snapshot::{Progress, SnapshotError, open_chain};
 use alloy_primitives::B256;
 use oceanid_chain::{Ledger, LedgerError};
 use oceanid_primitives::ChainSpec;
 use oceanid_sequencer::verify_certificate;
 use oceanid_stf::{receipts_root, transactions_root};
-use oceanid_store::StateAudit;
+use oceanid_store::{StateAudit, Store};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -84,7 +85,7 @@ pub fn database_stats(data_dir: &Path, spec: Arc<ChainSpec>) -> Result<DatabaseS
         finalized: marks.finalized,
         flushed: store.flushed(),
         oldest_state: store.oldest_state(),
-        bytes: parts.map(|(name, folder)| (name, crate::sample::folder_bytes(folder))).into(),
+        bytes: parts.map(|(name, folder)| (name, folder_bytes(folder))).into(),
     })
 }
 
@@ -120,6 +121,74 @@ pub fn verify_database(data_dir: &Path, spec: Arc<ChainSpec>, progress: Progress
         Err(error) => report.faults.push(format!("state: {error}")),
     }
     Ok(report)
+}
+
+/// What [`prune_database`] removes, or would.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PruneReport {
+    /// Newest block.
+    pub head: u64,
+    /// Oldest block whose state could be read before …
+    pub oldest_state: u64,
+    /// … and can be after.
+    pub oldest_state_after: u64,
+    /// Entries of the history removed.
+    pub history_entries: u64,
+    /// Their bytes before compression.
+    pub history_bytes: u64,
+    /// Log segments removed.
+    pub log_segments: u64,
+    /// Bytes on disk before, by part: the engine's tables and its journal, the log, the sequencer's journals.
+    pub bytes: Vec<(&'static str, u64)>,
+    /// And after; none of a plan.
+    pub bytes_after: Option<Vec<(&'static str, u64)>>,
+}
+
+/// Cuts the states of the past to the `history` blocks before the head, empties the log, and merges the engine's files; with `dry_run` it only
+/// says what would go. Blocks, receipts, certificates, the present state, the withdrawals' trie and the sequencer's journals stay.
+///
+/// # Errors
+///
+/// There is no chain, or a node uses it; `history` is out of range; the disk fails.
+pub fn prune_database(
+    data_dir: &Path,
+    spec: Arc<ChainSpec>,
+    history: u64,
+    dry_run: bool,
+    progress: Progress<'_>,
+) -> Result<PruneReport, SnapshotError> {
+    let ledger = open_chain(data_dir, spec)?;
+    let store = ledger.store();
+    let plan = store.prune_plan(history)?;
+    let bytes = bytes_by_part(data_dir, store)?;
+    let bytes_after = if dry_run {
+        None
+    } else {
+        store.prune(history, progress)?;
+        Some(bytes_by_part(data_dir, store)?)
+    };
+    Ok(PruneReport {
+        head: plan.head,
+        oldest_state: plan.oldest,
+        oldest_state_after: plan.oldest_after,
+        history_entries: plan.entries,
+        history_bytes: plan.entry_bytes,
+        log_segments: plan.segments,
+        bytes,
+        bytes_after,
+    })
+}
+
+/// Bytes on disk of an open store's parts and of the sequencer's journals.
+fn bytes_by_part(data_dir: &Path, store: &Store) -> Result<Vec<(&'static str, u64)>, SnapshotError> {
+    let chain = data_dir.join("chain");
+    let mut parts = store.table_bytes()?.to_vec();
+    let tables: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
+    parts.push(("journal", folder_bytes(chain.join("engine")).saturating_sub(tables)));
+    parts.push(("log", folder_bytes(chain.join("log"))));
+    parts.push(("sequencer", folder_bytes(data_dir.join("sequencer"))));
+    Ok(parts)
 }
 
 /// One block against its header, its parent, the index and its certificate; its hash.

@@ -28,7 +28,7 @@ pub use config::{
     ConfigError, DEFAULT_CACHE_MIB, DEFAULT_HISTORY, DEFAULT_WRITE_BUFFER_MIB, KeeperSection, L1Config, NodeConfig, PoolSection,
     RpcListen, SequencerSection,
 };
-pub use database::{DatabaseReport, DatabaseStats, MAX_FAULTS, database_stats, verify_database};
+pub use database::{DatabaseReport, DatabaseStats, MAX_FAULTS, PruneReport, database_stats, prune_database, verify_database};
 pub use keys::{
     FileKind, KeyFile, KeyFileError, KeyFolder, KeyRole, MIN_PASSWORD, PASSWORD_VARIABLE, Password, PublicKeys, SequencerKeys,
     account_address, open_account, open_bls, read_private, seal, write_new,

@@ -252,6 +252,11 @@ impl Settings {
         self.0.get(name)?.0.as_str()
     }
 
+    /// A whole number that somebody has set.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        u64::try_from(self.0.get(name)?.0.as_integer()?).ok()
+    }
+
     /// Whether somebody has set a value.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)

@@ -17,7 +17,7 @@ use alloy_rlp::{Decodable, Encodable};
 use oceanid_chain::{Ledger, LedgerError};
 use oceanid_primitives::{ChainSpec, SealedBlock};
 use oceanid_sequencer::{MAX_BLOCK_BYTES, verify_certificate};
-use oceanid_store::StoreError;
+use oceanid_store::{MAX_HISTORY, StoreError};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
@@ -133,7 +133,10 @@ pub(crate) fn open_chain(data_dir: &Path, spec: Arc<ChainSpec>) -> Result<Ledger
     if !folder.join("STORE").exists() {
         return Err(SnapshotError::NoChain(data_dir.to_path_buf()));
     }
-    Ok(Ledger::open(&folder, spec, oceanid_derive::ledger_config())?)
+    let mut config = oceanid_derive::ledger_config();
+    // How much of the past the node keeps is not known here: looking at a chain must not shorten it.
+    config.store.history = MAX_HISTORY;
+    Ok(Ledger::open(&folder, spec, config)?)
 }
 
 /// Writes the blocks of a stopped node up to the newest certified one.

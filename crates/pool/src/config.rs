@@ -9,6 +9,10 @@ pub enum PoolRules {
     Ethereum,
 }
 
+/// Most pooled transactions of a sender whose code is delegated (EIP-7702), or will be by a pooled transaction: anyone may empty such an account
+/// from outside, in one block, after which none of its transactions can be paid for.
+pub const MAX_DELEGATED: usize = 1;
+
 /// Rules and limits. The defaults are the constants of this module.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {

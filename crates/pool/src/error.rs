@@ -1,5 +1,6 @@
 //! Why the pool refuses a transaction; each message names the field, the value and the limit.
 
+use crate::MAX_DELEGATED;
 use alloy_primitives::{Address, B256, U256};
 
 /// A refusal: the transaction is not in the pool.
@@ -134,6 +135,26 @@ pub enum PoolError {
         limit: usize,
         /// `transactions` or `bytes`.
         unit: &'static str,
+    },
+    /// More than one of a sender whose code is delegated, or is about to be, or one behind a gap.
+    #[error(
+        "in-flight transaction limit reached for delegated accounts: {sender} may have {MAX_DELEGATED} in the pool, with its next nonce {next} (EIP-7702)"
+    )]
+    DelegatedLimit {
+        /// Who.
+        sender: Address,
+        /// Nonce of the account.
+        next: u64,
+    },
+    /// An authority has more in the pool than it may once it delegates.
+    #[error(
+        "authority already reserved: {authority} has {count} transactions in the pool, may have {MAX_DELEGATED} when its code is delegated (EIP-7702)"
+    )]
+    AuthorityReserved {
+        /// Whose code the transaction would set.
+        authority: Address,
+        /// Its transactions in the pool.
+        count: usize,
     },
     /// The pool is full of better ones.
     #[error(

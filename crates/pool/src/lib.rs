@@ -22,7 +22,7 @@ mod tests;
 
 pub use best::Best;
 pub use blobs::BlobStore;
-pub use config::{PoolConfig, PoolRules};
+pub use config::{MAX_DELEGATED, PoolConfig, PoolRules};
 pub use error::PoolError;
 pub use journal::JournalError;
 pub use queues::{BLOB_REPLACEMENT_PERCENT, PoolAccount, REPLACEMENT_PERCENT};
@@ -429,6 +429,9 @@ impl Pool {
             match self.state.account(sender) {
                 Ok(account) => {
                     dropped.extend(inner.queues.advance(sender, account.nonce));
+                    if account.delegated {
+                        dropped.extend(inner.queues.limit_delegated(sender));
+                    }
                     dropped.extend(inner.queues.rebalance(sender, account.balance));
                 }
                 Err(error) => tracing::warn!(%sender, error, "pool cannot read an account; its queue is left as it was"),

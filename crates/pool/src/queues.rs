@@ -5,7 +5,7 @@
 //! transaction caps its fee lowest (a transaction cannot be mined before those in front of it, so a dear tail does not
 //! protect a cheap head), then the youngest.
 
-use crate::{Origin, PoolConfig, PoolError, PoolTransaction};
+use crate::{MAX_DELEGATED, Origin, PoolConfig, PoolError, PoolTransaction};
 use alloy_consensus::Transaction;
 use alloy_primitives::map::{AddressMap, B256Map};
 use alloy_primitives::{Address, B256, U256};
@@ -29,6 +29,8 @@ pub struct PoolAccount {
     pub balance: U256,
     /// True when the account has code other than an EIP-7702 delegation.
     pub has_code: bool,
+    /// True when its code is an EIP-7702 delegation.
+    pub delegated: bool,
 }
 
 /// One slot of a queue.
@@ -114,6 +116,8 @@ pub(crate) struct Queues {
     by_hash: B256Map<Arc<PoolTransaction>>,
     senders: AddressMap<Queue>,
     eviction: BTreeSet<EvictionKey>,
+    /// How many transactions here set an account's code.
+    authorities: AddressMap<usize>,
     bytes: usize,
     sequence: u64,
 }
@@ -178,18 +182,16 @@ impl Queues {
         self.sequence += 1;
         let hash = *transaction.hash();
         let entry = Entry { transaction: transaction.clone(), sequence: self.sequence, since: now, rejections: 0 };
+        let mut replaced = None;
         self.edit(sender, account.nonce, |queue| {
             queue.bytes += size;
-            if let Some(old) = queue.entries.insert(nonce, entry) {
-                queue.bytes -= old.transaction.size();
-                inserted.removed.push(old.transaction);
-            }
+            replaced = queue.entries.insert(nonce, entry).map(|old| old.transaction);
+            queue.bytes -= replaced.as_ref().map_or(0, |old| old.size());
         });
-        for old in &inserted.removed {
-            // `advance` has already forgotten what it returned; this is the replaced transaction.
-            if self.by_hash.remove(old.hash()).is_some() {
-                self.bytes -= old.size();
-            }
+        self.forget(replaced.as_slice());
+        inserted.removed.extend(replaced);
+        for authority in transaction.authorities() {
+            *self.authorities.entry(*authority).or_default() += 1;
         }
         self.by_hash.insert(hash, transaction);
         self.bytes += size;
@@ -218,6 +220,7 @@ impl Queues {
         if nonce - account.nonce >= window {
             return Err(PoolError::NonceTooHigh { nonce, next: account.nonce, window });
         }
+        self.check_delegations(transaction, account)?;
         let queue = self.senders.get(&sender);
         let replaced = queue.and_then(|queue| queue.entries.get(&nonce)).map(|entry| &*entry.transaction);
         if let Some(old) = replaced {
@@ -241,6 +244,37 @@ impl Queues {
             }
         }
         Ok(())
+    }
+
+    /// Whoever delegates has one transaction here: before, because of what is pending, and after.
+    fn check_delegations(&self, transaction: &PoolTransaction, account: PoolAccount) -> Result<(), PoolError> {
+        let (sender, nonce) = (transaction.sender(), transaction.nonce());
+        // As it will be when those below the account's nonce have gone.
+        let count =
+            |sender: &Address, nonce: u64| self.senders.get(sender).map_or(0, |queue| queue.entries.range(nonce..).count());
+        let delegates =
+            account.delegated || self.authorities.contains_key(&sender) || transaction.authorities().contains(&sender);
+        if delegates {
+            let replaces = self.senders.get(&sender).is_some_and(|queue| queue.entries.contains_key(&nonce));
+            let others = count(&sender, account.nonce) - usize::from(replaces);
+            if nonce != account.nonce || others >= MAX_DELEGATED {
+                return Err(PoolError::DelegatedLimit { sender, next: account.nonce });
+            }
+        }
+        for authority in transaction.authorities().iter().filter(|authority| **authority != sender) {
+            let count = count(authority, 0);
+            if count > MAX_DELEGATED {
+                return Err(PoolError::AuthorityReserved { authority: *authority, count });
+            }
+        }
+        Ok(())
+    }
+
+    /// The sender delegates now: drops what is more than it may have, from the tail, and returns it.
+    pub(crate) fn limit_delegated(&mut self, sender: Address) -> Vec<Arc<PoolTransaction>> {
+        let Some(queue) = self.senders.get(&sender) else { return Vec::new() };
+        let beyond: Vec<_> = queue.entries.values().skip(MAX_DELEGATED).map(|entry| *entry.transaction.hash()).collect();
+        beyond.iter().filter_map(|hash| self.remove(hash)).collect()
     }
 
     /// The account's nonce is now `nonce`: drops the transactions below it and returns them.
@@ -338,6 +372,13 @@ impl Queues {
         for transaction in transactions {
             self.by_hash.remove(transaction.hash());
             self.bytes -= transaction.size();
+            for authority in transaction.authorities() {
+                let count = self.authorities.entry(*authority).or_default();
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.authorities.remove(authority);
+                }
+            }
         }
     }
 
@@ -357,6 +398,11 @@ impl Queues {
     /// Everything the fields say about each other; what the property tests call after every step.
     #[cfg(test)]
     pub(crate) fn assert_consistent(&self) {
+        let mut authorities = AddressMap::<usize>::default();
+        for authority in self.by_hash.values().flat_map(|transaction| transaction.authorities()) {
+            *authorities.entry(*authority).or_default() += 1;
+        }
+        assert_eq!(authorities, self.authorities);
         let mut bytes = 0;
         let mut count = 0;
         for (sender, queue) in &self.senders {

@@ -33,8 +33,9 @@ impl StoreState {
     fn read(&self, address: Address) -> Result<PoolAccount, StoreError> {
         let view = self.store.view();
         let Some(account) = view.account(address)? else { return Ok(PoolAccount::default()) };
-        let has_code = account.code_hash != KECCAK256_EMPTY && !view.code(account.code_hash)?.starts_with(&DELEGATION_PREFIX);
-        Ok(PoolAccount { nonce: account.nonce, balance: account.balance, has_code })
+        let delegated = account.code_hash != KECCAK256_EMPTY && view.code(account.code_hash)?.starts_with(&DELEGATION_PREFIX);
+        let has_code = account.code_hash != KECCAK256_EMPTY && !delegated;
+        Ok(PoolAccount { nonce: account.nonce, balance: account.balance, has_code, delegated })
     }
 }
 

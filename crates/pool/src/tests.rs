@@ -2,6 +2,7 @@
 
 use super::*;
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEip4844, TxEip7702, TxLegacy};
+use alloy_eips::eip7702::Authorization;
 use alloy_primitives::{Bytes, TxKind, address};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
@@ -162,6 +163,89 @@ fn types_that_do_not_belong_are_refused_by_name() {
 
     let unprotected = TxLegacy { gas_limit: 21_000, gas_price: GWEI, to: TxKind::Call(TO), ..TxLegacy::default() };
     assert!(f.pool.add(TxEnvelope::Legacy(sign(&f.keys[0], unprotected)), Origin::Local).is_ok());
+}
+
+/// A transaction of `key` that delegates the code of `authorities`.
+fn delegation(f: &Fixture, key: usize, nonce: u64, cap: u128, authorities: &[usize]) -> TxEnvelope {
+    let authorize = |key: &usize| {
+        let authorization = Authorization { chain_id: U256::from(CHAIN_ID), address: TO, nonce: 0 };
+        let signature = f.keys[*key].sign_hash_sync(&authorization.signature_hash()).expect("a local key signs");
+        authorization.into_signed(signature)
+    };
+    let tx = TxEip7702 {
+        chain_id: CHAIN_ID,
+        nonce,
+        gas_limit: 200_000,
+        max_fee_per_gas: cap,
+        to: TO,
+        authorization_list: authorities.iter().map(authorize).collect(),
+        ..TxEip7702::default()
+    };
+    TxEnvelope::Eip7702(sign(&f.keys[key], tx))
+}
+
+/// Whoever has a delegated account can empty it from outside, and with it all that its sender has queued.
+#[test]
+fn a_delegated_sender_has_one_transaction() {
+    let f = fixture(|_| {});
+    let sender = f.keys[0].address();
+    f.state.edit(sender, |account| (account.delegated, account.nonce) = (true, 3));
+    let refusal = PoolError::DelegatedLimit { sender, next: 3 };
+    assert_eq!(f.add(0, transfer(4, 2 * GWEI, 0)), Err(refusal.clone()), "behind a gap it would keep the place for ever");
+    f.add(0, transfer(3, 2 * GWEI, 0)).unwrap();
+    assert_eq!(f.add(0, transfer(4, 2 * GWEI, 0)), Err(refusal.clone()));
+    assert!(refusal.to_string().starts_with("in-flight transaction limit reached for delegated accounts"));
+    f.add(0, transfer(3, 3 * GWEI, 0)).expect("a replacement is no second one");
+    // The first is in a block that the pool has not been told of.
+    f.state.edit(sender, |account| account.nonce = 4);
+    f.add(0, transfer(4, 2 * GWEI, 0)).unwrap();
+    f.pool.inner.lock().queues.assert_consistent();
+    assert_eq!(f.pool.status().pending, 1);
+}
+
+#[test]
+fn a_pending_delegation_counts_as_one() {
+    let f = fixture(|_| {});
+    let (first, second) = (f.keys[0].address(), f.keys[1].address());
+    for nonce in 0..2 {
+        f.add(1, transfer(nonce, 2 * GWEI, 0)).unwrap();
+    }
+    let refusal = PoolError::AuthorityReserved { authority: second, count: 2 };
+    assert_eq!(f.pool.add(delegation(&f, 0, 0, 2 * GWEI, &[1]), Origin::Local), Err(refusal));
+
+    // Authorities with one transaction or none, the sender's own among them.
+    f.add(2, transfer(0, 2 * GWEI, 0)).unwrap();
+    f.pool.add(delegation(&f, 0, 0, 2 * GWEI, &[0, 2, 3, 3]), Origin::Local).unwrap();
+    assert_eq!(f.add(0, transfer(1, 2 * GWEI, 0)), Err(PoolError::DelegatedLimit { sender: first, next: 0 }));
+    assert_eq!(f.add(2, transfer(1, 2 * GWEI, 0)), Err(PoolError::DelegatedLimit { sender: f.keys[2].address(), next: 0 }));
+    f.add(3, transfer(0, 2 * GWEI, 0)).unwrap();
+    assert_eq!(f.add(3, transfer(1, 2 * GWEI, 0)), Err(PoolError::DelegatedLimit { sender: f.keys[3].address(), next: 0 }));
+    f.pool.inner.lock().queues.assert_consistent();
+
+    // Replaced by one that delegates nothing, everybody is free again.
+    f.add(0, transfer(0, 3 * GWEI, GWEI)).unwrap();
+    for key in [0, 2, 3] {
+        f.add(key, transfer(1, 2 * GWEI, 0)).unwrap();
+    }
+    // A sender with two of its own cannot delegate by the second.
+    let own = delegation(&f, 0, 1, 4 * GWEI, &[0]);
+    assert_eq!(f.pool.add(own, Origin::Local), Err(PoolError::DelegatedLimit { sender: first, next: 0 }));
+    f.pool.inner.lock().queues.assert_consistent();
+}
+
+/// A block delegates an account that has more here, by a transaction that this pool never saw.
+#[test]
+fn what_a_delegated_sender_has_too_much_leaves_with_the_block() {
+    let f = fixture(|_| {});
+    for nonce in 0..5 {
+        f.add(1, transfer(nonce, 2 * GWEI, 0)).unwrap();
+    }
+    f.state.edit(f.keys[1].address(), |account| account.delegated = true);
+    let unseen = delegation(&f, 0, 0, 2 * GWEI, &[1]);
+    f.state.edit(f.keys[0].address(), |account| account.nonce = 1);
+    f.pool.on_block(10, [(&unseen, f.keys[0].address())].into_iter());
+    assert_eq!(f.built(), [(1, 0)]);
+    f.pool.inner.lock().queues.assert_consistent();
 }
 
 #[test]
@@ -542,7 +626,7 @@ fn sidecars_follow_their_transactions() {
     assert_eq!(blobs.0.lock().len(), 2);
     // A block takes the first: its sidecar is kept. The second is dropped: its sidecar goes.
     let first = f.pool.content()[&f.keys[0].address()].pending[0].envelope().clone();
-    f.state.edit(f.keys[0].address(), |account| *account = PoolAccount { nonce: 1, balance: U256::ZERO, has_code: false });
+    f.state.edit(f.keys[0].address(), |account| *account = PoolAccount { nonce: 1, ..PoolAccount::default() });
     f.pool.on_block(1, [(&*first, f.keys[0].address())].into_iter());
     assert_eq!(blobs.0.lock().iter().collect::<Vec<_>>(), [first.hash()]);
 }

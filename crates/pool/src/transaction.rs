@@ -9,6 +9,7 @@ use oceanid_chain::Senders;
 use oceanid_primitives::TxEnvelope;
 use revm::context_interface::cfg::gas::calculate_initial_tx_gas;
 use revm::primitives::{eip3860::MAX_INITCODE_SIZE, hardfork::SpecId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Most bytes of one encoded transaction without its sidecar: 128 KiB, as other Ethereum pools have it.
@@ -35,6 +36,7 @@ pub struct PoolTransaction {
     size: usize,
     cost: U256,
     origin: Origin,
+    authorities: Box<[Address]>,
 }
 
 impl PoolTransaction {
@@ -68,6 +70,11 @@ impl PoolTransaction {
         self.cost
     }
 
+    /// The accounts whose code it sets (EIP-7702), each once, in order.
+    pub const fn authorities(&self) -> &[Address] {
+        &self.authorities
+    }
+
     /// Where it came from.
     pub const fn origin(&self) -> Origin {
         self.origin
@@ -98,7 +105,11 @@ impl PoolTransaction {
             .saturating_add(envelope.value())
             .saturating_add(blob_cost)
             .saturating_add(data_fee);
-        Ok(Self { envelope: Arc::new(envelope), sender, size, cost, origin })
+        let authorizations = envelope.authorization_list().unwrap_or_default();
+        // What does not recover is skipped when the transaction runs.
+        let authorities: BTreeSet<_> = authorizations.iter().filter_map(|one| one.recover_authority().ok()).collect();
+        let authorities = authorities.into_iter().collect();
+        Ok(Self { envelope: Arc::new(envelope), sender, size, cost, origin, authorities })
     }
 }
 

@@ -23,7 +23,7 @@ use oceanid_stf::{
     BlockEnv, BlockExecutor, CallOutcome, Overlay, ReaderRef, Rules, StateDiff, TxError, call_with_options, replay,
 };
 use oceanid_store::{CommittedBlock, StoreError};
-use revm_inspectors::tracing::{DebugInspector, TracingInspector, TransactionContext};
+use revm_inspectors::tracing::{DebugInspector, DebugInspectorError, TracingInspector, TransactionContext};
 use std::sync::Arc;
 
 pub(crate) fn register(registry: &mut Registry) {
@@ -192,15 +192,24 @@ impl<'c> Replay<'c> {
     }
 }
 
+/// Tracers by their names; without a name there are struct logs.
+const TRACERS: [&str; 6] = ["callTracer", "flatCallTracer", "4byteTracer", "prestateTracer", "muxTracer", "noopTracer"];
+
 fn tracer(guard: &Guard, options: &GethDebugTracingOptions) -> RpcResult<DebugInspector> {
-    let refused = |error| RpcError::invalid("options.tracer", error);
+    let unknown =
+        || RpcError::invalid("options.tracer", format!("must be one of {}, or absent: struct logs", TRACERS.join(", ")));
+    let refused = |error| match error {
+        DebugInspectorError::UnsupportedTracer | DebugInspectorError::JsTracerNotEnabled => unknown(),
+        other => RpcError::invalid("options.tracer", other),
+    };
     Ok(match DebugInspector::new(options.clone()).map_err(refused)? {
         DebugInspector::CallTracer(tracer, config) => DebugInspector::CallTracer(guard.bound(tracer), config),
         DebugInspector::PreStateTracer(tracer, config) => DebugInspector::PreStateTracer(guard.bound(tracer), config),
         DebugInspector::FlatCallTracer(tracer) => DebugInspector::FlatCallTracer(guard.bound(tracer)),
         DebugInspector::Default(tracer, config) => DebugInspector::Default(guard.bound(tracer), config),
         DebugInspector::Erc7562Tracer(..) => {
-            return Err(RpcError::invalid("options.tracer", "erc7562Tracer is not served: this node has no bundler's mempool"));
+            // It is for a bundler's mempool, which this node has not.
+            return Err(unknown());
         }
         // The guard alone bounds these: they keep a counter, or nothing, or calls as `Records` says.
         other => other,

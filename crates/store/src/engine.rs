@@ -8,7 +8,7 @@ use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode, Readable,
     Snapshot as FjallSnapshot,
 };
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// A table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 const WORKERS: usize = 1;
 /// File handles the engine keeps open, per store.
 const OPEN_FILES: usize = 128;
+/// Pause between two looks whether a table's memory is on disk.
+const WRITE_OUT_POLL: Duration = Duration::from_millis(5);
 
 /// An open engine.
 #[derive(Clone)]
@@ -99,6 +101,34 @@ impl Engine {
     /// The newest committed value.
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.tables[table as usize].get(key)?.map(|value| value.to_vec()))
+    }
+
+    /// Merges the files of a table into as few as there can be, without what was overwritten or removed before the oldest open snapshot.
+    pub(crate) fn merge(&self, table: Table) -> Result<(), StoreError> {
+        let table = &self.tables[table as usize];
+        self.write_out(table)?;
+        Ok(table.major_compact()?)
+    }
+
+    /// Bytes of each table's files, everything in memory written out.
+    pub(crate) fn table_bytes(&self) -> Result<[(&'static str, u64); TABLES.len()], StoreError> {
+        let mut bytes = TABLES.map(|(_, name)| (name, 0));
+        for (table, (_, bytes)) in self.tables.iter().zip(&mut bytes) {
+            self.write_out(table)?;
+            *bytes = table.disk_space();
+        }
+        Ok(bytes)
+    }
+
+    /// Brings what a table has in memory into its files.
+    fn write_out(&self, table: &Keyspace) -> Result<(), StoreError> {
+        table.rotate_memtable()?;
+        while table.sealed_memtable_count() > 0 {
+            // The engine's thread does it. If that has failed this says so.
+            self.db.persist(PersistMode::Buffer)?;
+            std::thread::sleep(WRITE_OUT_POLL);
+        }
+        Ok(())
     }
 }
 

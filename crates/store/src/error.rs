@@ -1,5 +1,6 @@
 //! What can go wrong in the store; every message names the place and, where there is one, the remedy.
 
+use crate::{MAX_HISTORY, MIN_HISTORY};
 use alloy_primitives::B256;
 use std::{io, path::PathBuf};
 
@@ -117,6 +118,12 @@ pub enum StoreError {
         asked: u64,
         /// Oldest available.
         oldest: u64,
+    },
+    /// A past that is to be cut too short, or kept longer than any store does.
+    #[error("history is {asked}, must be {MIN_HISTORY} to {MAX_HISTORY} blocks")]
+    History {
+        /// Asked for.
+        asked: u64,
     },
     /// A block that is not there yet.
     #[error("block {asked} does not exist: the head is block {head}")]

@@ -11,10 +11,10 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, Bytes, map::HashMap};
 use alloy_rlp::Encodable;
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Instant};
 
 /// Most blocks whose history one batch prunes.
-const PRUNE_AT_ONCE: u64 = 128;
+pub(crate) const PRUNE_AT_ONCE: u64 = 128;
 
 /// How much is committed but not flushed, and how the flusher is doing.
 #[derive(Debug, Default)]
@@ -166,7 +166,17 @@ fn write(shared: &Shared, base: &Base, blocks: &[Committed]) -> Result<u64, Stor
     }
     let newest = &blocks.last().expect("the caller has some").executed;
     let target = newest.number().saturating_sub(shared.config.history).min(base.oldest + PRUNE_AT_ONCE).min(base.flushed.number);
-    for number in base.oldest + 1..=target {
+    remove_history(&mut batch, base, base.oldest + 1..=target)?;
+    let oldest = target.max(base.oldest);
+    let head = Head { number: newest.number(), hash: newest.hash() };
+    write_position(&mut batch, head, newest.block().header().state_root, oldest);
+    batch.commit()?;
+    Ok(oldest)
+}
+
+/// Removes what those blocks overwrote.
+pub(crate) fn remove_history(batch: &mut Batch<'_>, base: &Base, blocks: RangeInclusive<u64>) -> Result<(), StoreError> {
+    for number in blocks {
         let list_key = keys::numbered(keys::CHANGES, number);
         if let Some(list) = base.snapshot.get(Table::History, &list_key)? {
             let mut list: &[u8] = &list;
@@ -176,10 +186,7 @@ fn write(shared: &Shared, base: &Base, blocks: &[Committed]) -> Result<u64, Stor
             batch.delete(Table::History, list_key);
         }
     }
-    let oldest = target.max(base.oldest);
-    write_position(&mut batch, newest, oldest);
-    batch.commit()?;
-    Ok(oldest)
+    Ok(())
 }
 
 /// Puts the first state of a chain into an empty engine.
@@ -203,7 +210,8 @@ pub(crate) fn write_genesis(engine: &Engine, retained: &[B256], genesis: &Arc<Ex
         batch.put(Table::Nodes, keys::tagged(keys::RETAINED, hash.as_slice()), &rlp[..]);
     }
     write_block(&mut batch, &Committed { executed: genesis.clone(), certificate: None });
-    write_position(&mut batch, genesis, genesis.number());
+    let head = Head { number: genesis.number(), hash: genesis.hash() };
+    write_position(&mut batch, head, genesis.block().header().state_root, head.number);
     batch.commit()
 }
 
@@ -285,11 +293,11 @@ fn write_block(batch: &mut Batch<'_>, committed: &Committed) {
 }
 
 /// The flushed block and the reach of history: in the same batch as what they speak of.
-fn write_position(batch: &mut Batch<'_>, newest: &ExecutedBlock, oldest: u64) {
+pub(crate) fn write_position(batch: &mut Batch<'_>, flushed: Head, state_root: B256, oldest: u64) {
     let mut position = Vec::with_capacity(80);
-    position.extend_from_slice(&newest.number().to_be_bytes());
-    position.extend_from_slice(newest.hash().as_slice());
-    position.extend_from_slice(newest.block().header().state_root.as_slice());
+    position.extend_from_slice(&flushed.number.to_be_bytes());
+    position.extend_from_slice(flushed.hash.as_slice());
+    position.extend_from_slice(state_root.as_slice());
     position.extend_from_slice(&oldest.to_be_bytes());
     batch.put(Table::Index, keys::POSITION, position);
 }

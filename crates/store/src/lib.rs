@@ -32,6 +32,7 @@ mod identity;
 mod keys;
 mod logs;
 mod proof;
+mod prune;
 mod store;
 mod view;
 mod wal;
@@ -41,9 +42,14 @@ pub use block::{CommittedBlock, ExecutedBlock};
 pub use error::StoreError;
 pub use logs::{LOG_SECTION, LogKey, LogQuery};
 pub use proof::{StateProof, TrieView};
+pub use prune::PrunePlan;
 pub use store::{Head, Marks, Store, StoreConfig, StoreKind, TxLocation};
 pub use view::StateView;
 
+/// Least [`StoreConfig::history`]: the newest block is traced on the state before it.
+pub const MIN_HISTORY: u64 = 1;
+/// Most [`StoreConfig::history`] that anyone may ask for, blocks.
+pub const MAX_HISTORY: u64 = 1_000_000;
 /// Largest log record, bytes: one block with its receipts and state diff.
 pub const MAX_RECORD_BYTES: usize = 512 << 20;
 /// Most state keys a proof at a past block may have to undo.

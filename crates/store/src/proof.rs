@@ -246,6 +246,11 @@ impl PastTries {
         Ok(trie)
     }
 
+    /// Forgets all.
+    pub(crate) fn clear(&self) {
+        self.cached.lock().clear();
+    }
+
     /// Forgets tries whose base is old.
     pub(crate) fn expire(&self, flushed: u64) {
         self.cached.lock().retain(|trie| trie.base.flushed.number + CACHED_FOR >= flushed);

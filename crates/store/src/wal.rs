@@ -130,6 +130,17 @@ impl Wal {
         self.current.as_ref().and_then(|segment| segment.last).or(self.sealed.back().map(|(_, last)| *last))
     }
 
+    /// Segments, and their bytes.
+    pub(crate) fn size(&self) -> Result<(u64, u64), StoreError> {
+        let paths = self.sealed.iter().map(|(path, _)| path).chain(self.current.as_ref().map(|segment| &segment.path));
+        let (mut segments, mut bytes) = (0, 0);
+        for path in paths {
+            segments += 1;
+            bytes += fs::metadata(path).map_err(StoreError::io("look at", path))?.len();
+        }
+        Ok((segments, bytes))
+    }
+
     /// Removes every segment, so that the next record may have any number.
     pub(crate) fn clear(&mut self) -> Result<(), StoreError> {
         let current = self.current.take().map(|segment| segment.path);

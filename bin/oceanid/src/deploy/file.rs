@@ -1,12 +1,15 @@
 //! The deployment file: what a team decides about its chain. `template.toml` explains every key.
 
+use crate::sequencer::whole;
 use alloy_primitives::utils::parse_units;
 use alloy_primitives::{Address, U256};
 use eyre::{OptionExt, WrapErr, bail, ensure};
 use oceanid_contracts::deploy::{
-    ChainParams, Economics, EmissionRule, FeeSplit, Governance, MiningParams, Penalties, Penalty, PoolParams, TokenSource,
+    ChainParams, Economics, EmissionRule, FeeSplit, Governance, MiningParams, Penalties, Penalty, PlanError, PoolParams,
+    TokenSource,
 };
-use oceanid_primitives::{DEV_CHAIN_ID, FeeParams, L1DataFee, Timing};
+use oceanid_contracts::genesis::GenesisError;
+use oceanid_primitives::{DEV_CHAIN_ID, FeeParams, L1DataFee, SpecError, Timing};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -172,6 +175,66 @@ impl SequencerEntry {
     pub(crate) fn lock(&self) -> eyre::Result<u128> {
         amount128("sequencers.lock", &self.lock)
     }
+}
+
+/// Keys of the file, by the names that the plan and the specification have for what they set.
+const KEYS: [(&str, &str); 32] = [
+    ("chainId", "chain.id"),
+    ("l1ChainId", "l1.chain-id"),
+    ("timing.blockTimeMs", "chain.block-time-ms"),
+    ("timing.heartbeatMs", "chain.heartbeat-ms"),
+    ("timing.epochLength", "chain.epoch-length"),
+    ("timing.stallTimeout", "chain.stall-timeout-seconds"),
+    ("timing.maxOriginLag", "chain.max-origin-lag"),
+    ("timing.maxOriginAdvance", "chain.max-origin-advance"),
+    ("challengeWindow", "chain.challenge-window-seconds"),
+    ("submissionInterval", "chain.submission-interval"),
+    ("fees.gasLimit", "fees.gas-limit"),
+    ("fees.elasticity", "fees.elasticity"),
+    ("fees.denominator", "fees.denominator"),
+    ("minLock", "stake.min-lock"),
+    ("maxLock", "stake.max-lock"),
+    ("maxCommittee", "stake.seats"),
+    ("rotationInterval", "stake.rotation-seconds"),
+    ("sealDelay", "stake.seal-delay"),
+    ("unbondingPeriod", "stake.unbonding-seconds"),
+    ("jailPeriod", "stake.jail-seconds"),
+    ("reporterShareBps", "stake.reporter-share"),
+    ("equivocation", "penalties.equivocation"),
+    ("fork", "penalties.fork"),
+    ("invalidOutput", "penalties.invalid-output"),
+    ("withheldData", "penalties.withheld-data"),
+    ("targetApr", "mining.value"),
+    ("taperPeriod", "mining.taper-seconds"),
+    ("jailThresholdBps", "mining.jail-threshold"),
+    ("jailEpochs", "mining.jail-epochs"),
+    ("feeSplit", "fee-split"),
+    ("timelockDelay", "governance.timelock-seconds"),
+    ("gasTokenRatio", "oracle.ratio"),
+];
+/// As [`KEYS`], of amounts: the plan has them in wei, the file in whole tokens.
+const AMOUNTS: [(&str, &str); 2] = [("minLock", "stake.min-lock"), ("lock", "sequencers.lock")];
+
+/// A plan's refusal in the words of the file.
+pub(crate) fn in_words_of_the_file(error: PlanError) -> eyre::Report {
+    let (field, value, limit) = match error {
+        PlanError::Range { field, value, limit } => (field, value, limit),
+        PlanError::Spec(SpecError::Range { field, value, limit }) => (field, u128::from(value), limit),
+        PlanError::Genesis(GenesisError::FundedPredeploy(account)) => {
+            return eyre::eyre!("deployment: `balances` names {account}, which is a contract of genesis");
+        }
+        other => return other.into(),
+    };
+    let key = |name: &str| KEYS.iter().chain(&AMOUNTS).find(|(known, _)| *known == name).map(|(_, key)| *key);
+    let value = if AMOUNTS.iter().any(|(name, _)| *name == field) { whole(U256::from(value)) } else { value.to_string() };
+    let limit: Vec<String> = limit
+        .split(' ')
+        .map(|word| {
+            let bare = word.trim_matches(['`', ',']);
+            key(bare).map_or_else(|| word.to_owned(), |key| word.trim_matches('`').replace(bare, &format!("`{key}`")))
+        })
+        .collect();
+    eyre::eyre!("deployment: `{}` is {value}, must be {}", key(field).unwrap_or(field), limit.join(" "))
 }
 
 /// Whole tokens in wei.
@@ -350,7 +413,8 @@ mod tests {
         let plan = || -> eyre::Result<DeploymentPlan> {
             let file = DeploymentFile::parse(&text.replacen(from, to, 1), Path::new("/f"))?;
             let owners = [(Address::repeat_byte(1), file.sequencers[0].lock()?)];
-            Ok(DeploymentPlan::new(file.params(known)?, file.l1.chain_id, Address::repeat_byte(2), 0, &owners)?)
+            let plan = DeploymentPlan::new(file.params(known)?, file.l1.chain_id, Address::repeat_byte(2), 0, &owners);
+            plan.map_err(in_words_of_the_file)
         };
         plan().map_or_else(|error| crate::one_line(&error), |_| "accepted".to_owned())
     }
@@ -380,14 +444,51 @@ mod tests {
         for (from, to, expected) in [
             ("seats = 100", "seat = 100", "unknown field `seat`"),
             ("[oracle]", "[orakel]", "unknown field `orakel`"),
-            ("seats = 100", "seats = 101", "`maxCommittee` is 101, must be 1 to 100 seats"),
+            ("seats = 100", "seats = 101", "`stake.seats` is 101, must be 1 to 100 seats"),
+            (
+                "min-lock = \"20000\"",
+                "min-lock = \"200000\"",
+                "`stake.min-lock` is 200000, must be at least 1 and at most `stake.max-lock`",
+            ),
+            (
+                "jail-seconds = 86400",
+                "jail-seconds = 1814401",
+                "`stake.jail-seconds` is 1814401, must be at most `stake.unbonding-seconds`",
+            ),
+            ("reporter-share = 1000", "reporter-share = 5001", "`stake.reporter-share` is 5001"),
+            ("seal-delay = 4", "seal-delay = 1", "`stake.seal-delay` is 1, must be 2 to 64"),
+            ("invalid-output = 10000", "invalid-output = 10001", "`penalties.invalid-output` is 10001"),
+            ("value = \"2000\"", "value = \"10001\"", "`mining.value` is 10001, must be at most 10000"),
+            ("taper-seconds = 31536000", "taper-seconds = 0", "`mining.taper-seconds` is 0"),
+            ("jail-threshold = 5000", "jail-threshold = 0", "`mining.jail-threshold` is 0"),
+            ("jail-epochs = 3", "jail-epochs = 0", "`mining.jail-epochs` is 0"),
+            ("posters = 4000", "posters = 4001", "`fee-split` is 10001"),
+            ("ratio = \"200\"", "ratio = \"0\"", "`oracle.ratio` is 0, must be above zero"),
+            ("submission-interval = 120", "submission-interval = 0", "`chain.submission-interval` is 0"),
+            ("heartbeat-ms = 10000", "heartbeat-ms = 499", "`chain.heartbeat-ms` is 499, must be at least `chain.block-time-ms`"),
+            ("stall-timeout-seconds = 43200", "stall-timeout-seconds = 0", "`chain.stall-timeout-seconds` is 0"),
+            ("max-origin-lag = 600", "max-origin-lag = 8192", "`chain.max-origin-lag` is 8192"),
+            ("max-origin-advance = 64", "max-origin-advance = 0", "`chain.max-origin-advance` is 0"),
+            ("block-time-ms = 500", "block-time-ms = 0", "`chain.block-time-ms` is 0"),
+            ("gas-limit = 200000000", "gas-limit = 1", "`fees.gas-limit` is 1"),
+            ("elasticity = 6", "elasticity = 0", "`fees.elasticity` is 0"),
+            ("denominator = 50", "denominator = 0", "`fees.denominator` is 0"),
+            ("id = 4242", "id = 1 ", "`chain.id` is 1, must be another than `l1.chain-id`"),
             ("seats = 100                       # in", "# in", "missing field `seats`"),
             ("min-lock = \"20000\"", "min-lock = \"many\"", "`stake.min-lock` is \"many\", must be a number"),
             ("budget = \"0\"", "budget = \"-1\"", "`mining.budget` is \"-1\", must be at least 0"),
-            ("epoch-length = 1000", "epoch-length = 3", "`timing.epochLength` is 3, must be 4 to"),
-            ("timelock-seconds = 3888000", "timelock-seconds = 9", "`timelockDelay` is 9"),
+            ("epoch-length = 1000", "epoch-length = 3", "`chain.epoch-length` is 3, must be 4 to"),
+            (
+                "timelock-seconds = 3888000",
+                "timelock-seconds = 9",
+                "`governance.timelock-seconds` is 9, must be longer than `chain.challenge-window-seconds`, 16 times `stake.rotation-seconds` and `stake.unbonding-seconds` together",
+            ),
             ("value = \"2000\"", "value = \"2000000\"", "`mining.value` must be 0 to 10000"),
-            ("lock = \"20000\"                    # min", "lock = \"19999\" # min", "`lock` is 19999"),
+            (
+                "lock = \"20000\"                    # min",
+                "lock = \"19999\" # min",
+                "`sequencers.lock` is 19999, must be between `stake.min-lock` and `stake.max-lock`",
+            ),
             ("id = 4242", "id = 1088031", "development chains"),
             ("# deploy = ", "deploy = ", "one of `address` and `deploy`"),
             ("confirmations = 12 ", "confirmations = 1200 ", "must be at most 1000"),

@@ -11,11 +11,12 @@ use crate::cli::DeployArgs;
 use crate::output;
 use crate::sequencer::transaction::confirm;
 use crate::sequencer::{connect, whole};
+use alloy_primitives::utils::format_units;
 use alloy_primitives::{Address, U256};
 use alloy_provider::{DynProvider, Provider};
 use alloy_signer_local::PrivateKeySigner;
 use eyre::{OptionExt, WrapErr, bail, ensure};
-use file::{DeploymentFile, TEMPLATE};
+use file::{DeploymentFile, TEMPLATE, in_words_of_the_file};
 use oceanid_contracts::deploy::{
     Deployment, DeploymentPlan, Journal, PlannedTransaction, SequencerRegistration, Standing, execute, survey,
 };
@@ -63,9 +64,9 @@ async fn deploy(
     let _lock = lock(&args.out)?;
     let (plan, record) = plan(file, keys, l1, &args.out).await?;
     let bill = Bill::new(l1, &plan, &survey(l1, &plan, &record.signed).await?).await?;
-    bill.show(&plan);
+    bill.text(&plan).iter().for_each(|line| output::progress(line));
     if bill.open() > 0 {
-        bill.check(l1, &plan, &record).await?;
+        bill.check(&plan, &record)?;
     }
     if args.dry_run {
         output::progress("dry run: nothing was sent");
@@ -76,7 +77,7 @@ async fn deploy(
     }
     match bill.open() {
         0 => output::progress("nothing is left to be sent"),
-        open => confirm(args.yes, &format!("send these {open} transactions, {} ETH at the present price?", whole(bill.cost)))?,
+        open => confirm(args.yes, &format!("send these {open} transactions, {} ETH at the present price?", whole(bill.cost())))?,
     }
     let mut journal = journal(Disk::new(&args.out, record));
     let registrations = keys.registrations(&plan);
@@ -201,8 +202,8 @@ async fn plan(file: &DeploymentFile, keys: &Keys, l1: &DynProvider, out: &Path) 
             fresh
         }
     };
-    let plan = DeploymentPlan::new(params, file.l1.chain_id, deployer, record.first_nonce, &keys.owners())?;
-    Ok((plan, record))
+    let plan = DeploymentPlan::new(params, file.l1.chain_id, deployer, record.first_nonce, &keys.owners());
+    Ok((plan.map_err(in_words_of_the_file)?, record))
 }
 
 /// Name, symbol and supply of a gas token that exists.
@@ -218,40 +219,79 @@ async fn token(file: &DeploymentFile, l1: &DynProvider) -> eyre::Result<Option<(
     Ok(Some(said))
 }
 
-/// The plan with what it costs.
+/// The plan with what it costs, and what the deployer has.
 struct Bill {
     lines: Vec<(PlannedTransaction, Standing)>,
     /// Wei of ETH for a unit of gas now; what is offered is more, so that a rising price strands nothing.
     price: u128,
-    /// Wei that what is left costs at that price if it uses all its gas, with the values, whoever pays.
-    cost: U256,
+    /// Wei of ETH that the deployer has.
+    held: U256,
+    /// Wei of the gas token that it has; none of one that is still to be deployed.
+    held_tokens: Option<U256>,
 }
 
 impl Bill {
     async fn new(l1: &DynProvider, plan: &DeploymentPlan, standings: &[Standing]) -> eyre::Result<Self> {
         let price = l1.estimate_eip1559_fees().await.wrap_err("L1 does not answer")?.max_fee_per_gas;
         let lines: Vec<_> = plan.outline().into_iter().zip(standings.iter().copied()).collect();
-        let mut bill = Self { lines, price, cost: U256::ZERO };
-        bill.cost = bill.cost_of(|_| true);
-        Ok(bill)
+        let held = l1.get_balance(plan.deployer()).await?;
+        let token = plan.contracts().token;
+        let makes_it = |(planned, standing): &(PlannedTransaction, Standing)| {
+            planned.creates.is_some_and(|(_, address)| address == token) && !matches!(standing, Standing::Done { .. })
+        };
+        let held_tokens = if lines.iter().any(makes_it) {
+            None
+        } else {
+            Some(OceanidToken::new(token, l1).balanceOf(plan.deployer()).call().await?)
+        };
+        Ok(Self { lines, price, held, held_tokens })
     }
 
-    /// What is left to be sent by those that `whose` picks costs, wei.
-    fn cost_of(&self, whose: impl Fn(&PlannedTransaction) -> bool) -> U256 {
-        let open = self.lines.iter().filter(|(planned, standing)| matches!(standing, Standing::Open) && whose(planned));
-        open.fold(U256::ZERO, |sum, (planned, _)| sum + self.gas_cost(planned.gas) + planned.value)
-    }
-
-    fn gas_cost(&self, gas: u64) -> U256 {
-        U256::from(gas) * U256::from(self.price)
+    /// The lines of what is left to be sent.
+    fn left(&self) -> impl Iterator<Item = &PlannedTransaction> {
+        self.lines.iter().filter(|(_, standing)| matches!(standing, Standing::Open)).map(|(planned, _)| planned)
     }
 
     /// Transactions that are not sent yet.
     fn open(&self) -> usize {
-        self.lines.iter().filter(|(_, standing)| matches!(standing, Standing::Open)).count()
+        self.left().count()
     }
 
-    fn show(&self, plan: &DeploymentPlan) {
+    /// Wei of ETH that a transaction takes at most at the present price, with what it hands over.
+    fn cost_of(&self, planned: &PlannedTransaction) -> U256 {
+        U256::from(planned.gas) * U256::from(self.price) + planned.value
+    }
+
+    /// The same of all that is left, whoever pays.
+    fn cost(&self) -> U256 {
+        self.left().map(|planned| self.cost_of(planned)).sum()
+    }
+
+    /// The same of what the deployer pays.
+    fn needed(&self, plan: &DeploymentPlan) -> U256 {
+        self.left().filter(|planned| planned.from == plan.deployer()).map(|planned| self.cost_of(planned)).sum()
+    }
+
+    /// The plan for people: whose chain, who pays, each transaction, and the sum of what is left.
+    fn text(&self, plan: &DeploymentPlan) -> Vec<String> {
+        let params = plan.params();
+        let mut text = vec![
+            format!("chain      {}, id {}, on L1 chain {}", params.name, params.chain_id, plan.l1_chain_id()),
+            format!(
+                "deployer   {} has {} ETH, needs at most {} ETH for what is left",
+                plan.deployer(),
+                whole(self.held),
+                whole(self.needed(plan))
+            ),
+            format!(
+                "gas token  {}; {} are needed in all, for stakes, escrow and mining budget",
+                match self.held_tokens {
+                    Some(held) => format!("{}: the deployer has {}", plan.contracts().token, whole(held)),
+                    None => "will be deployed, all of it the deployer's".to_owned(),
+                },
+                whole(plan.tokens_needed())
+            ),
+        ];
         for (number, (planned, standing)) in self.lines.iter().enumerate() {
             let what = match planned.creates {
                 Some((_, address)) => format!("{} at {address}", planned.what),
@@ -260,29 +300,28 @@ impl Bill {
             let state = match standing {
                 Standing::Done { gas } => format!("done, {gas} gas"),
                 Standing::Pending => "sent, not mined".to_owned(),
-                Standing::Open => format!("at most {} gas, {} ETH", planned.gas, whole(self.gas_cost(planned.gas))),
+                Standing::Open => format!("at most {} gas, {} ETH", planned.gas, whole(self.cost_of(planned))),
             };
-            output::progress(&format!("{:>3}  {what:<88} {state}", number + 1));
+            text.push(format!("{:>3}  {what:<88} {state}", number + 1));
         }
-        output::progress(&format!(
-            "{} of {} transactions are left, {} ETH together at the present price of gas; the deployer needs {} gas tokens in all",
-            self.open(),
-            self.lines.len(),
-            whole(self.cost),
-            whole(plan.tokens_needed())
-        ));
+        let left = format!("{} of {} transactions are left, together", self.open(), self.lines.len());
+        let gas: u64 = self.left().map(|planned| planned.gas).sum();
+        text.push(format!("{:>3}  {left:<88} at most {gas} gas, {} ETH", "", whole(self.cost())));
+        let gwei = format_units(self.price, "gwei").unwrap_or_else(|_| self.price.to_string());
+        text.push(format!("     at {gwei} gwei for a unit of gas, the present price, with the ETH that is handed over"));
+        text
     }
 
-    /// Whether the accounts have what is left to be paid. Tokens are looked at before the first transaction only: later some are moved.
-    async fn check(&self, l1: &DynProvider, plan: &DeploymentPlan, record: &Record) -> eyre::Result<()> {
-        let deployer = record.deployer;
-        let needed = self.cost_of(|planned| planned.from == deployer);
-        let held = l1.get_balance(deployer).await?;
-        ensure!(held >= needed, "the deployer {deployer} has {} ETH on L1, must have at least {}", whole(held), whole(needed));
-        let contracts = plan.contracts();
-        let exists = self.lines.iter().all(|(planned, _)| planned.creates.is_none_or(|(_, address)| address != contracts.token));
-        if record.signed.is_empty() && exists {
-            let held = OceanidToken::new(contracts.token, l1).balanceOf(deployer).call().await?;
+    /// Whether the deployer has what is left to be paid. Tokens are looked at before the first transaction only: later some are moved.
+    fn check(&self, plan: &DeploymentPlan, record: &Record) -> eyre::Result<()> {
+        let (deployer, needed) = (plan.deployer(), self.needed(plan));
+        ensure!(
+            self.held >= needed,
+            "the deployer {deployer} has {} ETH on L1, must have at least {}",
+            whole(self.held),
+            whole(needed)
+        );
+        if let (true, Some(held)) = (record.signed.is_empty(), self.held_tokens) {
             let needed = plan.tokens_needed();
             ensure!(
                 held >= needed,
@@ -315,8 +354,10 @@ fn result(plan: &DeploymentPlan, bill: &Bill, done: Option<(&Path, &Deployment)>
     let contracts: serde_json::Map<_, _> =
         plan.contracts().named().into_iter().map(|(contract, address)| (contract.to_string(), json!(address))).collect();
     json!({
-        "dryRun": done.is_none(), "l1ChainId": plan.l1_chain_id(), "contracts": contracts, "transactions": transactions,
-        "gasPrice": bill.price.to_string(), "cost": bill.cost.to_string(),
+        "dryRun": done.is_none(), "name": plan.params().name, "chainId": plan.params().chain_id, "l1ChainId": plan.l1_chain_id(),
+        "deployer": plan.deployer(), "deployerBalance": bill.held.to_string(), "deployerNeeds": bill.needed(plan).to_string(),
+        "tokensNeeded": plan.tokens_needed().to_string(), "contracts": contracts, "transactions": transactions,
+        "gasPrice": bill.price.to_string(), "cost": bill.cost().to_string(),
         "spec": done.map(|(spec, _)| spec), "genesisHash": done.map(|(_, deployment)| deployment.genesis.hash),
     })
 }

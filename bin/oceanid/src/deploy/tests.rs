@@ -77,6 +77,38 @@ impl Journal for Dying {
     }
 }
 
+/// Amount of ETH at the end of a line, wei.
+fn eth(line: &str) -> U256 {
+    let text = line.strip_suffix(" ETH").unwrap().rsplit(' ').next().unwrap();
+    alloy_primitives::utils::parse_ether(text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plan_names_chain_and_deployer_and_its_lines_sum_to_its_total() {
+    let folder = tempfile::tempdir().unwrap();
+    let l1 = embedded(folder.path()).await;
+    let (args, file, keys) = prepare(folder.path(), &l1.http(), 2);
+    let provider = connect(&l1.http()).unwrap();
+    let (plan, record) = super::plan(&file, &keys, &provider, &args.out).await.unwrap();
+    let bill = Bill::new(&provider, &plan, &survey(&provider, &plan, &record.signed).await.unwrap()).await.unwrap();
+    let text = bill.text(&plan);
+    assert_eq!(text[0], "chain      my-chain, id 4242, on L1 chain 31337");
+    let deployer = keys.deployer.address();
+    let needed = whole(bill.needed(&plan));
+    assert_eq!(text[1], format!("deployer   {deployer} has 10000 ETH, needs at most {needed} ETH for what is left"));
+    assert!(text[2].starts_with("gas token  will be deployed"), "{}", text[2]);
+    let (lines, total) = (&text[3..text.len() - 2], &text[text.len() - 2]);
+    assert_eq!(lines.len(), bill.lines.len());
+    assert!(lines.iter().any(|line| line.contains("transfer ETH") && eth(line) > U256::from(50_000_000_000_000_000u64)));
+    assert_eq!(lines.iter().map(|line| eth(line)).sum::<U256>(), eth(total));
+
+    // An account that has too little is told both figures.
+    let poor = Bill { held: U256::from(1), ..bill };
+    let refusal = poor.check(&plan, &record).unwrap_err().to_string();
+    assert!(refusal.contains("has 0.000000000000000001 ETH") && refusal.contains(&needed), "{refusal}");
+    l1.shutdown().await;
+}
+
 async fn set_code(l1: &DynProvider, address: Address, code: &[u8]) {
     let code = alloy_primitives::hex::encode_prefixed(code);
     l1.raw_request::<_, serde_json::Value>("anvil_setCode".into(), (address, code)).await.unwrap();

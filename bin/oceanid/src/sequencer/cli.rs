@@ -1,5 +1,6 @@
 //! The command line of `oceanid sequencer`.
 
+use crate::cli::{OUTPUT, SENDING, WHICH};
 use alloy_primitives::Address;
 use clap::{Args, Subcommand, ValueEnum};
 use oceanid_node::KeyRole;
@@ -9,37 +10,37 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub(crate) struct SequencerArgs {
     /// Configuration file of the node (TOML): specification, L1, keys, RPC. The flags below override it.
-    #[arg(long, global = true, value_name = "FILE", env = "OCEANID_CONFIG_FILE")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "FILE", env = "OCEANID_CONFIG_FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Chain specification (JSON).
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "FILE")]
     pub(crate) spec: Option<PathBuf>,
     /// L1 execution endpoint.
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "URL")]
     pub(crate) l1: Option<String>,
     /// JSON-RPC endpoint of the node, or of another one of the chain.
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "URL")]
     pub(crate) l2: Option<String>,
     /// Folder with the encrypted keys.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "DIR")]
     pub(crate) keys: Option<PathBuf>,
     /// File with the password of the keys; without it OCEANID_PASSWORD or the terminal is asked.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
     /// Web3 keystore of the L1 account that signs; by default `owner.json` of the keys.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "FILE")]
     pub(crate) account: Option<PathBuf>,
     /// Number of the sequencer in the pool; by default the one the identity key is registered under.
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, help_heading = WHICH, value_name = "N")]
     pub(crate) id: Option<u64>,
     /// Send without asking.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = SENDING)]
     pub(crate) yes: bool,
     /// Simulate and show, send nothing.
-    #[arg(long, global = true, conflicts_with = "yes")]
+    #[arg(long, global = true, help_heading = SENDING, conflicts_with = "yes")]
     pub(crate) dry_run: bool,
     /// Print the result as one JSON object.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = OUTPUT)]
     pub(crate) json: bool,
     /// What to do.
     #[command(subcommand)]
@@ -111,7 +112,7 @@ pub(crate) struct PosterArgs {
 /// `oceanid sequencer rewards`.
 #[derive(Debug, Args)]
 pub(crate) struct RewardsArgs {
-    /// Newest epochs shown.
+    /// Newest epochs shown, 1 to 1000.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub(crate) epochs: u64,
     /// What to do instead of showing.

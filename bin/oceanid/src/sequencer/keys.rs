@@ -36,10 +36,19 @@ fn create(operator: &Operator, owner: bool) -> eyre::Result<()> {
         return Ok(());
     }
     print(&keys);
-    output::progress("Back up the folder and the password: without them the stake can be reached by nobody.");
+    let place = folder.path_of(KeyRole::Identity).parent().map(|folder| folder.display().to_string()).unwrap_or_default();
+    output::progress(&format!(
+        "the keys are in {place}, a file each, encrypted: back up the folder and the password, without which nobody reaches the stake"
+    ));
     if owner {
-        output::progress("The node does not need owner.json: keep it, once the stake is locked, on another machine.");
+        output::progress(&format!(
+            "{} is needed to stake and to claim only: move it to another machine once the stake is locked",
+            folder.path_of(KeyRole::Owner).display()
+        ));
     }
+    output::progress(&format!(
+        "next: send ETH on L1 to the poster, which pays for batches, then `oceanid sequencer doctor --keys {place}` says what is missing"
+    ));
     Ok(())
 }
 
@@ -82,6 +91,9 @@ fn import(operator: &Operator, role: KeyRole, file: &Path, raw: bool, password_f
         output::json(&json!({ "file": written }));
     } else {
         output::line(&format!("imported {}", written.display()));
+        output::progress(
+            "next: `oceanid sequencer doctor` looks whether all keys are there; a node that runs has to be restarted",
+        );
     }
     Ok(())
 }
@@ -109,6 +121,7 @@ fn export(operator: &Operator, role: KeyRole, file: &Path, raw: bool, password_f
         output::json(&json!({ "file": file, "protection": protection }));
     } else {
         output::line(&format!("exported to {}, {protection}", file.display()));
+        output::progress("next: keep it away from the node's machine; `oceanid sequencer keys import` reads it again");
     }
     Ok(())
 }
@@ -127,7 +140,7 @@ fn change_password(operator: &Operator, new: Option<&Path>) -> eyre::Result<()> 
     }
     output::line(&format!("{files} files are sealed with the new password"));
     output::progress(
-        "Put it where the node reads it, restart the node, and make a new backup: old ones open with the old password.",
+        "next: put the password where the node reads it, restart the node, and make a new backup: old ones open with the old password",
     );
     Ok(())
 }
@@ -168,7 +181,7 @@ async fn rotate(operator: &Operator) -> eyre::Result<()> {
     if registered(keys.bls_eip2537().as_slice()).await.wrap_err("L1 does not answer")? != 0 {
         ensure!(!operator.args.dry_run, "--dry-run: a rotation begins with a new key file, which is not made without need");
         let file = folder.add_consensus(password)?;
-        output::progress(&format!("made      {}", file.display()));
+        output::progress(&format!("made {}: it joins the older key files, back it up as well", file.display()));
         keys = folder.node_keys(password)?;
     }
     let call = SequencerPool::updateKeysCall {
@@ -179,7 +192,7 @@ async fn rotate(operator: &Operator) -> eyre::Result<()> {
     let call = Call::new(format!("SequencerPool.updateKeys({id})"), chain.spec.l1.pool, &call);
     let done = perform(operator, &chain, vec![call]).await?;
     let line = format!(
-        "sequencer {id} votes with {} from the next rotation on; restart the node before that, and keep the older key files",
+        "sequencer {id} votes with {} from the next rotation on; next: restart the node before that, and keep the older key files",
         keys.bls_compressed()
     );
     done.print(operator, &line, json!({ "id": id, "consensus": keys.bls_compressed() }));

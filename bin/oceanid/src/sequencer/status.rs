@@ -95,7 +95,7 @@ pub(super) async fn run(operator: &Operator) -> eyre::Result<()> {
             format!("{}: {}, claimable {}{payee}", ticket.number, whole(ticket.amount), when(ticket.claimable_at, now)),
         );
     }
-    line("committee", format!("{} in committee {committee}, the newest", if seated { "seated" } else { "no seat" }));
+    line("committee", place(record.status, seated, committee, draft.sealBlock != 0));
     if seats.now.is_some() {
         line("votes", seats.said(committee, seated));
     }
@@ -185,6 +185,21 @@ impl Seats {
     }
 }
 
+/// Where it sits on L1, in words that go with its status: `committee` is the newest that is sealed, `chosen` whether another is only chosen.
+fn place(status: u8, seated: bool, committee: u64, chosen: bool) -> String {
+    match (name(status), seated) {
+        ("exiting", true) => format!("seated in committee {committee}, the newest, until a rotation lets it leave"),
+        (_, true) => format!("seated in committee {committee}, the newest"),
+        ("queued", false) => "no seat yet: it waits for a rotation to take it in".to_owned(),
+        ("active", false) if chosen => {
+            format!("no seat in committee {committee}, the newest sealed one; committee {} is chosen and not sealed yet", committee + 1)
+        }
+        ("active", false) => format!("no seat in committee {committee}, the newest; the next rotation may give it one"),
+        ("jailed", false) => "no seat while it is in jail".to_owned(),
+        (_, false) => format!("no seat in committee {committee}, the newest, nor in later ones"),
+    }
+}
+
 /// Why the pool should rotate; none if a rotation would change nothing. `queued` are those that may join.
 fn because(node: Option<&Value>, queued: U256, leaving: U256) -> Option<String> {
     if !queued.is_zero() || !leaving.is_zero() {
@@ -232,6 +247,19 @@ mod tests {
         );
         assert_eq!(seats(true, false).said(4, false), "until the end of epoch 31, which runs: keep the node running");
         assert_eq!(seats(false, false).said(4, false), "not in epoch 31, which runs, nor in the next");
+    }
+
+    /// Between a rotation and its seal a newcomer is active, and the newest committee is still the one without it.
+    #[test]
+    fn a_place_goes_with_the_status() {
+        assert_eq!(place(2, true, 3, false), "seated in committee 3, the newest");
+        assert_eq!(
+            place(2, false, 3, true),
+            "no seat in committee 3, the newest sealed one; committee 4 is chosen and not sealed yet"
+        );
+        assert!(place(1, false, 3, false).contains("waits for a rotation"));
+        assert!(place(3, true, 3, false).ends_with("until a rotation lets it leave"));
+        assert!(place(4, false, 3, true).contains("jail"));
     }
 
     #[test]

@@ -408,6 +408,16 @@ impl DeploymentPlan {
         &self.contracts
     }
 
+    /// The choices, with the deployer filled in where nobody is named.
+    pub const fn params(&self) -> &ChainParams {
+        &self.params
+    }
+
+    /// The account that deploys.
+    pub const fn deployer(&self) -> Address {
+        self.deployer
+    }
+
     /// Chain id of the L1 this was planned for.
     pub const fn l1_chain_id(&self) -> u64 {
         self.l1_chain_id
@@ -617,8 +627,13 @@ fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanErr
     range("reporterShareBps", u128::from(pool.reporter_share_bps), "at most 5000", pool.reporter_share_bps <= 5_000)?;
     range("sealDelay", u128::from(pool.seal_delay), "2 to 64 L1 blocks", (2..=64).contains(&pool.seal_delay))?;
     let penalties = &economics.penalties;
-    for penalty in [penalties.equivocation, penalties.fork, penalties.invalid_output, penalties.withheld_data] {
-        range("penalty", u128::from(penalty.bps), "at most 10000 basis points", penalty.bps <= 10_000)?;
+    for (field, penalty) in [
+        ("equivocation", penalties.equivocation),
+        ("fork", penalties.fork),
+        ("invalidOutput", penalties.invalid_output),
+        ("withheldData", penalties.withheld_data),
+    ] {
+        range(field, u128::from(penalty.bps), "at most 10000 basis points", penalty.bps <= 10_000)?;
     }
     let mining = &economics.mining;
     if let EmissionRule::TargetApr(bps) = mining.rule {
@@ -632,7 +647,7 @@ fn check(params: &ChainParams, owners: &[(Address, u128)]) -> Result<(), PlanErr
     let shares = u32::from(split.sequencers_bps) + u32::from(split.posters_bps) + u32::from(split.treasury_bps);
     range("feeSplit", u128::from(shares), "at most 10000 basis points together", shares <= 10_000)?;
     let delay = economics.timelock_delay;
-    let notice = "longer than challengeWindow, 16 rotationIntervals and unbondingPeriod together";
+    let notice = "longer than challengeWindow, 16 times rotationInterval and unbondingPeriod together";
     range("timelockDelay", u128::from(delay), notice, delay > economics.notice(window))?;
     range("gasTokenRatio", 0, "above zero", !params.gas_token_ratio.is_zero())?;
     range("submissionInterval", u128::from(params.submission_interval), "at least 1 block", params.submission_interval >= 1)?;
@@ -787,7 +802,7 @@ pub(crate) mod tests {
         assert_eq!(refused(&|params| params.chain_id = 1, &two), "chainId", "that of L1");
         assert_eq!(refused(&|params| params.economics.pool.seal_delay = 1, &two), "sealDelay");
         assert_eq!(refused(&|params| params.economics.pool.seal_delay = 65, &two), "sealDelay");
-        assert_eq!(refused(&|params| params.economics.penalties.fork.bps = 10_001, &two), "penalty");
+        assert_eq!(refused(&|params| params.economics.penalties.fork.bps = 10_001, &two), "fork");
         assert_eq!(refused(&|params| params.economics.mining.rule = EmissionRule::TargetApr(10_001), &two), "targetApr");
         assert_eq!(refused(&|params| params.economics.mining.taper_period = 0, &two), "taperPeriod");
         assert_eq!(refused(&|params| params.economics.mining.jail_threshold_bps = 0, &two), "jailThresholdBps");

@@ -491,6 +491,13 @@ async fn refusals_name_the_argument_and_the_limit() {
         ("eth_estimateGas", json!([{ "data": "0x5b5f56" }]), -32_000, "gas required exceeds allowance (30000000)"),
         ("debug_traceTransaction", json!([B256::ZERO]), -32_000, "is in no block"),
         ("debug_traceCall", json!([{}, "latest", { "tracer": "{step: function() {}}" }]), -32_602, "options.tracer"),
+        (
+            "debug_traceCall",
+            json!([{}, "latest", { "tracer": "calTracer" }]),
+            -32_602,
+            "must be one of callTracer, flatCallTracer, ",
+        ),
+        ("debug_traceCall", json!([{}, "latest", { "tracer": "erc7562Tracer" }]), -32_602, "muxTracer, noopTracer, or absent"),
         // An endless loop, step by step: the trace ends before memory does.
         ("debug_traceCall", json!([{ "data": "0x5b5f56" }, "latest", {}]), -32_005, "more than 4,000,000 stack words"),
         ("seq_evidence", json!(["first"]), -32_602, "invalid argument `from`"),

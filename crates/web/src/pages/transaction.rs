@@ -1,5 +1,6 @@
 //! `/tx/HASH`.
 
+use super::overview::token;
 use super::{Visit, settled};
 use crate::layout::{badge, block_link, facts, plain, section};
 use crate::{SourceError, format};
@@ -41,6 +42,8 @@ pub(super) fn body(visit: &Visit<'_>, hash: B256) -> Result<Option<(String, Mark
     let price = if transaction.is_deposit() { 0 } else { transaction.effective_gas_price(header.base_fee_per_gas) };
     let fee = U256::from(gas).saturating_mul(U256::from(price)).saturating_add(U256::from(receipt.l1_fee));
     let deposit = transaction.as_deposit();
+    let unit = token(&visit.source.economy());
+    let amount = |wei: U256| html! { (format::amount(wei)) " " (unit) };
     let lines = facts(&[
         ("Outcome", Some(outcome(receipt.success))),
         ("State", Some(settled(visit, place.block))),
@@ -50,21 +53,18 @@ pub(super) fn body(visit: &Visit<'_>, hash: B256) -> Result<Option<(String, Mark
         ("From", Some(format::long(sender))),
         ("To", transaction.to().map(format::long)),
         ("New contract", transaction.is_create().then(|| format::long(sender.create(nonce)))),
-        ("Value", plain(format::amount(transaction.value()))),
-        (
-            "Minted",
-            deposit.filter(|deposit| deposit.mint > 0).and_then(|deposit| plain(format::amount(U256::from(deposit.mint)))),
-        ),
+        ("Value", Some(amount(transaction.value()))),
+        ("Minted", deposit.filter(|deposit| deposit.mint > 0).map(|deposit| amount(U256::from(deposit.mint)))),
         ("Source on L1", deposit.map(|deposit| format::long(deposit.source_hash))),
         ("Nonce", plain(format::count(nonce))),
         ("Gas", Some(html! { (format::count(gas)) " of " (format::count(transaction.gas_limit())) })),
-        ("Gas price", deposit.is_none().then(|| html! { (format::gwei(price)) })),
+        ("Gas price", deposit.is_none().then(|| html! { (format::gwei(price)) " of " (unit) " for a unit of gas" })),
         (
             "Fee",
             deposit.is_none().then(|| {
                 html! {
-                    (format::amount(fee))
-                    @if receipt.l1_fee > 0 { ", of which for data on L1 " (format::amount(U256::from(receipt.l1_fee))) }
+                    (amount(fee))
+                    @if receipt.l1_fee > 0 { ", of which for data on L1 " (amount(U256::from(receipt.l1_fee))) }
                 }
             }),
         ),

@@ -128,8 +128,17 @@ fn pages_tell_their_subject() {
         ("/epoch/0", &["Epoch 0", "complete", "Blocks 0 to 59", "Next epoch"]),
         ("/epoch/1", &["running", "60 to 119"]),
         ("/epoch/2", &["to come", "120 to 179"]),
-        (&format!("/tx/{}", hashes[0]), &["deposit", "success", "Source on L1", "Minted 5"]),
-        (&format!("/tx/{}", hashes[1]), &["failed", "Gas price 1 gwei", "of which for data on L1 0.000007", "As text:"]),
+        (&format!("/tx/{}", hashes[0]), &["deposit", "success", "Source on L1", "Minted 5 METIS"]),
+        (
+            &format!("/tx/{}", hashes[1]),
+            &[
+                "failed",
+                "Value 0.5 METIS",
+                "Gas price 1 gwei of METIS for a unit of gas",
+                "of which for data on L1 0.000007 METIS",
+                "As text:",
+            ],
+        ),
         (&format!("/tx/{}", hashes[2]), &["New contract"]),
         (&format!("/tx/{}", mock::PENDING), &["waits in this node's pool"]),
     ] {
