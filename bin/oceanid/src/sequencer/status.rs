@@ -192,7 +192,10 @@ fn place(status: u8, seated: bool, committee: u64, chosen: bool) -> String {
         (_, true) => format!("seated in committee {committee}, the newest"),
         ("queued", false) => "no seat yet: it waits for a rotation to take it in".to_owned(),
         ("active", false) if chosen => {
-            format!("no seat in committee {committee}, the newest sealed one; committee {} is chosen and not sealed yet", committee + 1)
+            format!(
+                "no seat in committee {committee}, the newest sealed one; committee {} is chosen and not sealed yet",
+                committee + 1
+            )
         }
         ("active", false) => format!("no seat in committee {committee}, the newest; the next rotation may give it one"),
         ("jailed", false) => "no seat while it is in jail".to_owned(),
