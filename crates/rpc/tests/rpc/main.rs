@@ -944,7 +944,7 @@ async fn pages_share_the_port_with_json_rpc_and_ws() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_in_use_is_one_line_with_a_remedy() {
+async fn a_port_in_use_is_one_line_that_names_it() {
     let first = Ethereum::start().await;
     let backend = Rollup::start(|_| {}).await;
     let config = oceanid_rpc::RpcConfig::new(first.server.address());
@@ -955,6 +955,7 @@ async fn a_port_in_use_is_one_line_with_a_remedy() {
     .await
     .unwrap_err()
     .to_string();
-    assert!(taken.contains(&first.server.address().to_string()) && taken.contains("choose another"), "{taken}");
+    // What to change is known to whoever chose the address.
+    assert!(taken.starts_with(&format!("RPC cannot listen on {}: ", first.server.address())), "{taken}");
     assert!(!taken.contains('\n'));
 }
