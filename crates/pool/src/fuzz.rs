@@ -51,3 +51,12 @@ fn fuzz_transactions() {
         true
     });
 }
+
+/// Found by the target above.
+#[test]
+fn a_deposit_without_its_type_byte_is_none() {
+    let deposit = TxEnvelope::from(TxDeposit { mint: 5, ..Default::default() }).encoded_2718();
+    assert!(decode_raw(&deposit).is_ok(), "the pool refuses it by its type");
+    let refusal = decode_raw(&deposit[1..]).unwrap_err().to_string();
+    assert!(refusal.contains("no type byte"), "{refusal}");
+}

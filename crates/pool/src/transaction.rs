@@ -1,7 +1,7 @@
 //! A transaction as the pool holds it: decoded, checked for everything that needs no state, its sender recovered once.
 
 use crate::{PoolConfig, PoolError, PoolRules};
-use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844, TxEip4844WithSidecar};
+use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844, TxEip4844WithSidecar, Typed2718};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_eips::eip7594::BlobTransactionSidecarVariant;
 use alloy_primitives::{Address, B256, U256};
@@ -125,7 +125,12 @@ pub fn decode_raw(raw: &[u8]) -> Result<(TxEnvelope, Option<BlobTransactionSidec
     let decoded = if is_blob {
         decode_blob(&mut rest)?
     } else {
-        (TxEnvelope::decode_2718(&mut rest).map_err(|error| PoolError::Decode(error.to_string()))?, None)
+        let envelope = TxEnvelope::decode_2718(&mut rest).map_err(|error| PoolError::Decode(error.to_string()))?;
+        // The library takes the fields of a deposit for one without its type byte, too: a second encoding of it.
+        if envelope.as_deposit().is_some() && raw.first() != Some(&envelope.ty()) {
+            return Err(PoolError::Decode("no type byte, and not the fields of a legacy transaction".into()));
+        }
+        (envelope, None)
     };
     if rest.is_empty() { Ok(decoded) } else { Err(PoolError::Decode(format!("{} bytes after the transaction", rest.len()))) }
 }
